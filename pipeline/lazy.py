@@ -1,0 +1,131 @@
+"""The public evaluation: NumPy in, NumPy out; Dask in, Dask out with nothing computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+from pipeline.engine import check_engine, check_image, evaluate_block
+from pipeline.mixture import Mixture
+from pipeline.quantity import Density
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+
+def compute_densities(
+    image: ArrayLike | da.Array,
+    kernels: Mixture | Iterable[Any],
+    *,
+    normalized: bool = True,
+    dtype: DTypeLike = "float32",
+    channel_axis: int | None = -1,
+    engine: str = "auto",
+) -> Any:  # noqa: ANN401  an array of the kind that came in
+    """Compute the density of a Gaussian mixture at every pixel of an image.
+
+    Parameters
+    ----------
+    image : array_like or dask.array.Array, shape (H, W, C)
+        Boolean, integer or floating point, any strides. Its channels must be in the order of the kernels'
+        means: OpenCV's ``imread`` gives blue, green, red, published colour mixtures mostly are red, green,
+        blue.
+    kernels : Mixture or iterable of Kernel
+        Or of any (mean, covariance, weight), see :class:`Kernel`.
+    normalized : bool
+        False leaves out the factor (2 pi)^(-C/2).
+    dtype : dtype
+        float32 or float64.
+    channel_axis : int or None
+        Where the channels are; None for a grey image without a channel axis.
+    engine : str
+        ``"auto"`` or ``"numexpr"``.
+
+    Returns
+    -------
+    ndarray or dask.array.Array, shape (H, W)
+        Computed in float64 and rounded to `dtype`.
+
+    Raises
+    ------
+    ValueError
+        For kernels that aren't a mixture, an image without the mixture's channels, or another dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pipeline import Kernel, compute_densities
+    >>> image = np.zeros((2, 3, 3), dtype=np.uint8)
+    >>> kernels = [Kernel(mean=[0, 0, 0], covariance=[1, 1, 1], weight=1)]
+    >>> compute_densities(image, kernels, normalized=False)
+    array([[1., 1., 1.],
+           [1., 1., 1.]], dtype=float32)
+    """
+    mixture = kernels if isinstance(kernels, Mixture) else Mixture.from_kernels(kernels)
+    quantity = Density(mixture, normalized=normalized)
+    return evaluate(image, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine)
+
+
+def evaluate(
+    image: ArrayLike | da.Array,
+    quantity: Density,
+    *,
+    dtype: DTypeLike = None,
+    channel_axis: int | None = -1,
+    engine: str = "auto",
+) -> Any:  # noqa: ANN401  an array of the kind that came in
+    """Evaluate a quantity at every pixel of an image.
+
+    Parameters
+    ----------
+    image : array_like or dask.array.Array, shape (H, W, C)
+        Boolean, integer or floating point, any strides, channels in the order of the quantity's mixture.
+    quantity : Density
+    dtype : dtype, optional
+        Of the result: float32 by default, or float64.
+    channel_axis : int or None
+        Where the channels are; None for a grey image without a channel axis.
+    engine : str
+        ``"auto"`` or ``"numexpr"``.
+
+    Returns
+    -------
+    ndarray or dask.array.Array, shape (H, W)
+        A Dask array is lazy, with the image's chunks, for any Dask scheduler.
+
+    Raises
+    ------
+    ValueError
+        For an image without the mixture's channels, or another dtype or engine.
+    """
+    if not isinstance(image, da.Array):
+        return evaluate_block(
+            np.asarray(image), quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, serial=False
+        )
+    check_engine(engine)
+    axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
+    output_dtype = quantity.output_dtype(dtype)
+    options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": engine}
+    if channel_axis is not None:
+        axis += image.ndim
+        image = image.rechunk({axis: -1})
+    return da.map_blocks(
+        _evaluate_task,
+        image,
+        # One node of the graph: the model is sent to a worker once, not with every block.
+        dask.delayed(quantity, pure=True),
+        drop_axis=() if channel_axis is None else axis,
+        dtype=output_dtype,
+        meta=np.empty((0,) * (image.ndim - (channel_axis is not None)), output_dtype),
+        name=f"{quantity.name}-{dask.base.tokenize(image.name, quantity, options)}",
+        options=options,
+    )
+
+
+def _evaluate_task(block: Any, quantity: Density, options: dict[str, Any]) -> Any:  # noqa: ANN401
+    return evaluate_block(np.asarray(block), quantity, **options)

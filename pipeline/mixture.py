@@ -1,0 +1,398 @@
+"""Gaussian mixtures as data: parameters, validation, JSON, and the published models that ship."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+_FORMAT = "gaussian-mixture"
+_VERSION = 1
+
+
+class Kernel(NamedTuple):
+    """One weighted Gaussian.
+
+    Attributes
+    ----------
+    mean : array_like
+        Shape (C,), (1, C) or (C, 1).
+    covariance : array_like
+        The variances of a diagonal covariance, shape (C,) or (1, C), or a full covariance, shape (C, C).
+    weight : float
+        Positive. The weights of a mixture need not sum to 1.
+    """
+
+    mean: ArrayLike
+    covariance: ArrayLike
+    weight: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture:
+    """K weighted Gaussians over the same C channels.
+
+    Parameters
+    ----------
+    weights : array_like, shape (K,)
+        Positive and kept as given: they need not sum to 1.
+    means : array_like, shape (K, C)
+        In the units of the pixels.
+    covariances : array_like, shape (K, C) or (K, C, C)
+        Variances of diagonal covariances, or full covariances, in squared units of the pixels.
+    channels : sequence of str, optional
+        The channels' names in the order of the columns, for example ``("red", "green", "blue")``.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a parameter isn't finite, a weight isn't positive, or a covariance isn't
+        symmetric and positive definite. The message names the kernel, counted from 0.
+
+    Notes
+    -----
+    A mixture is immutable: its arrays are float64 copies that can't be written to.
+    """
+
+    weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    channels: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        channels: Sequence[str] | None = None,
+    ) -> None:
+        for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
+            object.__setattr__(self, name, _parameter(name, value))
+        _check_shapes(self.weights, self.means, self.covariances)
+        names = None if channels is None else _channel_names(channels, self.n_channels)
+        object.__setattr__(self, "channels", names)
+        self._check_values()
+        for array in (self.weights, self.means, self.covariances):
+            array.flags.writeable = False
+
+    @classmethod
+    def from_kernels(cls, kernels: Iterable[Any], channels: Sequence[str] | None = None) -> Mixture:
+        """Gather kernels into a mixture.
+
+        Parameters
+        ----------
+        kernels : iterable of Kernel
+            Or of any (mean, covariance, weight). A diagonal and a full covariance may be mixed.
+        channels : sequence of str, optional
+            The channels' names.
+
+        Returns
+        -------
+        Mixture
+
+        Raises
+        ------
+        ValueError
+            As :class:`Mixture` does, and for a mean or covariance of a shape that :class:`Kernel` doesn't
+            list.
+        """
+        means, covariances, weights = [], [], []
+        for k, kernel in enumerate(kernels):
+            try:
+                mean, covariance, weight = kernel
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"kernel {k} is {kernel!r:.80}; wanted Kernel(mean, covariance, weight)"
+                ) from None
+            means.append(_mean_vector(k, mean))
+            covariances.append(_covariance(k, covariance, len(means[0])))
+            if len(means[k]) != len(means[0]):
+                raise ValueError(
+                    f"kernel {k}: the mean has {len(means[k])} channels, kernel 0's has {len(means[0])}; "
+                    "all kernels of a mixture share the same channels"
+                )
+            weights.append(np.asarray(weight, dtype=np.float64).reshape(()))
+        if not means:
+            raise ValueError("got no kernels; a mixture needs at least one")
+        if any(covariance.ndim == 2 for covariance in covariances):  # noqa: PLR2004  a matrix
+            covariances = [c if c.ndim == 2 else np.diag(c) for c in covariances]  # noqa: PLR2004  the same
+        return cls(np.array(weights), np.array(means), np.array(covariances), channels)
+
+    @property
+    def n_kernels(self) -> int:
+        """K, the number of Gaussians."""
+        return len(self.weights)
+
+    @property
+    def n_channels(self) -> int:
+        """C, the number of channels of a pixel."""
+        return int(self.means.shape[1])
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether the covariances are stored as variances, shape (K, C)."""
+        return self.covariances.ndim == self.means.ndim
+
+    def channel_label(self, index: int) -> str:
+        """Name channel `index` for a message: its name in quotes, or its number."""
+        return f"{index}" if self.channels is None else f"{self.channels[index]!r}"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the mixture as JSON, which :meth:`load` reads back exactly.
+
+        Parameters
+        ----------
+        path : path-like
+            Replaced whole if it exists, or left as it was if writing fails.
+        """
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Mixture:
+        """Read a mixture from JSON.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that :meth:`save` wrote, or one of the same schema.
+
+        Returns
+        -------
+        Mixture
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file isn't JSON of this schema and version, or its parameters aren't a mixture's.
+        """
+        try:
+            return cls.from_dict(_read_json(Path(path)))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the mixture as plain lists and numbers, the schema of its JSON."""
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "channels": None if self.channels is None else list(self.channels),
+            "weights": self.weights.tolist(),
+            "means": self.means.tolist(),
+            "covariances": self.covariances.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Mixture:
+        """Make a mixture of what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it isn't of this schema and version, or its parameters aren't a mixture's.
+        """
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError(f'not a mixture: wanted a JSON object with "format": "{_FORMAT}"')
+        if content.get("version") != _VERSION:
+            raise ValueError(
+                f"schema version {content.get('version')!r}; this release reads version {_VERSION}: "
+                "upgrade mixture-pipeline or save the mixture anew"
+            )
+        missing = {"weights", "means", "covariances"} - content.keys()
+        if missing:
+            raise ValueError(f"the mixture lacks {', '.join(sorted(missing))}")
+        return cls(content["weights"], content["means"], content["covariances"], content.get("channels"))
+
+    @cached_property
+    def _identity(self) -> tuple[object, ...]:
+        arrays = (self.weights, self.means, self.covariances)
+        return (self.channels, self.covariances.shape, *(array.tobytes() for array in arrays))
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Mixture) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        kind = "diagonal" if self.is_diagonal else "full"
+        names = f"{self.n_channels} channels" if self.channels is None else ", ".join(self.channels)
+        return f"<Mixture: {self.n_kernels} {kind} kernels over {names}>"
+
+    def __reduce__(self) -> tuple[type[Mixture], tuple[object, ...]]:
+        return Mixture, (self.weights, self.means, self.covariances, self.channels)
+
+    def _check_values(self) -> None:
+        for k, weight in enumerate(self.weights):
+            if not (weight > 0 and np.isfinite(weight)):
+                raise ValueError(
+                    f"kernel {k}: weight is {weight:g}; a weight must be positive and finite. Drop the kernel."
+                )
+        bad = np.argwhere(~np.isfinite(self.means))
+        if len(bad):
+            k, c = bad[0]
+            raise ValueError(
+                f"kernel {k}: mean of channel {self.channel_label(c)} is {self.means[k, c]:g}; wanted a "
+                "finite number. Drop the kernel or mend the model."
+            )
+        if self.is_diagonal:
+            self._check_variances(self.covariances)
+        else:
+            self._check_variances(np.diagonal(self.covariances, axis1=1, axis2=2))
+            self._check_full_covariances()
+
+    def _check_variances(self, variances: NDArray[np.float64]) -> None:
+        bad = np.argwhere(~((variances > 0) & np.isfinite(variances)))
+        if len(bad):
+            k, c = bad[0]
+            raise ValueError(
+                f"kernel {k}: variance of channel {self.channel_label(c)} is {variances[k, c]:g}; a Gaussian "
+                "needs a positive, finite variance. Drop the kernel or raise the variance (rounding to "
+                "integers alone has a variance of 1/12)."
+            )
+
+    def _check_full_covariances(self) -> None:
+        for k, covariance in enumerate(self.covariances):
+            if not np.all(np.isfinite(covariance)):
+                raise ValueError(f"kernel {k}: the covariance has a number that isn't finite. Mend the model.")
+            scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+            if np.any(np.abs(covariance - covariance.T) > 1e-8 * scale):
+                raise ValueError(
+                    f"kernel {k}: the covariance isn't symmetric. Pass (S + S.T) / 2 if rounding made it so."
+                )
+            covariance[...] = (covariance + covariance.T) / 2
+            try:
+                np.linalg.cholesky(covariance)
+            except np.linalg.LinAlgError:
+                smallest = np.linalg.eigvalsh(covariance)[0]
+                raise ValueError(
+                    f"kernel {k}: the covariance isn't positive definite (smallest eigenvalue {smallest:.3g}). "
+                    "Drop the kernel or add a small variance to the diagonal."
+                ) from None
+
+
+def list_models() -> dict[str, str]:
+    """Name the published models that ship with the package.
+
+    Returns
+    -------
+    dict
+        A name that :func:`load_model` takes, and the source of its figures.
+    """
+    files = sorted(resources.files(__package__).joinpath("models").iterdir(), key=lambda file: file.name)
+    return {Path(file.name).stem: json.loads(file.read_text(encoding="utf-8"))["source"] for file in files}
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
+    """Load a published model by its name, or any mixture from a JSON file.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        ``"jones-rehg-skin"``, ``"jones-rehg-nonskin"`` (see :func:`list_models`), or a path for
+        :meth:`Mixture.load`.
+
+    Returns
+    -------
+    Mixture
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is neither a model's name nor a file.
+    ValueError
+        If the file isn't a mixture.
+    """
+    models = list_models()
+    if name_or_path in models:
+        with resources.as_file(resources.files(__package__) / "models" / f"{name_or_path}.json") as path:
+            return Mixture.load(path)
+    if not Path(name_or_path).is_file():
+        raise FileNotFoundError(
+            f"no model {os.fspath(name_or_path)!r}: wanted a JSON file or one of {', '.join(models)}"
+        )
+    return Mixture.load(name_or_path)
+
+
+def _parameter(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} aren't numbers in an array of one shape: got {value!r:.80}") from None
+
+
+def _check_shapes(
+    weights: NDArray[np.float64], means: NDArray[np.float64], covariances: NDArray[np.float64]
+) -> None:
+    if weights.ndim != 1 or means.ndim != 2:  # noqa: PLR2004  (K, C)
+        raise ValueError(
+            f"weights have shape {weights.shape} and means {means.shape}; wanted (K,) and (K, C)"
+        )
+    if means.size == 0 or len(weights) != len(means):
+        raise ValueError(
+            f"{len(weights)} weights for means of shape {means.shape}; wanted one weight a kernel, at least "
+            "one kernel and at least one channel"
+        )
+    if covariances.shape not in {means.shape, (*means.shape, means.shape[1])}:
+        raise ValueError(
+            f"covariances have shape {covariances.shape}; wanted {means.shape} for variances or "
+            f"{(*means.shape, means.shape[1])} for full covariances"
+        )
+
+
+def _channel_names(channels: Sequence[str], wanted: int) -> tuple[str, ...]:
+    names = tuple(channels)
+    if isinstance(channels, str) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one a channel")
+    if len(names) != wanted or len(set(names)) != wanted:
+        raise ValueError(f"channels are {', '.join(names)}; wanted {wanted} different names")
+    return names
+
+
+def _mean_vector(k: int, mean: ArrayLike) -> NDArray[np.float64]:
+    array = _parameter(f"kernel {k}: the mean's elements", mean)
+    if array.size and array.ndim in {1, 2} and array.size == max(array.shape):
+        return array.reshape(-1)
+    raise ValueError(f"kernel {k}: the mean has shape {array.shape}; wanted (C,), (1, C) or (C, 1)")
+
+
+def _covariance(k: int, covariance: ArrayLike, n_channels: int) -> NDArray[np.float64]:
+    array = _parameter(f"kernel {k}: the covariance's elements", covariance)
+    if array.shape in {(n_channels,), (1, n_channels)}:
+        return array.reshape(-1)
+    if array.shape == (n_channels, n_channels):
+        return array
+    raise ValueError(
+        f"kernel {k}: the covariance has shape {array.shape}; for {n_channels} channels wanted "
+        f"({n_channels},), (1, {n_channels}) or ({n_channels}, {n_channels})"
+    )
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON is whatever the file holds; from_dict checks it
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is not a finite number")
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except UnicodeDecodeError:
+        raise ValueError("not JSON: the file isn't text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
