@@ -1,16 +1,20 @@
-"""The public evaluation: NumPy in, NumPy out; Dask in, Dask out with nothing computed."""
+"""The public evaluation, NumPy in and out or Dask in and out, and stored results as Dask arrays."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
 import numpy as np
+import zarr
 
 from pipeline.engine import check_engine, check_image, evaluate_block
 from pipeline.mixture import Mixture
 from pipeline.quantity import Density
+from pipeline.store import read_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,6 +129,40 @@ def evaluate(
         name=f"{quantity.name}-{dask.base.tokenize(image.name, quantity, options)}",
         options=options,
     )
+
+
+def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.Array]:
+    """Open the results of a run as Dask arrays.
+
+    Parameters
+    ----------
+    store : path
+        That :func:`stream` wrote.
+    level : int
+        0 is full resolution.
+
+    Returns
+    -------
+    dict of str to dask.array.Array
+        Each result under its name, shape (H, W), one chunk of Dask's a shard. A block that wasn't written
+        reads as NaN.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If it isn't a result of this package, or has no such level.
+    """
+    results = {}
+    for name in read_attributes(Path(store))["results"]:
+        try:
+            array = zarr.open_array(store, path=f"{name}/{level}", mode="r")
+        except FileNotFoundError:
+            raise ValueError(f"{os.fspath(store)} has no level {level} of {name}") from None
+        # Left alone, Dask takes the chunks inside the shards, and one task each.
+        results[name] = da.from_array(array, chunks=array.shards or array.chunks)
+    return results
 
 
 def _evaluate_task(block: Any, quantity: Density, options: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -260,7 +260,7 @@ class Mixture:
             self._check_full_covariances()
 
     def _check_variances(self, variances: NDArray[np.float64]) -> None:
-        bad = np.argwhere(~((variances > 0) & np.isfinite(variances)))
+        bad = np.argwhere(~((variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)))
         if len(bad):
             k, c = bad[0]
             raise ValueError(

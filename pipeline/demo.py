@@ -1,0 +1,114 @@
+"""The demonstration: a real photo made into a large mosaic, streamed, summed up and shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+
+from pipeline.lazy import open_result
+from pipeline.mixture import load_model
+from pipeline.quantity import Density
+from pipeline.run import stream
+from pipeline.sources import open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_PHOTO = 512
+_TILES = 16
+_SHAPE = (_PHOTO * _TILES, _PHOTO * _TILES)
+# A colour denser than this is likelier than if all 256**3 colours were alike.
+_UNIFORM = 256.0**-3
+
+
+def run_demo(output: Path) -> Iterator[str]:
+    """Run the demonstration.
+
+    Parameters
+    ----------
+    output : Path
+        The directory for ``mosaic.tif``, ``skin.zarr`` and ``preview.png``, which are replaced.
+
+    Yields
+    ------
+    str
+        A line for the reader, as soon as it is known.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If scikit-image, which ships the photo, isn't installed.
+    """
+    photo = _load_photo()
+    output.mkdir(parents=True, exist_ok=True)
+    mosaic, store, preview = output / "mosaic.tif", output / "skin.zarr", output / "preview.png"
+    yield f"photo: NASA's portrait of astronaut Eileen Collins, {_PHOTO} x {_PHOTO}, public domain"
+    _write_mosaic(mosaic, photo)
+    yield f"mosaic: {mosaic}, {_SHAPE[0]} x {_SHAPE[1]} pixels in tiles of {_PHOTO}"
+    receipt = stream(mosaic, Density(load_model("jones-rehg-skin")), store, overwrite=True)
+    yield f"density: {store}, {receipt}"
+    density = open_result(store)["density"]
+    share, mean = da.compute((density > _UNIFORM).mean(), density.mean(dtype=np.float64))
+    yield f"result: {share:.1%} of the pixels are skin-coloured, denser than 256^-3; mean density {mean:.4g}"
+    _write_preview(preview, mosaic, density)
+    yield f"preview: {preview}"
+
+
+def _load_photo() -> NDArray[np.uint8]:
+    try:
+        from skimage import data  # noqa: PLC0415  an extra, for this command alone
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "the demonstration's photo comes with scikit-image: pip install 'mixture-pipeline[demo]'"
+        ) from None
+    photo: NDArray[np.uint8] = data.astronaut()
+    return photo
+
+
+def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:
+    """Write the photo many times over, flipped and in other light, one tile in memory at a time."""
+    import tifffile  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+
+    random = np.random.default_rng(0)
+
+    def tiles() -> Iterator[NDArray[np.uint8]]:
+        for number in range(_TILES * _TILES):
+            tile = photo[:, ::-1] if number % 2 else photo
+            light = random.uniform(0.7, 1.1) if number else 1.0
+            yield np.clip(tile * light, 0, 255).astype(np.uint8)
+
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=(*_SHAPE, 3),
+        dtype=np.uint8,
+        tile=(_PHOTO, _PHOTO),
+        photometric="rgb",
+        compression="zlib",
+    )
+
+
+def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
+    """Show the mosaic, one photo of it, and that photo's density on a logarithmic scale, side by side."""
+    import cv2  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+
+    image = open_image(mosaic)
+    first = (slice(_PHOTO), slice(_PHOTO))
+    small = da.coarsen(np.mean, image, {0: _TILES, 1: _TILES})
+    overview, photo, values = da.compute(small, image[first], density[first])
+    panels = [overview.astype(np.uint8)[..., ::-1], photo[..., ::-1], _heat_map(values)]
+    if not cv2.imwrite(str(path), np.hstack(panels)):
+        raise OSError(f"{path}: OpenCV could not write the preview")
+
+
+def _heat_map(density: NDArray[Any]) -> NDArray[np.uint8]:
+    import cv2  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+
+    decades = np.log10(np.maximum(density / _UNIFORM, 1e-3))
+    scaled = np.clip((decades + 3) / 6 * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO), dtype=np.uint8)

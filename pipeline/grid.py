@@ -1,0 +1,142 @@
+"""Arithmetic on shapes: how an image divides into blocks, and a block into chunks.
+
+A block is the piece that one task reads, computes and writes; in the store it is one shard, which holds
+whole chunks. So no two tasks ever write the same object.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A viewer reads whole chunks: 4 MiB of float32.
+_CHUNK = 1024
+_SMALLEST_CHUNK = 256
+_BLOCK = 4096
+# Extents of small images are rounded up to this, so that a chunk is little larger than the image.
+_ROUNDING = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A division of an image into blocks and chunks.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W) of the image in pixels.
+    block : tuple of int
+        (h, w) of a block; those at the image's lower and right edge may reach beyond it.
+    chunk : tuple of int
+        (h, w) of a chunk, which divides a block evenly.
+
+    Raises
+    ------
+    ValueError
+        If an extent is negative, a block or chunk is empty, or a chunk doesn't divide its block.
+    """
+
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    chunk: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for extent, block, chunk in zip(self.shape, self.block, self.chunk, strict=True):
+            if extent < 0 or block < 1 or chunk < 1 or block % chunk:
+                raise ValueError(
+                    f"an extent of {extent} can't have blocks of {block} with chunks of {chunk}; wanted "
+                    "positive lengths, the block a multiple of the chunk"
+                )
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Blocks along the height and the width."""
+        return (-(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1]))
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks in all."""
+        return math.prod(self.counts)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of the image."""
+        return math.prod(self.shape)
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Iterate over the blocks' indices, row by row."""
+        rows, columns = self.counts
+        return ((i, j) for i in range(rows) for j in range(columns))
+
+    def region(self, index: tuple[int, int]) -> tuple[slice, slice]:
+        """Give the pixels of a block, clipped to the image."""
+        top, left = index[0] * self.block[0], index[1] * self.block[1]
+        bottom, right = min(top + self.block[0], self.shape[0]), min(left + self.block[1], self.shape[1])
+        return slice(top, bottom), slice(left, right)
+
+
+def choose_grid(
+    shape: tuple[int, int],
+    *,
+    tile: tuple[int, int] = (1, 1),
+    block: int | tuple[int, int] | None = None,
+) -> Grid:
+    """Choose blocks that suit the image, the tiles of its source and the readers of the result.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W) of the image in pixels.
+    tile : tuple of int
+        (h, w) of the piece that the source decodes at once.
+    block : int or tuple of int, optional
+        The block that the caller wants; by default about 4096 x 4096, in whole tiles. A source in strips
+        as wide as a wide image gets low, wide blocks of about as many pixels.
+
+    Returns
+    -------
+    Grid
+
+    Raises
+    ------
+    ValueError
+        If `block` isn't positive, or no chunk of 256 to 1024 divides it.
+    """
+    height, width = shape
+    if block is not None:
+        wanted = (block, block) if isinstance(block, int) else block
+        divided = [(length, _chunk_of(length)) for length in wanted]
+    elif tile[1] >= width > _BLOCK and tile[0] < height:
+        full_width = -(-width // _CHUNK) * _CHUNK
+        rows = max(_BLOCK * _BLOCK // full_width, min(tile[0], _BLOCK), 1)
+        divided = [_divide(height, tile[0], rows), (full_width, _CHUNK)]
+    else:
+        divided = [_divide(extent, length, _BLOCK) for extent, length in zip(shape, tile, strict=True)]
+    return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
+
+
+def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
+    """Choose (block, chunk) along one axis: whole tiles where they are small, and at most `limit` pixels."""
+    largest = min(_CHUNK, limit)
+    chunk = largest // tile * tile if tile <= largest else largest
+    chunk = min(chunk, max(1, -(-extent // _ROUNDING)) * _ROUNDING)
+    chunks = min(limit // chunk, -(-extent // chunk))
+    return chunk * max(1, chunks), chunk
+
+
+def _chunk_of(block: int) -> int:
+    """Find the largest chunk, 1024 at most, that divides a block."""
+    if block < 1:
+        raise ValueError(f"block is {block}; wanted a positive number of pixels")
+    chunk = next(length for length in range(min(block, _CHUNK), 0, -1) if block % length == 0)
+    if chunk < min(block, _SMALLEST_CHUNK):
+        nearest = max(_CHUNK, round(block / _CHUNK) * _CHUNK)
+        raise ValueError(
+            f"no chunk of {_SMALLEST_CHUNK} to {_CHUNK} pixels divides a block of {block}; for example pass "
+            f"block={nearest}"
+        )
+    return chunk
