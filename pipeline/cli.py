@@ -21,7 +21,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: Exception, exit_code: int) -> None:
         super().__init__(" ".join(str(error).split()) or type(error).__name__)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  click reads it of the instance
 
 
 class _Commands(click.Group):
@@ -88,8 +88,8 @@ def _describe_image(path: Path) -> list[str]:
     height, width, n_channels = image.shape
     names = f" ({', '.join(image.channels)})" if image.channels else ""
     return [
-        f"image {path}: {height} x {width} pixels ({height * width / 1e6:.1f} megapixels), "
-        f"{n_channels} channels{names}, {image.dtype}, decoded in pieces of {image.tile[0]} x {image.tile[1]}"
+        f"image {path}: {height} x {width} pixels ({height * width / 1e6:.1f} megapixels)",
+        f"pixels: {n_channels} channels{names}, {image.dtype}, in tiles of {image.tile[0]} x {image.tile[1]}",
     ]
 
 

@@ -73,7 +73,7 @@ def evaluate_block(
     image: NDArray[Any],
     quantity: Density,
     *,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
     engine: str = "auto",
     serial: bool = True,

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask
 import dask.array as da
 import numpy as np
 import zarr
+from dask.base import tokenize
+from dask.delayed import delayed
 
 from pipeline.engine import check_engine, check_image, evaluate_block
 from pipeline.mixture import Mixture
@@ -79,7 +80,7 @@ def evaluate(
     image: ArrayLike | da.Array,
     quantity: Density,
     *,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
     engine: str = "auto",
 ) -> Any:  # noqa: ANN401  an array of the kind that came in
@@ -115,18 +116,17 @@ def evaluate(
     axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
     output_dtype = quantity.output_dtype(dtype)
     options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": engine}
-    if channel_axis is not None:
-        axis += image.ndim
-        image = image.rechunk({axis: -1})
+    dropped = () if channel_axis is None else (axis % image.ndim,)
+    image = image.rechunk(dict.fromkeys(dropped, -1))
     return da.map_blocks(
         _evaluate_task,
         image,
         # One node of the graph: the model is sent to a worker once, not with every block.
-        dask.delayed(quantity, pure=True),
-        drop_axis=() if channel_axis is None else axis,
+        delayed(quantity, pure=True),
+        drop_axis=dropped,
         dtype=output_dtype,
-        meta=np.empty((0,) * (image.ndim - (channel_axis is not None)), output_dtype),
-        name=f"{quantity.name}-{dask.base.tokenize(image.name, quantity, options)}",
+        meta=np.empty((0,) * (image.ndim - len(dropped)), output_dtype),
+        name=f"{quantity.name}-{tokenize(image.name, quantity, options)}",
         options=options,
     )
 

@@ -244,7 +244,7 @@ class Mixture:
         for k, weight in enumerate(self.weights):
             if not (weight > 0 and np.isfinite(weight)):
                 raise ValueError(
-                    f"kernel {k}: weight is {weight:g}; a weight must be positive and finite. Drop the kernel."
+                    f"kernel {k}: weight is {weight:g}; a weight must be positive and finite. Drop it."
                 )
         bad = np.argwhere(~np.isfinite(self.means))
         if len(bad):
@@ -272,7 +272,7 @@ class Mixture:
     def _check_full_covariances(self) -> None:
         for k, covariance in enumerate(self.covariances):
             if not np.all(np.isfinite(covariance)):
-                raise ValueError(f"kernel {k}: the covariance has a number that isn't finite. Mend the model.")
+                raise ValueError(f"kernel {k}: the covariance isn't finite throughout. Mend the model.")
             scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
             if np.any(np.abs(covariance - covariance.T) > 1e-8 * scale):
                 raise ValueError(

@@ -47,7 +47,7 @@ class Density:
         """The channels' names, or None where the mixture has none."""
         return self.mixture.channels
 
-    def output_dtype(self, dtype: DTypeLike = None) -> np.dtype[Any]:
+    def output_dtype(self, dtype: DTypeLike | None = None) -> np.dtype[Any]:
         """Give the dtype of the results: the one asked for, float32 by default.
 
         Raises

@@ -22,6 +22,7 @@ from pipeline import store as zarr_store
 from pipeline.engine import check_image, evaluate_block
 from pipeline.grid import Grid, choose_grid
 from pipeline.progress import progress_bar
+from pipeline.quantity import Density
 from pipeline.sources import ImageFile, open_file
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
-    from pipeline.quantity import Density
+    Source = ImageFile | NDArray[Any] | da.Array | zarr.Array[Any]
 
 _CHANNEL_LETTERS = {"red": "R", "green": "G", "blue": "B", "alpha": "A"}
 # Blocks in flight for each thread of a cluster: one computes while the next is on its way.
@@ -79,7 +80,7 @@ class Receipt:
 
 
 def stream(
-    image: str | os.PathLike[str] | NDArray[Any] | da.Array | zarr.Array[Any],
+    image: str | os.PathLike[str] | Source,
     quantities: Density | Mapping[str, Density],
     store: str | os.PathLike[str],
     *,
@@ -190,7 +191,9 @@ class _Done(NamedTuple):
     memory: int
 
 
-def _write_task(job: _Job, source: Any, index: tuple[int, int], region: tuple[slice, slice] | None) -> _Done:  # noqa: ANN401  any array
+def _write_task(
+    job: _Job, source: Source, index: tuple[int, int], region: tuple[slice, slice] | None
+) -> _Done:
     """Read, compute and write one block: no pixel leaves the task."""
     piece = source if region is None else source[region]
     pixels = np.asarray(piece.compute(scheduler="synchronous") if isinstance(piece, da.Array) else piece)
@@ -202,7 +205,10 @@ def _write_task(job: _Job, source: Any, index: tuple[int, int], region: tuple[sl
 
 
 def _windowed(
-    submit: Callable[..., Future[_Done]], source: Any, grid: Grid, window: int  # noqa: ANN401  any array
+    submit: Callable[..., Future[_Done]],
+    source: Source,
+    grid: Grid,
+    window: int,
 ) -> Iterator[_Done]:
     """Keep `window` blocks in flight and yield each as it is done."""
     # An array in this process's memory, or a Dask graph, is cut here: a worker gets its own piece alone.
@@ -258,22 +264,25 @@ def _current_client() -> Client | None:
     from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
 
     try:
-        return default_client()
+        client: Client = default_client()
     except ValueError:
         return None
+    return client
 
 
 def _named(quantities: Density | Mapping[str, Density]) -> dict[str, Density]:
-    named = dict(quantities) if hasattr(quantities, "keys") else {quantities.name: quantities}
+    named = {quantities.name: quantities} if isinstance(quantities, Density) else dict(quantities)
     if not named:
         raise ValueError("got no quantities; wanted at least one")
     for name in named:
-        if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
-            raise ValueError(f"a quantity is named {name!r}; wanted letters, digits, - and _, as in 'skin-density'")
+        if not name.replace("-", "_").isidentifier():
+            raise ValueError(
+                f"a quantity is named {name!r}; wanted letters, digits, - and _, as in 'skin-density'"
+            )
     return named
 
 
-def _open_source(image: Any, named: Mapping[str, Density]) -> Any:  # noqa: ANN401  any array
+def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Density]) -> Source:
     if isinstance(image, str | os.PathLike):
         return open_file(image, channel_order=_channel_order(named))
     shape = getattr(image, "shape", None)
@@ -287,15 +296,17 @@ def _open_source(image: Any, named: Mapping[str, Density]) -> Any:  # noqa: ANN4
 
 def _channel_order(named: Mapping[str, Density]) -> str:
     """Find the order in which a colour image must be opened for these quantities."""
-    orders = {quantity.channels for quantity in named.values()} - {None}
+    orders = {quantity.channels for quantity in named.values() if quantity.channels}
     if len(orders) > 1:
         described = " and ".join(", ".join(order) for order in sorted(orders))
-        raise ValueError(f"the quantities' mixtures have different channels: {described}. Run them one by one.")
+        raise ValueError(
+            f"the quantities' mixtures have different channels: {described}. Run them one by one."
+        )
     order = "".join(_CHANNEL_LETTERS.get(name, "?") for name in next(iter(orders), ()))
     return order if sorted(order) in (sorted("RGB"), sorted("RGBA")) else "RGB"
 
 
-def _source_path(source: Any) -> Path | None:  # noqa: ANN401  any array
+def _source_path(source: Source) -> Path | None:
     if isinstance(source, ImageFile):
         return Path(source.path)
     if isinstance(source, zarr.Array) and isinstance(source.store, zarr.storage.LocalStore):
@@ -303,20 +314,20 @@ def _source_path(source: Any) -> Path | None:  # noqa: ANN401  any array
     return None
 
 
-def _tile(source: Any) -> tuple[int, int]:  # noqa: ANN401  any array
+def _tile(source: Source) -> tuple[int, int]:
     """Give the piece that a source decodes at once; (1, 1) where any piece will do."""
     if isinstance(source, ImageFile):
         tile: tuple[int, ...] = source.tile
     elif isinstance(source, zarr.Array):
         tile = source.shards or source.chunks
     elif isinstance(source, da.Array):
-        tile = source.chunksize
+        tile = tuple(int(length) for length in source.chunksize)
     else:
         tile = (1, 1)
     return max(1, tile[0]), max(1, tile[1])
 
 
-def _attributes(source: Any, job: _Job) -> dict[str, Any]:  # noqa: ANN401  any array
+def _attributes(source: Source, job: _Job) -> dict[str, Any]:
     path = _source_path(source)
     return {
         "image": {"path": path and str(path), "shape": list(source.shape), "dtype": str(source.dtype)},

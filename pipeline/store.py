@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -49,7 +48,9 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
     if source is not None:
         output, read = path.resolve(), source.resolve()
         if output == read or output in read.parents or read in output.parents:
-            raise ValueError(f"output {path} and image {source} lie inside one another; choose another output")
+            raise ValueError(
+                f"output {path} and image {source} lie inside one another; choose another output"
+            )
     if not path.exists():
         return
     if not overwrite:
@@ -79,7 +80,9 @@ def replacing(path: Path) -> Iterator[None]:
     """
     aside = path.with_name(f"{path.name}.replaced")
     if aside.exists():
-        raise FileExistsError(f"{aside} is what a killed run put aside. Rename it to {path.name} or remove it.")
+        raise FileExistsError(
+            f"{aside} is what a killed run put aside. Rename it to {path.name} or remove it."
+        )
     if path.exists():
         path.rename(aside)
     try:
@@ -108,7 +111,9 @@ def create(
     attributes : mapping
         What is recorded of the run.
     """
-    group = zarr.create_group(path, attributes={ATTRIBUTE: {"version": version("mixture-pipeline"), **attributes}})
+    group = zarr.create_group(
+        path, attributes={ATTRIBUTE: {"version": version("mixture-pipeline"), **attributes}}
+    )
     for name, dtype in dtypes.items():
         image = group.create_group(name, attributes={"ome": _multiscale(name)})
         image.create_array(
@@ -148,7 +153,7 @@ def write_block(path: Path, name: str, grid: Grid, index: tuple[int, int], value
     # A block that equals the fill value is stored too: the shard's existence says that it is done.
     array = array.with_config({"write_empty_chunks": True})
     array[grid.region(index)] = values
-    return os.stat(path / name / "0" / array.metadata.encode_chunk_key(index)).st_size
+    return (path / name / "0" / array.metadata.encode_chunk_key(index)).stat().st_size
 
 
 def finish(path: Path, receipt: Mapping[str, Any]) -> None:
@@ -184,9 +189,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError):
         attributes = {}
     found = attributes.get(ATTRIBUTE)
-    if not isinstance(found, dict):
+    if found is None:
         raise ValueError(f"{path} isn't a result of mixture-pipeline")
-    return found
+    return dict(found)
 
 
 def _multiscale(name: str) -> dict[str, Any]:
