@@ -21,7 +21,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: Exception, exit_code: int) -> None:
         super().__init__(" ".join(str(error).split()) or type(error).__name__)
-        self.exit_code = exit_code  # type: ignore[misc]  click reads it of the instance
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance
 
 
 class _Commands(click.Group):

@@ -117,16 +117,16 @@ def evaluate(
     output_dtype = quantity.output_dtype(dtype)
     options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": engine}
     dropped = () if channel_axis is None else (axis % image.ndim,)
-    image = image.rechunk(dict.fromkeys(dropped, -1))
+    blocks: da.Array = image.rechunk(dict.fromkeys(dropped, -1))
     return da.map_blocks(
         _evaluate_task,
-        image,
+        blocks,
         # One node of the graph: the model is sent to a worker once, not with every block.
         delayed(quantity, pure=True),
         drop_axis=dropped,
         dtype=output_dtype,
-        meta=np.empty((0,) * (image.ndim - len(dropped)), output_dtype),
-        name=f"{quantity.name}-{tokenize(image.name, quantity, options)}",
+        meta=np.empty((0,) * (blocks.ndim - len(dropped)), output_dtype),
+        name=f"{quantity.name}-{tokenize(blocks.name, quantity, options)}",
         options=options,
     )
 

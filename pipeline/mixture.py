@@ -185,7 +185,8 @@ class Mixture:
             If the file isn't JSON of this schema and version, or its parameters aren't a mixture's.
         """
         try:
-            return cls.from_dict(_read_json(Path(path)))
+            content = _read_json(Path(path))
+            return cls.from_dict(content if isinstance(content, dict) else {})
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
 
@@ -209,7 +210,7 @@ class Mixture:
         ValueError
             If it isn't of this schema and version, or its parameters aren't a mixture's.
         """
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        if content.get("format") != _FORMAT:
             raise ValueError(f'not a mixture: wanted a JSON object with "format": "{_FORMAT}"')
         if content.get("version") != _VERSION:
             raise ValueError(
@@ -284,7 +285,7 @@ class Mixture:
             except np.linalg.LinAlgError:
                 smallest = np.linalg.eigvalsh(covariance)[0]
                 raise ValueError(
-                    f"kernel {k}: the covariance isn't positive definite (smallest eigenvalue {smallest:.3g}). "
+                    f"kernel {k}: the covariance isn't positive definite (an eigenvalue is {smallest:.3g}). "
                     "Drop the kernel or add a small variance to the diagonal."
                 ) from None
 
@@ -360,7 +361,7 @@ def _check_shapes(
 
 def _channel_names(channels: Sequence[str], wanted: int) -> tuple[str, ...]:
     names = tuple(channels)
-    if isinstance(channels, str) or not all(isinstance(name, str) and name for name in names):
+    if isinstance(channels, str) or not all(names):
         raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one a channel")
     if len(names) != wanted or len(set(names)) != wanted:
         raise ValueError(f"channels are {', '.join(names)}; wanted {wanted} different names")

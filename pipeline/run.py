@@ -133,7 +133,8 @@ def stream(
         check_image(source.shape, source.dtype, quantity)
     path = Path(store)
     zarr_store.check_target(path, overwrite=overwrite, source=_source_path(source))
-    grid = choose_grid(source.shape[:2], tile=_tile(source), block=block)
+    height, width, _ = source.shape
+    grid = choose_grid((height, width), tile=_tile(source), block=block)
     job = _Job(path.absolute(), grid, named)
     with zarr_store.replacing(path), progress_bar(grid.n_pixels, progress) as bar:
         zarr_store.create(path, grid, job.dtypes, _attributes(source, job))
@@ -288,8 +289,8 @@ def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Den
     shape = getattr(image, "shape", None)
     if shape is None or len(shape) != 3:  # noqa: PLR2004  (H, W, C)
         raise ValueError(
-            f"image is {f'an array of shape {shape}' if shape else repr(image)}; wanted a path or an array of "
-            "shape (H, W, C)"
+            f"image is {f'an array of shape {shape}' if shape else repr(image)}; wanted a path or an array "
+            "of shape (H, W, C)"
         )
     return image
 

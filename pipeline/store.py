@@ -188,7 +188,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
         attributes = zarr.open_group(path, mode="r").attrs.asdict()
     except (OSError, ValueError, KeyError):
         attributes = {}
-    found = attributes.get(ATTRIBUTE)
+    found: Any = attributes.get(ATTRIBUTE)
     if found is None:
         raise ValueError(f"{path} isn't a result of mixture-pipeline")
     return dict(found)
