@@ -1,0 +1,132 @@
+"""The public functions on NumPy and on Dask: one answer everywhere, nothing computed before it is asked."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from references import random_mixture
+
+from pipeline import Density, Kernel, Mixture, compute_densities, evaluate, open_result, stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+    from numpy.typing import NDArray
+
+
+def refuse(*_: object, **__: object) -> None:
+    """Stand in for a scheduler where nothing may be computed."""
+    raise AssertionError("computed")
+
+
+def test_compute_densities_takes_kernels_and_mixtures(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Kernels in any form, or a mixture, give the same float32 densities."""
+    crop = photo[:20, :30]
+    kernels = [
+        Kernel(mean.reshape(3, 1), np.diag(variances), weight)
+        for weight, mean, variances in zip(skin.weights, skin.means, skin.covariances, strict=True)
+    ]
+    got = compute_densities(crop, kernels)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, compute_densities(crop, skin))
+    np.testing.assert_array_equal(got, evaluate(crop, Density(skin)))
+    np.testing.assert_array_equal(compute_densities(crop.tolist(), skin), got)
+
+
+def test_channels_in_the_wrong_order_are_other_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Blue, green, red pixels need a flip, which any strides allow."""
+    crop = photo[:20, :30]
+    flipped = np.ascontiguousarray(crop[..., ::-1])
+    assert not np.allclose(compute_densities(flipped, skin), compute_densities(crop, skin))
+    np.testing.assert_array_equal(compute_densities(flipped[..., ::-1], skin), compute_densities(crop, skin))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes", "cluster"])
+@pytest.mark.parametrize("chunks", [(40, 50, 3), (64, -1, 1), ((10, 70, 20), (1, 99), (2, 1))])
+def test_every_scheduler_gives_numpys_bits(
+    photo: NDArray[np.uint8], skin: Mixture, processes: Client, scheduler: str, chunks: Any
+) -> None:
+    """Dask arrays in any chunks, channels split or not, compute what NumPy does."""
+    crop = photo[:100, :100]
+    lazy = compute_densities(da.from_array(crop, chunks=chunks), skin)
+    get: Any = processes if scheduler == "cluster" else scheduler
+    np.testing.assert_array_equal(lazy.compute(scheduler=get), compute_densities(crop, skin))
+
+
+def test_dask_in_dask_out(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Nothing is computed, and shape, chunks and dtype are known."""
+    image = da.from_array(photo, chunks=(100, 200, 3))
+    with dask.config.set(scheduler=refuse):
+        lazy = evaluate(image, Density(skin), dtype="float64")
+        assert isinstance(lazy, da.Array)
+        assert (lazy.shape, lazy.dtype, lazy.chunks) == ((512, 512), np.float64, image.chunks[:2])
+        assert lazy._meta.ndim == 2
+        with pytest.raises(AssertionError, match="computed"):
+            lazy.compute()
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_channel_axes_of_dask_arrays(axis: int | None) -> None:
+    """Channels may stand anywhere in a Dask array, or nowhere in a grey one."""
+    image = np.random.default_rng(0).integers(0, 256, (20, 30) if axis is None else (20, 30, 3), dtype=np.uint8)
+    moved = image if axis is None else np.moveaxis(image, -1, axis)
+    mixture = random_mixture(3, 1 if axis is None else 3)
+    lazy = compute_densities(da.from_array(moved, chunks=2), mixture, channel_axis=axis)
+    np.testing.assert_array_equal(lazy, compute_densities(moved, mixture, channel_axis=axis))
+
+
+def test_names_are_deterministic(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """The same question has the same name, another question another."""
+    image = da.from_array(photo, chunks=256)
+    first = evaluate(image, Density(skin))
+    assert first.name == evaluate(image, Density(skin)).name
+    assert first.name != evaluate(image, Density(skin), dtype="float64").name
+    assert first.name != evaluate(image, Density(random_mixture(2, 3))).name
+
+
+def test_the_graph_holds_the_model_once(skin: Mixture) -> None:
+    """A large model is one node of the graph, not a part of every task."""
+    del skin
+    mixture = random_mixture(20_000, 3)
+    image = da.zeros((64, 64, 3), chunks=(1, 64, 3), dtype=np.uint8)
+    size = len(pickle.dumps(evaluate(image, Density(mixture)).dask))
+    assert size < 1.5 * len(pickle.dumps(mixture))
+
+
+def test_errors_come_before_the_graph(skin: Mixture) -> None:
+    """A Dask array that doesn't fit is refused at once."""
+    image = da.zeros((10, 10, 2), chunks=5)
+    with pytest.raises(ValueError, match="the image has 2 channels"):
+        evaluate(image, Density(skin))
+    with pytest.raises(ValueError, match="engine is 'gpu'"):
+        evaluate(image, Density(skin), engine="gpu")
+
+
+def test_open_result(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Results open lazily under their names, one chunk a shard."""
+    quantities = {"skin": Density(skin), "other": Density(random_mixture(2, 3))}
+    stream(photo, quantities, tmp_path / "out.zarr", block=256, progress="none")
+    with dask.config.set(scheduler=refuse):
+        results = open_result(tmp_path / "out.zarr")
+    assert list(results) == ["skin", "other"]
+    assert results["skin"].chunksize == (256, 256)
+    np.testing.assert_array_equal(results["skin"], compute_densities(photo, skin))
+
+
+def test_open_result_refuses_other_things(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A level that isn't there, a foreign store and a missing one each get an error."""
+    stream(photo, Density(skin), tmp_path / "out.zarr", progress="none")
+    with pytest.raises(ValueError, match="no level 9 of density"):
+        open_result(tmp_path / "out.zarr", level=9)
+    zarr.create_group(tmp_path / "foreign.zarr")
+    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
+        open_result(tmp_path / "foreign.zarr")
+    with pytest.raises(FileNotFoundError, match="doesn't exist"):
+        open_result(tmp_path / "none.zarr")
