@@ -49,10 +49,8 @@ _decoding = threading.Lock()
 class ImageFile:
     """An image in a file as a duck array: small, picklable, opened wherever it is read."""
 
-    # Absolute.
-    path: str
-    # Height, width, channels.
-    shape: tuple[int, int, int]
+    path: str  # absolute
+    shape: tuple[int, int, int]  # height, width, channels
     dtype: np.dtype[Any]
     # ("red", "green", "blue") in the order asked for, ("gray",), or None where the file names no samples.
     channels: tuple[str, ...] | None
@@ -252,11 +250,9 @@ class _Tiff:
         # Stored samples are counted by page, then by separate plane, then within a pixel.
         self._layout = (len(self._pages), separate, contiguous)
         self.stored = _stored_letters(path, series, depth)
-        self._nodata = page.nodata
-        self._byteorder = page.parent.byteorder
+        self._nodata, self._byteorder = page.nodata, page.parent.byteorder
         # tifffile reads the file's bytes once more to choose the decoder: while the file is open.
-        self._decoder = page.decode
-        self._jpegheader = page.jpegheader
+        self._decoder, self._jpegheader = page.decode, page.jpegheader
         self._raw = series.dataoffset if page.is_memmappable else None
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         self._tile = (min(tile[0], height), tile[1])
@@ -316,7 +312,7 @@ class _Tiff:
         except Exception as error:
             # Each codec has exceptions of its own.
             damage = f"tile or strip {index} can't be decoded ({error})"
-            raise ValueError(f"{self.path} is damaged: {damage}. {_COPY_AGAIN}") from error
+            raise ValueError(f"{self.path}: {damage}: it is damaged. {_COPY_AGAIN}") from error
 
 
 def _paste(out: NDArray[Any], segment: NDArray[Any], corner: tuple[int, int], pairs: _Pairs) -> None:
@@ -341,9 +337,8 @@ def _stored_letters(path: str, series: tifffile.TiffPageSeries, depth: int) -> s
     decoded_jpeg = page.photometric == _YCBCR and page.compression in _JPEG_COMPRESSION
     if page.photometric not in (_GREY, _RGB) and not decoded_jpeg:
         kind = _PHOTOMETRIC.get(page.photometric, f"photometric-{page.photometric}")
-        raise ValueError(
-            f"{path} stores {kind} samples; wanted RGB or grey. Convert it: vips colourspace IN OUT.tif srgb"
-        )
+        advice = "Convert it: vips colourspace IN OUT.tif srgb"
+        raise ValueError(f"{path} stores {kind} samples; wanted RGB or grey. {advice}")
     n_samples = page.shaped[0] * page.shaped[4]
     named = "L" if page.photometric == _GREY else "RGB"
     if len(series) > 1 or n_samples < len(named):
