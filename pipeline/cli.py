@@ -35,7 +35,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mixture-pipeline")
+@click.version_option(package_name="mixture-pipeline", prog_name="mixture-pipeline")
 def main() -> None:
     """Gaussian mixtures over the pixels of images too big for memory."""
 

@@ -172,7 +172,8 @@ def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
     return recorded and Receipt(**{field.name: recorded[field.name] for field in fields(Receipt)})
 
 
-class _Job(NamedTuple):
+@dataclass(frozen=True)
+class _Job:
     """What every task of a run shares; sent to each worker once."""
 
     path: Path

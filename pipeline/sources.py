@@ -41,6 +41,8 @@ _GREY, _RGB, _YCBCR = 1, 2, 6
 _PHOTOMETRIC = {0: "white-is-zero grey", 3: "palette", 4: "mask", 5: "CMYK", _YCBCR: "YCbCr", 8: "CIELab"}
 # TIFF's codes of JPEG, whose YCbCr is decoded to RGB.
 _JPEG_COMPRESSION = (6, 7, 34892, 33007)
+# JPEG 2000 in Aperio's slides: YCbCr, whatever the photometric tag says, which isn't decoded to RGB.
+_APERIO_YCBCR = 33003
 _COPY_AGAIN = "Copy or download it again."
 _decoding = threading.Lock()
 
@@ -245,15 +247,18 @@ class _Tiff:
         separate, depth, height, width, contiguous = page.shaped
         self.extent = (height, width)
         self._pages = [p for p in series if p is not None]
-        if series.is_multifile or len(self._pages) < len(series):
+        # One page of plain pixels may stand for several, which follow it.
+        n_pages = series.size // page.size if page.size else 1
+        self._raw = series.dataoffset if page.is_memmappable and page.databytecounts[0] else None
+        held = len(self._pages) if self._raw is None else n_pages
+        if series.is_multifile or len(self._pages) < len(series) or held < n_pages:
             raise ValueError(f"{path} doesn't hold all of its image's planes. Join them in one file.")
         # Stored samples are counted by page, then by separate plane, then within a pixel.
-        self._layout = (len(self._pages), separate, contiguous)
-        self.stored = _stored_letters(path, series, depth)
+        self._layout = (n_pages, separate, contiguous)
+        self.stored = _stored_letters(path, series, depth, n_pages)
         self._nodata, self._byteorder = page.nodata, page.parent.byteorder
         # tifffile reads the file's bytes once more to choose the decoder: while the file is open.
         self._decoder, self._jpegheader = page.decode, page.jpegheader
-        self._raw = series.dataoffset if page.is_memmappable else None
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         self._tile = (min(tile[0], height), tile[1])
         self.tile = self._tile if self._raw is None else (1, 1)
@@ -327,22 +332,25 @@ def _paste(out: NDArray[Any], segment: NDArray[Any], corner: tuple[int, int], pa
         target[..., channel] = source[..., within]
 
 
-def _stored_letters(path: str, series: tifffile.TiffPageSeries, depth: int) -> str:
+def _stored_letters(path: str, series: tifffile.TiffPageSeries, depth: int, n_pages: int) -> str:
     """Name the stored samples: R, G, B, A, L for grey, ? where the file doesn't say."""
     page = series.keyframe
     axes = {axis for axis, n in zip(series.axes, series.shape, strict=True) if n > 1} - set("YXS")
     if depth > 1 or not axes <= {"C"}:
         found = f"axes {series.axes} of lengths {series.shape}"
         raise ValueError(f"{path} has {found}; wanted YX with channels. Split it into one image a plane.")
-    decoded_jpeg = page.photometric == _YCBCR and page.compression in _JPEG_COMPRESSION
-    if page.photometric not in (_GREY, _RGB) and not decoded_jpeg:
-        kind = _PHOTOMETRIC.get(page.photometric, f"photometric-{page.photometric}")
+    if series.dtype.kind not in "uif":
+        raise ValueError(f"{path} stores {series.dtype} samples; wanted integers or floats. Convert it.")
+    photometric = _YCBCR if page.compression == _APERIO_YCBCR else page.photometric
+    decoded_jpeg = page.compression in _JPEG_COMPRESSION and page.planarconfig == 1
+    if photometric not in (_GREY, _RGB) and not (photometric == _YCBCR and decoded_jpeg):
+        kind = _PHOTOMETRIC.get(photometric, f"photometric-{photometric}")
         advice = "Convert it: vips colourspace IN OUT.tif srgb"
         raise ValueError(f"{path} stores {kind} samples; wanted RGB or grey. {advice}")
     n_samples = page.shaped[0] * page.shaped[4]
     named = "L" if page.photometric == _GREY else "RGB"
-    if len(series) > 1 or n_samples < len(named):
-        return "?" * (len(series) * n_samples)
+    if n_pages > 1 or n_samples < len(named):
+        return "?" * (n_pages * n_samples)
     named += "A" if n_samples > len(named) and page.extrasamples and page.extrasamples[0] else ""
     # A fluorescence image's samples pass for grey with more.
     named = named if named.startswith("R") or n_samples == len(named) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # The key of the group's attributes under which this package keeps its own.
 ATTRIBUTE = "mixture_pipeline"
 _AXES = ("y", "x")
+# As a Path prints it: one slash. A single letter is a drive.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
@@ -43,7 +46,7 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
     ValueError
         If the output is the source, or one lies inside the other.
     """
-    if "://" in str(path):
+    if _URL.match(str(path)):
         raise ValueError(f"{path}: results are written to a local or mounted directory; got a URL")
     if source is not None:
         output, read = path.resolve(), source.resolve()

@@ -43,7 +43,7 @@ def numexpr_threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Client]:
     """Run a cluster of two worker processes, for whoever passes it as the client."""
-    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None}
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster,
         Client(cluster, set_as_default=False) as client,

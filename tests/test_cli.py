@@ -66,7 +66,9 @@ def test_overwrite_and_a_model_from_a_file(folder: Path, photo: NDArray[np.uint8
     mixture.save(folder / "grey.json")
     for model, extra in (("jones-rehg-skin", []), ("grey.json", ["--overwrite"])):
         assert command("run", "photo.png", "out.zarr", "--density", model, *extra).returncode == 0
-    np.testing.assert_array_equal(open_result(folder / "out.zarr")["density"], compute_densities(photo, mixture))
+    np.testing.assert_array_equal(
+        open_result(folder / "out.zarr")["density"], compute_densities(photo, mixture)
+    )
 
 
 @pytest.mark.parametrize(

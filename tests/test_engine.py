@@ -25,7 +25,19 @@ from pipeline.engine import check_image, evaluate_block
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float16", "float32", "float64"]
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "int32",
+    "uint32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+]
 
 
 def density(image: NDArray[Any], mixture: Mixture, **options: Any) -> NDArray[Any]:
@@ -134,7 +146,7 @@ def test_empty_and_one_pixel_images(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_nan_channel_gives_nan_there_alone(full: bool) -> None:  # noqa: FBT001  a parameter
+def test_a_nan_channel_gives_nan_there_alone(full: bool) -> None:
     """NaN in one channel makes that pixel NaN, and no other."""
     mixture = random_mixture(3, 3, full=full)
     image = pixels_near(mixture, (4, 5))

@@ -41,7 +41,7 @@ def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) 
         (2, 64, True),
     ],
 )
-def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:  # noqa: FBT001  a parameter
+def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:
     """Densities equal SciPy's to 1e-12, however many registers the mixture would need."""
     mixture = random_mixture(n_kernels, n_channels, full=full)
     pixels = pixels_near(mixture, (300,))
@@ -50,7 +50,7 @@ def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 12), st.booleans(), st.integers(0, 2**32))
-def test_any_mixture_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool, seed: int) -> None:  # noqa: FBT001  a parameter
+def test_any_mixture_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool, seed: int) -> None:
     """Wherever the batches' borders fall, densities equal SciPy's."""
     mixture = random_mixture(n_kernels, n_channels, full=full, seed=seed)
     pixels = pixels_near(mixture, (20,), seed)
@@ -116,7 +116,7 @@ def test_programs_are_text() -> None:
 
 
 def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:
-    """numexpr's thread count is the user's own."""
+    """Numexpr's thread count is the user's own."""
     import numexpr  # noqa: PLC0415  beside its one use
 
     mixture = random_mixture(2, 3)

@@ -12,7 +12,9 @@ from pipeline.grid import Grid, choose_grid
 EXTENTS = st.tuples(st.integers(0, 70), st.integers(0, 70))
 
 
-@given(EXTENTS, st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5)))
+@given(
+    EXTENTS, st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5))
+)
 def test_every_pixel_is_in_exactly_one_block(
     shape: tuple[int, int], chunk: tuple[int, int], times: tuple[int, int]
 ) -> None:

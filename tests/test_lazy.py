@@ -75,7 +75,9 @@ def test_dask_in_dask_out(photo: NDArray[np.uint8], skin: Mixture) -> None:
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_channel_axes_of_dask_arrays(axis: int | None) -> None:
     """Channels may stand anywhere in a Dask array, or nowhere in a grey one."""
-    image = np.random.default_rng(0).integers(0, 256, (20, 30) if axis is None else (20, 30, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(
+        0, 256, (20, 30) if axis is None else (20, 30, 3), dtype=np.uint8
+    )
     moved = image if axis is None else np.moveaxis(image, -1, axis)
     mixture = random_mixture(3, 1 if axis is None else 3)
     lazy = compute_densities(da.from_array(moved, chunks=2), mixture, channel_axis=axis)

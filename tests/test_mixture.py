@@ -120,9 +120,7 @@ def test_bad_arrays_are_refused(arguments: Any, message: str) -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.floats(-1e300, 1e300), st.floats(1e-300, 1e300), st.floats(1e-300, 1e300)
-        ),
+        st.tuples(st.floats(-1e300, 1e300), st.floats(1e-300, 1e300), st.floats(1e-300, 1e300)),
         min_size=1,
         max_size=5,
     )

@@ -71,28 +71,33 @@ def test_every_source_on_a_cluster(
     wanted = compute_densities(photo, skin)
     for kind, source in sources(tiff, photo).items():
         receipt = stream(
-            source, Density(skin), tiff.with_name(f"{kind}.zarr"), block=200, progress="none", client=processes
+            source,
+            Density(skin),
+            tiff.with_name(f"{kind}.zarr"),
+            block=200,
+            progress="none",
+            client=processes,
         )
         assert receipt.blocks == 9
         np.testing.assert_array_equal(open_result(receipt.store)["density"], wanted, err_msg=kind)
 
 
-def test_the_current_client_is_used(tiff: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """A client that is open runs the blocks, as in any Dask computation."""
-    used = threading.Event()
+def test_the_current_client_is_used(
+    tiff: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is open runs the blocks, as in any Dask computation; no thread of this process does."""
 
-    class Probe(da.Array):
-        pass
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a local pool")
 
-    def note(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if "Dask-" in threading.current_thread().name or "Worker" in threading.current_thread().name:
-            used.set()
-        return block
-
-    image = da.from_array(photo, chunks=256).map_blocks(note, dtype=np.uint8)
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
-        stream(image, Density(skin), tiff.with_name("out.zarr"), block=256, progress="none")
-    assert used.is_set()
+    monkeypatch.setattr(run, "ThreadPoolExecutor", refuse)
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"):
+        stream(tiff, Density(skin), tiff.with_name("out.zarr"), block=256, progress="none")
+    with pytest.raises(AssertionError, match="a local pool"):
+        stream(tiff, Density(skin), tiff.with_name("other.zarr"), block=256, progress="none")
+    np.testing.assert_array_equal(
+        open_result(tiff.with_name("out.zarr"))["density"], compute_densities(photo, skin)
+    )
 
 
 @settings(deadline=None, max_examples=25)
@@ -138,7 +143,11 @@ def test_the_receipt_is_kept(tiff: Path, skin: Mixture) -> None:
 def test_channels_follow_the_model(tiff: Path, photo: NDArray[np.uint8]) -> None:
     """A file is opened in the order of the mixture's channels, whichever that is."""
     weights, means, variances = [1.0], [[100.0, 150.0, 200.0]], [[900.0, 1600.0, 2500.0]]
-    for names, order in (("red green blue", [0, 1, 2]), ("blue green red", [2, 1, 0]), ("green red blue", [1, 0, 2])):
+    for names, order in (
+        ("red green blue", [0, 1, 2]),
+        ("blue green red", [2, 1, 0]),
+        ("green red blue", [1, 0, 2]),
+    ):
         mixture = Mixture(weights, means, variances, names.split())
         store = tiff.with_name(f"{names}.zarr")
         stream(tiff, Density(mixture), store, progress="none")
@@ -232,7 +241,11 @@ def test_interruption_cleans_up(
     ("change", "error", "message"),
     [
         ({"image": "none.tif"}, FileNotFoundError, "none.tif"),
-        ({"image": np.zeros((4, 5))}, ValueError, r"image is an array of shape \(4, 5\); wanted a path or an array"),
+        (
+            {"image": np.zeros((4, 5))},
+            ValueError,
+            r"image is an array of shape \(4, 5\); wanted a path or an array",
+        ),
         ({"image": 3}, ValueError, "image is 3; wanted a path"),
         ({"image": np.zeros((4, 5, 2))}, ValueError, "the image has 2 channels"),
         ({"quantities": {}}, ValueError, "no quantities"),
@@ -244,13 +257,19 @@ def test_what_is_refused_leaves_nothing(
     tmp_path: Path, skin: Mixture, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     """A run that can't start writes nothing."""
-    arguments: dict[str, Any] = {"image": np.zeros((4, 5, 3)), "quantities": Density(skin), "progress": "none"}
+    arguments: dict[str, Any] = {
+        "image": np.zeros((4, 5, 3)),
+        "quantities": Density(skin),
+        "progress": "none",
+    }
     with pytest.raises(error, match=message):
         stream(store=tmp_path / "out.zarr", **(arguments | change))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_and_channel_orders_of_quantities(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+def test_names_and_channel_orders_of_quantities(
+    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture
+) -> None:
     """A name can't be a path, and a file can't be opened in two orders at once."""
     with pytest.raises(ValueError, match="named '../out'"):
         stream(photo, {"../out": Density(skin)}, tmp_path / "out.zarr")

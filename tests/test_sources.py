@@ -547,3 +547,59 @@ def test_planes_in_other_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"x\.ome\.tif doesn't hold all"):
         open_file(path)
+
+
+def _write_tiff(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
+    """Write a TIFF, RGB where it has three samples and doesn't say otherwise."""
+    options.setdefault("photometric", "rgb" if pixels.shape[-1] == 3 else "minisblack")
+    tifffile.imwrite(path, pixels, **options)
+    return path
+
+
+def _set_tag(path: Path, **codes: Any) -> Path:
+    """Overwrite tags of a TIFF's first page, by name."""
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name, value in codes.items():
+            tiff.pages[0].tags[name].overwrite(value)  # type: ignore[union-attr]
+    return path
+
+
+def test_a_page_that_stands_for_several(tmp_path: Path) -> None:
+    """Channels that follow the only page of a file are channels all the same."""
+    pixels = _pixels(5, 30, 40)
+    path = _write_tiff(
+        tmp_path / "one.tif", pixels, photometric="minisblack", truncate=True, metadata={"axes": "CYX"}
+    )
+    np.testing.assert_array_equal(open_file(path)[:], np.moveaxis(pixels, 0, 2))
+
+
+def test_an_image_in_one_missing_strip(tmp_path: Path) -> None:
+    """An image that is wholly left out of its file is no data, not the file's first bytes."""
+    path = _write_tiff(tmp_path / "empty.tif", _pixels(32, 32), photometric="minisblack", rowsperstrip=32)
+    _set_tag(path, StripOffsets=0, StripByteCounts=0)
+    assert not open_file(path)[:].any()
+
+
+def test_aperios_ycbcr_is_refused(tmp_path: Path) -> None:
+    """JPEG 2000 of code 33003 holds YCbCr that tifffile hands out as if it were RGB."""
+    path = _write_tiff(tmp_path / "slide.tif", _pixels(32, 32, 3), tile=(16, 16), compression="jpeg2000")
+    _set_tag(path, Compression=33003)
+    with pytest.raises(ValueError, match="YCbCr"):
+        open_image(path)
+
+
+def test_planes_of_ycbcr_are_refused(tmp_path: Path) -> None:
+    """JPEG's YCbCr in separate planes isn't converted by its decoder."""
+    options = {"planarconfig": "separate", "photometric": "rgb", "compression": "jpeg", "tile": (16, 16)}
+    path = _set_tag(
+        _write_tiff(tmp_path / "planes.tif", _pixels(3, 32, 32), **options), PhotometricInterpretation=6
+    )
+    with pytest.raises(ValueError, match="YCbCr"):
+        open_image(path)
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    """Radar's complex samples are no colors."""
+    path = _write_tiff(tmp_path / "radar.tif", _pixels(32, 32).astype(np.complex64), photometric="minisblack")
+    with pytest.raises(ValueError, match="complex"):
+        open_image(path)

@@ -35,7 +35,9 @@ def test_layout_is_ome_zarr(tmp_path: Path) -> None:
     multiscale = image.attrs["ome"]["multiscales"][0]  # type: ignore[index,call-overload]
     assert image.attrs["ome"]["version"] == "0.5"  # type: ignore[index,call-overload]
     assert [axis["name"] for axis in multiscale["axes"]] == ["y", "x"]
-    array = zarr.open_array(tmp_path / "out.zarr", path=f"density/{multiscale['datasets'][0]['path']}", mode="r")
+    array = zarr.open_array(
+        tmp_path / "out.zarr", path=f"density/{multiscale['datasets'][0]['path']}", mode="r"
+    )
     assert (array.shape, array.shards, array.chunks) == (GRID.shape, GRID.block, GRID.chunk)
     assert array.metadata.dimension_names == ("y", "x")  # type: ignore[union-attr]
     assert np.isnan(array.fill_value)  # type: ignore[arg-type]
@@ -114,7 +116,10 @@ def test_the_old_result_is_kept_until_the_new_one_is_whole(tmp_path: Path) -> No
 def test_what_a_killed_run_put_aside_is_not_lost(tmp_path: Path) -> None:
     """A predecessor left aside must be dealt with first."""
     fill(tmp_path / "out.zarr.replaced")
-    with pytest.raises(FileExistsError, match="Rename it to out.zarr or remove it"), store.replacing(tmp_path / "out.zarr"):
+    with (
+        pytest.raises(FileExistsError, match="Rename it to out.zarr or remove it"),
+        store.replacing(tmp_path / "out.zarr"),
+    ):
         pass
     assert store.read_attributes(tmp_path / "out.zarr.replaced")
 
