@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numexpr
-import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from skimage import data
@@ -15,6 +14,7 @@ from pipeline import Mixture, load_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
 

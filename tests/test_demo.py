@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_demo(
     tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mosaic holds the photo, the result its densities, the preview a picture; a second run replaces them."""
+    """The mosaic holds the photo, the result its densities; a second run replaces both."""
     monkeypatch.setattr(demo, "_TILES", 4)
     monkeypatch.setattr(demo, "_SHAPE", (2048, 2048))
     for _ in range(2):

@@ -46,7 +46,7 @@ def density(image: NDArray[Any], mixture: Mixture, **options: Any) -> NDArray[An
 
 
 def test_the_questions_formulas(photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """With the determinant, the loops equal the density without 2 pi, and the broadcast equals the density."""
+    """With the determinant, the loops give the density without 2 pi, the broadcast the density."""
     crop = photo[100:120, 200:230]
     plain = evaluate_block(crop, Density(skin, normalized=False), dtype="float64")
     assert relative_error(plain, pixel_loop(crop, skin)) < 1e-12

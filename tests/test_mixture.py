@@ -174,7 +174,7 @@ def test_bad_json_is_refused(tmp_path: Path, content: bytes, message: str) -> No
 
 def test_unknown_model_lists_the_known(tmp_path: Path) -> None:
     """A name that is neither a model nor a file gets the list of models."""
-    with pytest.raises(FileNotFoundError, match="no model 'skin'.*jones-rehg-nonskin, jones-rehg-skin"):
+    with pytest.raises(FileNotFoundError, match=r"no model 'skin'.*jones-rehg-nonskin, jones-rehg-skin"):
         load_model("skin")
     with pytest.raises(FileNotFoundError):
         Mixture.load(tmp_path / "none.json")

@@ -271,14 +271,14 @@ def test_names_and_channel_orders_of_quantities(
     tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture
 ) -> None:
     """A name can't be a path, and a file can't be opened in two orders at once."""
-    with pytest.raises(ValueError, match="named '../out'"):
+    with pytest.raises(ValueError, match=r"named '\.\./out'"):
         stream(photo, {"../out": Density(skin)}, tmp_path / "out.zarr")
     other = Mixture(skin.weights, skin.means, skin.covariances, ["blue", "green", "red"])
     with pytest.raises(ValueError, match="different channels: blue, green, red and red, green, blue"):
         stream("photo.tif", {"a": Density(skin), "b": Density(other)}, tmp_path / "out.zarr")
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path, skin: Mixture) -> None:
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """Where the store can't grow, the run says so and removes what it wrote."""
     code = (
         "import resource, sys, numpy as np, signal\n"

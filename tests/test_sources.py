@@ -358,7 +358,7 @@ def test_opening_reads_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     read = sources._Tiff._segment
 
-    def _spy(self: Any, file: Any, number: int, index: int) -> NDArray[Any]:  # noqa: ANN401  any TIFF and file
+    def _spy(self: Any, file: Any, number: int, index: int) -> NDArray[Any]:
         segments.append(index)
         return read(self, file, number, index)
 

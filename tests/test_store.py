@@ -117,7 +117,7 @@ def test_what_a_killed_run_put_aside_is_not_lost(tmp_path: Path) -> None:
     """A predecessor left aside must be dealt with first."""
     fill(tmp_path / "out.zarr.replaced")
     with (
-        pytest.raises(FileExistsError, match="Rename it to out.zarr or remove it"),
+        pytest.raises(FileExistsError, match=r"Rename it to out.zarr or remove it"),
         store.replacing(tmp_path / "out.zarr"),
     ):
         pass

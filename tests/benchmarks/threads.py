@@ -1,0 +1,47 @@
+"""Measure what a second thread gains: two blocks one after the other, and side by side.
+
+    python tests/benchmarks/threads.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numexpr
+import numpy as np
+from skimage import data
+
+from pipeline import Density, load_model
+from pipeline.engine import evaluate_block
+
+REPEATS = 7
+QUANTITY = Density(load_model("jones-rehg-skin"))
+
+
+def seconds(pool: ThreadPoolExecutor, blocks: list[np.ndarray]) -> float:
+    """Time the evaluation of all blocks by a pool."""
+    start = time.perf_counter()
+    list(pool.map(lambda block: evaluate_block(block, QUANTITY, serial=True), blocks))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Alternate one thread and two, and print the medians."""
+    photo = np.tile(data.astronaut(), (4, 4, 1))
+    blocks = [photo, photo[:, ::-1].copy()]
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(2) as two:
+        for count in (1, numexpr.detect_number_of_cores()):
+            numexpr.set_num_threads(count)
+            pairs = [(seconds(one, blocks), seconds(two, blocks)) for _ in range(REPEATS)]
+            alone, together = (statistics.median(times) for times in zip(*pairs, strict=True))
+            pixels = sum(block.shape[0] * block.shape[1] for block in blocks)
+            print(  # noqa: T201  a benchmark's output
+                f"numexpr threads {count}: one thread {alone / pixels * 1e9:.1f} ns a pixel, two threads "
+                f"{together / pixels * 1e9:.1f}, gain {alone / together:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
