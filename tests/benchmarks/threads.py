@@ -1,6 +1,6 @@
 """Measure what a second thread gains: two blocks one after the other, and side by side.
 
-    python tests/benchmarks/threads.py
+python tests/benchmarks/threads.py
 """
 
 from __future__ import annotations

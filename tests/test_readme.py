@@ -1,0 +1,76 @@
+"""The README: every Python and shell example runs, in order, as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from pipeline import compute_densities, load_model, open_result
+from pipeline.cli import main
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(python|bash)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SETUPS = [code.strip() for kind, code in BLOCKS if kind == "bash" and "venv" in code]
+
+
+def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]) -> None:
+    """Each example does what it says on a real photo and a tiled TIFF, and none is left out."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.jpg", photo[..., ::-1])
+    slide = np.tile(photo, (3, 3, 1))
+    tifffile.imwrite("slide.tif", slide, tile=(256, 256), compression="zlib", photometric="rgb")
+    names: dict[str, Any] = {}
+    ran = 0
+    for kind, code in BLOCKS:
+        if kind == "python":
+            exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own README
+            ran += 1
+        elif "venv" not in code:
+            for line in code.strip().splitlines():
+                words = shlex.split(line)
+                assert words[0] == "mixture-pipeline"
+                result = CliRunner().invoke(main, words[1:])
+                assert result.exit_code == 0, result.output
+                ran += 1
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 4
+    assert names["density"].shape == (512, 512)
+    wanted = compute_densities(slide, load_model("jones-rehg-skin"))
+    for store, name in (("skin.zarr", "density"), ("both.zarr", "skin"), ("cluster.zarr", "density")):
+        np.testing.assert_array_equal(open_result(store)[name], wanted)
+    np.testing.assert_array_equal(open_result("out.zarr")["density"], wanted)
+
+
+def test_setups_are_two_commands() -> None:
+    """One line sets up and runs the demonstration, one sets up and tests; CI runs the latter as written."""
+    assert len(SETUPS) == 2
+    assert SETUPS[0].endswith("mixture-pipeline demo")
+    assert SETUPS[1].endswith("pytest")
+    assert all("\n" not in line for line in SETUPS)
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of the README is a file."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).is_file(), target
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script is for bash")
+def test_ci_finds_the_readmes_command() -> None:
+    """The pattern by which .ci/run finds the test command matches that one line."""
+    pattern = re.search(r"grep -E '([^']+)'", (ROOT / ".ci" / "run").read_text())
+    assert pattern
+    assert re.findall(pattern[1], README, re.MULTILINE) == [SETUPS[1]]
