@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.color_table import STRIP, color_bits, find_table
 from pipeline.expression import compile_program
 
 if TYPE_CHECKING:
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from pipeline.expression import Program
     from pipeline.quantity import Density
 
-ENGINES = ("auto", "numexpr")
+ENGINES = ("auto", "numexpr", "table")
+# Nanoseconds that numexpr needs for a constant of the program and a pixel, and that making a table needs for
+# a colour. Their ratio decides, which is much the same on other machines:
+# python tests/benchmarks/compare.py
+_NS_PER_CONSTANT = 1.3
+_NS_PER_COLOR = 3.0
 # Pixels that are converted to float64 planes at once: with three channels about a megabyte, which stays
 # in a core's cache between the conversion and the program. A multiple of numexpr's block of 1024.
 _STRIP_VALUES = 3 * 42 * 1024
@@ -63,10 +68,69 @@ def check_image(
     return channel_axis % len(shape) - len(shape)
 
 
-def check_engine(engine: str) -> None:
-    """Raise ValueError unless `engine` is one of :data:`ENGINES`."""
+class Choice(NamedTuple):
+    """An engine, and why it was chosen."""
+
+    engine: str
+    reason: str
+
+
+def choose_engine(
+    engine: str, quantity: Density, dtype: np.dtype[Any], n_pixels: int, *, result: np.dtype[Any]
+) -> Choice:
+    """Choose how blocks are computed.
+
+    Parameters
+    ----------
+    engine : str
+        What the caller asks for: one of :data:`ENGINES`.
+    quantity : Density
+    dtype : dtype
+        Of the image.
+    n_pixels : int
+        Of the whole image, or of what is known of it.
+    result : dtype
+        Of the values.
+
+    Returns
+    -------
+    Choice
+        ``"numexpr"`` or ``"table"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine, or a table is asked for where pixels have more than 24 bits.
+    """
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINES)}")
+    bits = color_bits(dtype, quantity.n_channels)
+    kind = f"{_count(quantity.n_channels)} of {dtype}"
+    if bits is None:
+        if engine == "table":
+            raise ValueError(
+                f"engine is 'table', but the pixels are {kind}; wanted 1 to 3 of uint8 or 1 of "
+                "uint16. "
+                "Use engine='auto'."
+            )
+        return Choice("numexpr", f"{kind} have too many colours for a table")
+    if engine != "auto":
+        return Choice(engine, "as asked for")
+    memory = f"{2**bits * result.itemsize / 2**20:.3g} MiB"
+    computing = n_pixels * _constants(quantity) * _NS_PER_CONSTANT
+    if computing < 2**bits * _NS_PER_COLOR:
+        return Choice(
+            "numexpr", f"{n_pixels} pixels take less time than a table of 2^{bits} colours ({memory})"
+        )
+    return Choice("table", f"{kind} have at most 2^{bits} colours ({memory})")
+
+
+def _constants(quantity: Density) -> int:
+    """Count the constants of a quantity's program, by which its time goes."""
+    mixture = quantity.mixture
+    n = mixture.n_channels
+    factors = 0 if mixture.is_diagonal else n * (n - 1) // 2
+    return mixture.n_kernels * (2 * n + factors + 1)
 
 
 def evaluate_block(
@@ -105,33 +169,38 @@ def evaluate_block(
     ValueError
         As :func:`check_image` does, and for another dtype or engine.
     """
-    check_engine(engine)
     axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
     pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
     out = np.empty(pixels.shape[:-1], quantity.output_dtype(dtype))
-    if out.size:
+    chosen = choose_engine(engine, quantity, image.dtype, out.size, result=out.dtype).engine
+    if not out.size:
+        return out
+    rows = pixels.reshape(-1, *pixels.shape[-2:]) if pixels.ndim > 1 else pixels[np.newaxis, np.newaxis]
+    results = out.reshape(rows.shape[:-1])
+    if chosen == "table":
+        bits = color_bits(image.dtype, quantity.n_channels)
+        assert bits is not None, "choose_engine refuses a table for such pixels"  # noqa: S101  for the type checker
+        table = find_table(quantity, bits, out.dtype)
+        for window, flat in _strips(rows, results, STRIP):
+            table.look_up(window, flat)
+    else:
         program = compile_program(quantity)
-        rows = pixels.reshape(-1, *pixels.shape[-2:]) if pixels.ndim > 1 else pixels[np.newaxis, np.newaxis]
-        for planes, flat in _strips(rows, out.reshape(rows.shape[:-1])):
-            _run_numexpr(program, planes, flat, serial=serial)
+        strip = max(1024, _STRIP_VALUES // quantity.n_channels // 1024 * 1024)
+        for window, flat in _strips(rows, results, strip):
+            planes = np.ascontiguousarray(np.moveaxis(window, -1, 0), dtype=np.float64)
+            program.run(planes.reshape(len(planes), -1), flat, serial=serial)
     return out
 
 
-def _strips(rows: NDArray[Any], out: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Cut (n, width, C) pixels into (C, strip) views with the flat piece of `out` that each fills."""
-    height, width, n_channels = rows.shape
-    strip = max(1024, _STRIP_VALUES // n_channels // 1024 * 1024)
+def _strips(rows: NDArray[Any], out: NDArray[Any], strip: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Cut (n, width, C) pixels into windows of at most `strip`, with the flat piece of `out` for each."""
+    height, width, _ = rows.shape
     columns = min(width, strip)
     lines = max(1, strip // columns)
     for top in range(0, height, lines):
         for left in range(0, width, columns):
             window = (slice(top, top + lines), slice(left, left + columns))
-            yield np.moveaxis(rows[window], -1, 0), out[window].reshape(-1)
-
-
-def _run_numexpr(program: Program, pixels: NDArray[Any], out: NDArray[Any], *, serial: bool) -> None:
-    planes = np.ascontiguousarray(pixels, dtype=np.float64).reshape(len(pixels), -1)
-    program.run(planes, out, serial=serial)
+            yield rows[window], out[window].reshape(-1)
 
 
 def _count(n_channels: int) -> str:

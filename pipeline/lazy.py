@@ -12,7 +12,7 @@ import zarr
 from dask.base import tokenize
 from dask.delayed import delayed
 
-from pipeline.engine import check_engine, check_image, evaluate_block
+from pipeline.engine import check_image, choose_engine, evaluate_block
 from pipeline.mixture import Mixture
 from pipeline.quantity import Density
 from pipeline.store import read_attributes
@@ -49,7 +49,8 @@ def compute_densities(
     channel_axis : int or None
         Where the channels are; None for a grey image without a channel axis.
     engine : str
-        ``"auto"`` or ``"numexpr"``.
+        ``"numexpr"`` computes every pixel, ``"table"`` every colour once; both give the same bits. ``"auto"``
+        takes the table for large images of up to 24 bits a pixel.
 
     Returns
     -------
@@ -96,7 +97,8 @@ def evaluate(
     channel_axis : int or None
         Where the channels are; None for a grey image without a channel axis.
     engine : str
-        ``"auto"`` or ``"numexpr"``.
+        ``"numexpr"`` computes every pixel, ``"table"`` every colour once; both give the same bits. ``"auto"``
+        takes the table for large images of up to 24 bits a pixel.
 
     Returns
     -------
@@ -112,10 +114,13 @@ def evaluate(
         return evaluate_block(
             np.asarray(image), quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, serial=False
         )
-    check_engine(engine)
     axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
     output_dtype = quantity.output_dtype(dtype)
-    options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": engine}
+    n_pixels = image.size // quantity.n_channels
+    if np.isnan(n_pixels):  # chunks of unknown length: then they are many
+        n_pixels = np.iinfo(np.int64).max
+    chosen = choose_engine(engine, quantity, image.dtype, n_pixels, result=output_dtype).engine
+    options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": chosen}
     dropped = () if channel_axis is None else (axis % image.ndim,)
     blocks: da.Array = image.rechunk(dict.fromkeys(dropped, -1))
     return da.map_blocks(

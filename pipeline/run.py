@@ -19,7 +19,7 @@ import zarr
 from dask.system import CPU_COUNT
 
 from pipeline import store as zarr_store
-from pipeline.engine import check_image, evaluate_block
+from pipeline.engine import Choice, check_image, choose_engine, evaluate_block
 from pipeline.grid import Grid, choose_grid
 from pipeline.progress import progress_bar
 from pipeline.quantity import Density
@@ -59,7 +59,9 @@ class Receipt:
         The highest resident memory of a process that computed blocks, in bytes, sampled as each block is
         written.
     engine : str
-        How blocks were computed.
+        How blocks were computed: ``"numexpr"`` or ``"table"``.
+    engine_reason : str
+        Why.
     """
 
     store: str
@@ -69,13 +71,14 @@ class Receipt:
     bytes_written: int
     peak_memory: int
     engine: str
+    engine_reason: str
 
     def __str__(self) -> str:
         rate = self.pixels / self.seconds / 1e6 if self.seconds else 0.0
         return (
             f"{self.pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
             f"{self.blocks} blocks, {self.bytes_written / 1e6:.1f} MB written, peak memory "
-            f"{self.peak_memory / 2**30:.2f} GiB, engine {self.engine}"
+            f"{self.peak_memory / 2**30:.2f} GiB, engine {self.engine} ({self.engine_reason})"
         )
 
 
@@ -135,7 +138,11 @@ def stream(
     zarr_store.check_target(path, overwrite=overwrite, source=_source_path(source))
     height, width, _ = source.shape
     grid = choose_grid((height, width), tile=_tile(source), block=block)
-    job = _Job(path.absolute(), grid, named)
+    choices = {
+        name: choose_engine("auto", quantity, source.dtype, grid.n_pixels, result=quantity.output_dtype())
+        for name, quantity in named.items()
+    }
+    job = _Job(path.absolute(), grid, named, choices)
     with zarr_store.replacing(path), progress_bar(grid.n_pixels, progress) as bar:
         zarr_store.create(path, grid, job.dtypes, _attributes(source, job))
         started = time.perf_counter()
@@ -152,7 +159,8 @@ def stream(
             seconds=time.perf_counter() - started,
             bytes_written=n_bytes,
             peak_memory=peak,
-            engine="numexpr",
+            engine=" and ".join(sorted({choice.engine for choice in job.choices.values()})),
+            engine_reason="; ".join(dict.fromkeys(choice.reason for choice in job.choices.values())),
         )
         zarr_store.finish(path, asdict(receipt))
     return receipt
@@ -179,6 +187,7 @@ class _Job:
     path: Path
     grid: Grid
     quantities: Mapping[str, Density]
+    choices: Mapping[str, Choice]
 
     @property
     def dtypes(self) -> dict[str, np.dtype[Any]]:
@@ -201,7 +210,7 @@ def _write_task(
     pixels = np.asarray(piece.compute(scheduler="synchronous") if isinstance(piece, da.Array) else piece)
     n_bytes = 0
     for name, quantity in job.quantities.items():
-        values = evaluate_block(pixels, quantity, serial=True)
+        values = evaluate_block(pixels, quantity, engine=job.choices[name].engine, serial=True)
         n_bytes += zarr_store.write_block(job.path, name, job.grid, index, values)
     return _Done(pixels.shape[0] * pixels.shape[1], n_bytes, psutil.Process().memory_info().rss)
 

@@ -20,6 +20,7 @@ LEVELS = {
     "sources": 1,
     "expression": 2,
     "store": 2,
+    "color_table": 3,
     "engine": 4,
     "lazy": 5,
     "run": 6,

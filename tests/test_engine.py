@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from references import (
 )
 
 from pipeline import Density, Mixture
-from pipeline.engine import check_image, evaluate_block
+from pipeline.engine import check_image, choose_engine, evaluate_block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,5 +198,46 @@ def test_what_is_refused(
 
 def test_unknown_engine(skin: Mixture) -> None:
     """Another engine gets an error that lists the engines."""
-    with pytest.raises(ValueError, match="engine is 'gpu'; wanted one of auto, numexpr"):
+    with pytest.raises(ValueError, match="engine is 'gpu'; wanted one of auto, numexpr, table"):
         density(np.zeros((1, 1, 3)), skin, engine="gpu")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "n_channels", "n_kernels", "n_pixels", "engine", "reason"),
+    [
+        ("uint8", 3, 16, 200, "numexpr", "200 pixels take less time than a table"),
+        ("uint8", 3, 16, 10**9, "table", r"3 channels of uint8 have at most 2\^24 colours \(64 MiB\)"),
+        ("uint8", 3, 1, 10**6, "numexpr", "take less time"),
+        ("uint8", 1, 1, 10**6, "table", r"2\^8 colours"),
+        ("uint16", 1, 16, 10**6, "table", r"2\^16 colours"),
+        ("uint16", 3, 16, 10**9, "numexpr", "3 channels of uint16 have too many colours"),
+        ("uint8", 4, 16, 10**9, "numexpr", "too many colours"),
+        ("int8", 3, 16, 10**9, "numexpr", "too many colours"),
+        ("float32", 1, 16, 10**9, "numexpr", "too many colours"),
+    ],
+)
+def test_auto_chooses_by_cost_and_says_why(
+    dtype: str, n_channels: int, n_kernels: int, n_pixels: int, engine: str, reason: str
+) -> None:
+    """A table is for pixels of at most 24 bits, where it saves more than it costs."""
+    quantity = Density(random_mixture(n_kernels, n_channels))
+    choice = choose_engine("auto", quantity, np.dtype(dtype), n_pixels, result=np.dtype("float32"))
+    assert choice.engine == engine
+    assert re.search(reason, choice.reason)
+
+
+def test_a_small_image_makes_no_table(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Two hundred pixels allocate nothing near 64 MiB."""
+    crop = photo[:10, :20]
+    density(crop, skin)
+    tracemalloc.start()
+    density(crop, skin)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_tables_are_refused_where_there_can_be_none() -> None:
+    """Asking for a table of too many colours gets an error, not numexpr in silence."""
+    with pytest.raises(ValueError, match="the pixels are 3 channels of uint16; wanted 1 to 3 of uint8"):
+        density(np.zeros((2, 2, 3), np.uint16), random_mixture(2, 3), engine="table")

@@ -108,7 +108,9 @@ def test_errors_come_before_the_graph(skin: Mixture) -> None:
     with pytest.raises(ValueError, match="the image has 2 channels"):
         evaluate(image, Density(skin))
     with pytest.raises(ValueError, match="engine is 'gpu'"):
-        evaluate(image, Density(skin), engine="gpu")
+        evaluate(da.zeros((10, 10, 3)), Density(skin), engine="gpu")
+    with pytest.raises(ValueError, match="engine is 'table', but the pixels are 3 channels of float64"):
+        evaluate(da.zeros((10, 10, 3)), Density(skin), engine="table")
 
 
 def test_open_result(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:

@@ -1,0 +1,162 @@
+"""The colour table: the program's bits, each colour computed once, filled by any number of threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from references import random_mixture
+
+from pipeline import Density, Mixture, load_model
+from pipeline.color_table import ColorTable, color_bits, find_table
+from pipeline.engine import evaluate_block
+from pipeline.expression import Program
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1), (">u2", 1)])
+
+
+def look_up(table: ColorTable, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Look up (h, w, C) pixels."""
+    out = np.empty(pixels.shape[0] * pixels.shape[1], table.values.dtype)
+    table.look_up(pixels, out)
+    return out.reshape(pixels.shape[:2])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    KINDS,
+    st.integers(1, 40),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["float32", "float64"]),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(*[st.sampled_from([-2, -1, 1, 3])] * 2),
+    st.integers(0, 2**32),
+)
+def test_table_equals_numexpr_bit_for_bit(
+    kind: tuple[str, int],
+    n_kernels: int,
+    full: bool,
+    normalized: bool,
+    dtype: str,
+    shape: tuple[int, int],
+    steps: tuple[int, int],
+    seed: int,
+) -> None:
+    """For random mixtures, dtypes, strides and shapes the two engines give the same bits, cold and warm."""
+    mixture = random_mixture(n_kernels, kind[1], full=full, seed=seed)
+    quantity = Density(mixture, normalized=normalized)
+    random = np.random.default_rng(seed)
+    image = random.integers(0, np.iinfo(kind[0]).max, (*shape, kind[1]), endpoint=True).astype(kind[0])
+    for view in (image[:: steps[0], :: steps[1]], image.transpose(1, 0, 2)[..., ::-1]):
+        wanted = evaluate_block(view, quantity, dtype=dtype, engine="numexpr")
+        for _ in range(2):
+            got = evaluate_block(view, quantity, dtype=dtype, engine="table")
+            np.testing.assert_array_equal(got.view("u1"), wanted.view("u1"))
+
+
+@pytest.mark.parametrize("model", ["jones-rehg-skin", "jones-rehg-nonskin"])
+def test_all_colors_of_the_published_models(model: str) -> None:
+    """Every one of the 2^24 colours has the program's bits."""
+    levels = np.arange(256, dtype=np.uint8)
+    quantity = Density(load_model(model))
+    table = ColorTable(quantity, 24, np.dtype("float32"))
+    green, blue = np.meshgrid(levels, levels, indexing="ij")
+    for red in levels:
+        image = np.stack([np.full_like(green, red), green, blue], axis=-1)
+        wanted = evaluate_block(image, quantity, engine="numexpr")
+        np.testing.assert_array_equal(look_up(table, image), wanted)
+    assert not np.isnan(table.values).any()
+
+
+def test_each_color_is_computed_once(
+    monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8], skin: Mixture
+) -> None:
+    """The program runs on the colours that occur, on each once, however many threads meet it."""
+    computed: list[NDArray[np.float64]] = []
+    original = Program.run
+
+    def spy(self: Program, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
+        computed.append(planes.copy())
+        original(self, planes, out, serial=serial)
+
+    monkeypatch.setattr(Program, "run", spy)
+    table = ColorTable(Density(skin), 24, np.dtype("float32"))
+    strips = np.split(photo, 8) * 4
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda strip: look_up(table, strip), strips))
+    colors = np.concatenate([planes.T for planes in computed])
+    occurring = np.unique(photo.reshape(-1, 3), axis=0)
+    np.testing.assert_array_equal(np.unique(colors, axis=0), occurring)
+    assert len(colors) == len(occurring) == np.count_nonzero(~np.isnan(table.values))
+
+
+def test_eight_threads_fill_one_table_from_cold() -> None:
+    """Again and again, on colours met by all threads at once, every value is right."""
+    quantity = Density(random_mixture(5, 3))
+    random = np.random.default_rng(0)
+    image = random.integers(0, 40, (64, 64, 3), dtype=np.uint8)
+    wanted = evaluate_block(image, quantity, engine="numexpr")
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(25):
+            table = ColorTable(quantity, 24, np.dtype("float32"))
+            for got in pool.map(lambda _, table=table: look_up(table, image), range(16)):
+                np.testing.assert_array_equal(got, wanted)
+
+
+def test_values_that_are_nan_stay_right() -> None:
+    """Where a program overflows to NaN, both engines give it, and filling ends."""
+    far = Mixture([1.0], [[1e308, -1e308]], [[[1.0, 0.9], [0.9, 1.0]]])
+    image = np.zeros((3, 3, 2), np.uint8)
+    np.testing.assert_array_equal(
+        evaluate_block(image, Density(far), engine="table"),
+        evaluate_block(image, Density(far), engine="numexpr"),
+    )
+
+
+def test_a_process_has_one_table_for_a_quantity(skin: Mixture) -> None:
+    """Equal quantities share a table; another dtype or mixture has its own."""
+    kind = (24, np.dtype("float32"))
+    with ThreadPoolExecutor(8) as pool:
+        tables = set(pool.map(lambda _: find_table(Density(skin), *kind), range(32)))
+    assert len(tables) == 1
+    assert find_table(Density(random_mixture(1, 3)), *kind) not in tables
+    assert find_table(Density(skin), 24, np.dtype("float64")) not in tables
+
+
+def test_memory_is_what_is_said(skin: Mixture) -> None:
+    """64 MiB for 24 bits and float32, twice that for float64, next to nothing for a byte."""
+    assert ColorTable(Density(skin), 24, np.dtype("float32")).values.nbytes == 64 * 2**20
+    assert ColorTable(Density(random_mixture(1, 1)), 8, np.dtype("float64")).values.nbytes == 2**11
+
+
+@pytest.mark.parametrize(
+    ("dtype", "n_channels", "bits"),
+    [
+        ("u1", 1, 8),
+        ("u1", 2, 16),
+        ("u1", 3, 24),
+        ("u2", 1, 16),
+        ("u1", 4, None),
+        ("u2", 2, None),
+        ("i1", 1, None),
+    ],
+)
+def test_which_pixels_have_tables(dtype: str, n_channels: int, bits: int | None) -> None:
+    """Up to three channels of a byte, or one of two bytes."""
+    assert color_bits(np.dtype(dtype), n_channels) == bits
+
+
+def test_opencvs_thread_count_is_left_alone(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Looking up changes no setting of OpenCV's."""
+    before = cv2.getNumThreads()
+    evaluate_block(photo, Density(skin), engine="table")
+    assert cv2.getNumThreads() == before
