@@ -2,13 +2,15 @@
 
 from pipeline.lazy import compute_densities, evaluate, open_result
 from pipeline.mixture import Kernel, Mixture, list_models, load_model
-from pipeline.quantity import Density
+from pipeline.quantity import Density, LogDensity, LogRatio
 from pipeline.run import Receipt, stream
 from pipeline.sources import open_image
 
 __all__ = [
     "Density",
     "Kernel",
+    "LogDensity",
+    "LogRatio",
     "Mixture",
     "Receipt",
     "compute_densities",

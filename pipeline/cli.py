@@ -11,7 +11,7 @@ import zarr
 from pipeline.demo import run_demo
 from pipeline.lazy import open_result
 from pipeline.mixture import list_models, load_model
-from pipeline.quantity import Density
+from pipeline.quantity import Density, LogDensity, LogRatio, Quantity
 from pipeline.run import read_receipt, stream
 from pipeline.sources import open_file
 
@@ -43,13 +43,33 @@ def main() -> None:
 @main.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path))
-@click.option("--density", "model", metavar="MODEL", required=True, help="A model's name or JSON file.")
+@click.option("--density", metavar="MODEL", help="The density of a model: its name or JSON file.")
+@click.option("--log-density", metavar="MODEL", help="The logarithm of a model's density.")
+@click.option("--log-ratio", metavar="MODEL MODEL", nargs=2, help="The logarithm of two models' ratio.")
 @click.option("--block", type=int, help="Height and width of a block in pixels; by default about 4096.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing result.")
-def run(image: Path, output: Path, model: str, block: int | None, *, overwrite: bool) -> None:
-    """Compute the density of MODEL at every pixel of IMAGE and write it to OUT.zarr."""
-    quantity = Density(load_model(model))
-    click.echo(f"{output}: {stream(image, quantity, output, block=block, overwrite=overwrite)}")
+def run(
+    image: Path,
+    output: Path,
+    *,
+    density: str | None,
+    log_density: str | None,
+    log_ratio: tuple[str, str] | None,
+    block: int | None,
+    overwrite: bool,
+) -> None:
+    """Compute what is asked of models at every pixel of IMAGE, in one pass, and write it to OUT.zarr."""
+    asked: list[Quantity] = []
+    if density:
+        asked.append(Density(load_model(density)))
+    if log_density:
+        asked.append(LogDensity(load_model(log_density)))
+    if log_ratio:
+        asked.append(LogRatio(*map(load_model, log_ratio)))
+    if not asked:
+        raise click.UsageError("nothing to compute: give --density, --log-density or --log-ratio.")
+    quantities = {quantity.name: quantity for quantity in asked}
+    click.echo(f"{output}: {stream(image, quantities, output, block=block, overwrite=overwrite)}")
 
 
 @main.command()

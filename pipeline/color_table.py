@@ -17,7 +17,7 @@ from pipeline.expression import compile_program
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.quantity import Density
+    from pipeline.quantity import Quantity
 
 # Pixels that are looked up at once. Their indices and results stay in a core's cache, and OpenCV's conversion
 # of no more than these stays in the calling thread, whatever its thread count is.
@@ -50,7 +50,7 @@ class ColorTable:
 
     Parameters
     ----------
-    quantity : Density
+    quantity : Quantity
     bits : int
         Of a colour: 8, 16 or 24.
     dtype : dtype
@@ -62,9 +62,9 @@ class ColorTable:
     fill at once: a value is written whole, and is the same whoever computes it.
     """
 
-    def __init__(self, quantity: Density, bits: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> None:
         self.values: NDArray[Any] = np.full(2**bits, np.nan, dtype)
-        self._program = compile_program(quantity)
+        self._program = compile_program(quantity, dtype)
         self._n_channels = quantity.n_channels
         self._filling = threading.Lock()
 
@@ -116,12 +116,12 @@ class ColorTable:
 _finding = threading.Lock()
 
 
-def find_table(quantity: Density, bits: int, dtype: np.dtype[Any]) -> ColorTable:
+def find_table(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> ColorTable:
     """Give this process's table for a quantity, an empty one at first.
 
     Parameters
     ----------
-    quantity : Density
+    quantity : Quantity
     bits : int
         Of a colour.
     dtype : dtype

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from pipeline.quantity import Density
+    from pipeline.quantity import Quantity
 
 ENGINES = ("auto", "numexpr", "table")
 # Nanoseconds that numexpr needs for a constant of the program and a pixel, and that making a table needs for
@@ -25,10 +25,11 @@ _NS_PER_COLOR = 3.0
 # Pixels that are converted to float64 planes at once: with three channels about a megabyte, which stays
 # in a core's cache between the conversion and the program. A multiple of numexpr's block of 1024.
 _STRIP_VALUES = 3 * 42 * 1024
+_LARGEST = 1e150
 
 
 def check_image(
-    shape: tuple[int, ...], dtype: np.dtype[Any], quantity: Density, *, channel_axis: int | None = -1
+    shape: tuple[int, ...], dtype: np.dtype[Any], quantity: Quantity, *, channel_axis: int | None = -1
 ) -> int:
     """Check that `quantity` can be evaluated on such an image, before anything is computed.
 
@@ -36,7 +37,7 @@ def check_image(
     ----------
     shape : tuple of int
     dtype : dtype
-    quantity : Density
+    quantity : Quantity
     channel_axis : int or None
         None for a grey image without a channel axis.
 
@@ -76,7 +77,7 @@ class Choice(NamedTuple):
 
 
 def choose_engine(
-    engine: str, quantity: Density, dtype: np.dtype[Any], n_pixels: int, *, result: np.dtype[Any]
+    engine: str, quantity: Quantity, dtype: np.dtype[Any], n_pixels: int, *, result: np.dtype[Any]
 ) -> Choice:
     """Choose how blocks are computed.
 
@@ -84,7 +85,7 @@ def choose_engine(
     ----------
     engine : str
         What the caller asks for: one of :data:`ENGINES`.
-    quantity : Density
+    quantity : Quantity
     dtype : dtype
         Of the image.
     n_pixels : int
@@ -125,17 +126,18 @@ def choose_engine(
     return Choice("table", f"{kind} have at most 2^{bits} colours ({memory})")
 
 
-def _constants(quantity: Density) -> int:
+def _constants(quantity: Quantity) -> int:
     """Count the constants of a quantity's program, by which its time goes."""
-    mixture = quantity.mixture
-    n = mixture.n_channels
-    factors = 0 if mixture.is_diagonal else n * (n - 1) // 2
-    return mixture.n_kernels * (2 * n + factors + 1)
+    n = quantity.n_channels
+    return sum(
+        mixture.n_kernels * (2 * n + 1 + (0 if mixture.is_diagonal else n * (n - 1) // 2))
+        for mixture in quantity.mixtures
+    )
 
 
 def evaluate_block(
     image: NDArray[Any],
-    quantity: Density,
+    quantity: Quantity,
     *,
     dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
@@ -148,7 +150,7 @@ def evaluate_block(
     ----------
     image : ndarray
         Any shape with a channel axis of length C; boolean, integer or floating point; any strides.
-    quantity : Density
+    quantity : Quantity
     dtype : dtype, optional
         Of the result: float32 by default, or float64.
     channel_axis : int or None
@@ -184,10 +186,13 @@ def evaluate_block(
         for window, flat in _strips(rows, results, STRIP):
             table.look_up(window, flat)
     else:
-        program = compile_program(quantity)
+        program = compile_program(quantity, out.dtype)
         strip = max(1024, _STRIP_VALUES // quantity.n_channels // 1024 * 1024)
         for window, flat in _strips(rows, results, strip):
             planes = np.ascontiguousarray(np.moveaxis(window, -1, 0), dtype=np.float64)
+            if image.dtype.kind == "f" and image.dtype.itemsize >= planes.itemsize:
+                # Beyond this, squares overflow, and a full covariance would subtract infinities.
+                planes = np.clip(planes, -_LARGEST, _LARGEST)
             program.run(planes.reshape(len(planes), -1), flat, serial=serial)
     return out
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 import numexpr
 import numpy as np
 
+from pipeline.quantity import Density, LogDensity, LogRatio
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.mixture import Mixture
-    from pipeline.quantity import Density
+    from pipeline.quantity import Quantity
 
 # Registers for constants and inputs; what remains of 256 is for the output and the temporaries.
 _REGISTERS = 200
@@ -31,6 +33,9 @@ _INPUTS = 56
 # numexpr's own block: a call over fewer than two of them runs in the calling thread, whatever numexpr's
 # thread count is, and one over exactly one of them runs in its loop of fixed size, which is the faster.
 _SERIAL_PIECE = 1024
+# Squares overflow beyond 1e154: an exponent that would be minus infinity is this instead, so that differences
+# of two stay finite.
+_FLOOR = -1.7e308
 # More digits than any float64 sum or quotient needs, so that each parameter is rounded once, at the end.
 _DIGITS = 60
 _TWO_PI = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
@@ -134,32 +139,79 @@ class _Exponent:
 
 
 @lru_cache(maxsize=32)
-def compile_program(quantity: Density) -> Program:
+def compile_program(quantity: Quantity, dtype: np.dtype[Any]) -> Program:
     """Write the program that computes `quantity`.
 
     Parameters
     ----------
-    quantity : Density
+    quantity : Quantity
+    dtype : dtype
+        Of the results, whose finite numbers limit logarithms.
 
     Returns
     -------
     Program
         Text alone, which pickles; each thread that runs it compiles it once.
     """
-    exponents = _exponents(quantity.mixture, normalized=quantity.normalized)
-    return Program(tuple(_density_steps(exponents)))
+    largest = float(np.finfo(dtype).max)
+    if isinstance(quantity, LogDensity):
+        steps = _log_steps(_exponents(quantity.mixture, normalized=quantity.normalized), "logarithm")
+        steps.append(Step("out", f"maximum(logarithm, {-largest!r})", ("logarithm",)))
+    elif isinstance(quantity, Density):
+        exponents = _exponents(quantity.mixture, normalized=quantity.normalized)
+        steps = _reduction(exponents, "out", "exp({})", _sum)
+    elif isinstance(quantity, LogRatio):
+        steps = [
+            *_log_steps(_exponents(quantity.numerator, normalized=True), "numerator"),
+            *_log_steps(_exponents(quantity.denominator, normalized=True), "denominator"),
+            Step(
+                "out",
+                f"minimum(maximum(numerator - denominator, {-largest!r}), {largest!r})",
+                ("numerator", "denominator"),
+            ),
+        ]
+    else:
+        raise TypeError(f"{quantity!r} isn't a quantity of this package")
+    return Program(tuple(steps))
 
 
-def _density_steps(exponents: Sequence[_Exponent]) -> Iterator[Step]:
-    batches = [
-        (prelude, " + ".join(f"exp({text})" for text in texts), inputs)
-        for prelude, texts, inputs in _batches(exponents)
+def _log_steps(exponents: Sequence[_Exponent], target: str) -> list[Step]:
+    """Take the log-sum-exp of exponents: relative to the highest, no exponential over- or underflows."""
+    term = f"maximum({{}}, {_FLOOR!r})"
+    if len(exponents) == 1:
+        return _reduction(exponents, target, term, _maximum)
+    return [
+        *_reduction(exponents, "peak", term, _maximum),
+        *_reduction(exponents, "total", f"exp({term} - peak)", _sum, ("peak",)),
+        Step(target, "log(total) + peak", ("total", "peak")),
     ]
-    for number, (prelude, text, inputs) in enumerate(batches):
-        yield from prelude
-        target = "out" if number == len(batches) - 1 else "total"
-        running = ("total",) if number else ()
-        yield Step(target, " + ".join([*running, text]), (*inputs, *running))
+
+
+def _reduction(
+    exponents: Iterable[_Exponent],
+    target: str,
+    term: str,
+    combine: Callable[[list[str]], str],
+    inputs: tuple[str, ...] = (),
+) -> list[Step]:
+    """Combine a term of each exponent into the plane `target`, batch by batch."""
+    batches = list(_batches(exponents))
+    steps: list[Step] = []
+    for number, (prelude, texts, planes) in enumerate(batches):
+        running = ("total" if target == "out" else target,) if number else ()
+        text = combine([*running, *(term.format(text) for text in texts)])
+        last = number == len(batches) - 1
+        reached = "total" if target == "out" and not last else target
+        steps += [*prelude, Step(reached, text, (*planes, *inputs, *running))]
+    return steps
+
+
+def _sum(texts: list[str]) -> str:
+    return " + ".join(texts)
+
+
+def _maximum(texts: list[str]) -> str:
+    return reduce("maximum({}, {})".format, texts)
 
 
 def _batches(

@@ -14,7 +14,7 @@ from dask.delayed import delayed
 
 from pipeline.engine import check_image, choose_engine, evaluate_block
 from pipeline.mixture import Mixture
-from pipeline.quantity import Density
+from pipeline.quantity import Density, Quantity
 from pipeline.store import read_attributes
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def compute_densities(
 
 def evaluate(
     image: ArrayLike | da.Array,
-    quantity: Density,
+    quantity: Quantity,
     *,
     dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
@@ -91,7 +91,7 @@ def evaluate(
     ----------
     image : array_like or dask.array.Array, shape (H, W, C)
         Boolean, integer or floating point, any strides, channels in the order of the quantity's mixture.
-    quantity : Density
+    quantity : Quantity
     dtype : dtype, optional
         Of the result: float32 by default, or float64.
     channel_axis : int or None
@@ -170,5 +170,5 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
     return results
 
 
-def _evaluate_task(block: Any, quantity: Density, options: dict[str, Any]) -> Any:  # noqa: ANN401
+def _evaluate_task(block: Any, quantity: Quantity, options: dict[str, Any]) -> Any:  # noqa: ANN401
     return evaluate_block(np.asarray(block), quantity, **options)

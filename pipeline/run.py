@@ -22,7 +22,7 @@ from pipeline import store as zarr_store
 from pipeline.engine import Choice, check_image, choose_engine, evaluate_block
 from pipeline.grid import Grid, choose_grid
 from pipeline.progress import progress_bar
-from pipeline.quantity import Density
+from pipeline.quantity import Quantity
 from pipeline.sources import ImageFile, open_file
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Receipt:
 
 def stream(
     image: str | os.PathLike[str] | Source,
-    quantities: Density | Mapping[str, Density],
+    quantities: Quantity | Mapping[str, Quantity],
     store: str | os.PathLike[str],
     *,
     block: int | tuple[int, int] | None = None,
@@ -99,7 +99,7 @@ def stream(
     image : path, ndarray, dask.array.Array or zarr.Array, shape (H, W, C)
         A path is opened with the channels in the order of the quantities' mixtures. An array's channels
         must be in that order already.
-    quantities : Density or mapping of str to Density
+    quantities : Quantity or mapping of str to Quantity
         One, stored under its own name, or several under the mapping's names, computed in one pass.
     store : path
         A directory that doesn't exist yet. It becomes a Zarr group with one OME-Zarr image a result,
@@ -186,7 +186,7 @@ class _Job:
 
     path: Path
     grid: Grid
-    quantities: Mapping[str, Density]
+    quantities: Mapping[str, Quantity]
     choices: Mapping[str, Choice]
 
     @property
@@ -281,8 +281,8 @@ def _current_client() -> Client | None:
     return client
 
 
-def _named(quantities: Density | Mapping[str, Density]) -> dict[str, Density]:
-    named = {quantities.name: quantities} if isinstance(quantities, Density) else dict(quantities)
+def _named(quantities: Quantity | Mapping[str, Quantity]) -> dict[str, Quantity]:
+    named = {quantities.name: quantities} if isinstance(quantities, Quantity) else dict(quantities)
     if not named:
         raise ValueError("got no quantities; wanted at least one")
     for name in named:
@@ -293,7 +293,7 @@ def _named(quantities: Density | Mapping[str, Density]) -> dict[str, Density]:
     return named
 
 
-def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Density]) -> Source:
+def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Quantity]) -> Source:
     if isinstance(image, str | os.PathLike):
         return open_file(image, channel_order=_channel_order(named))
     shape = getattr(image, "shape", None)
@@ -305,7 +305,7 @@ def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Den
     return image
 
 
-def _channel_order(named: Mapping[str, Density]) -> str:
+def _channel_order(named: Mapping[str, Quantity]) -> str:
     """Find the order in which a colour image must be opened for these quantities."""
     orders = {quantity.channels for quantity in named.values() if quantity.channels}
     if len(orders) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from pipeline import Mixture
@@ -60,11 +61,22 @@ def broadcast(image: NDArray[Any], mixture: Mixture) -> Array:
     return np.asarray(np.sum(scale * np.exp(-0.5 * np.sum(d * d / variances, axis=-1)), axis=-1))
 
 
+def scipy_log_density(image: NDArray[Any], mixture: Mixture) -> Array:
+    """Take the log-sum-exp of SciPy's log-densities of the kernels."""
+    pixels = np.asarray(image, dtype=np.float64)
+    terms = []
+    for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
+        matrix = np.diag(covariance) if covariance.ndim == 1 else covariance
+        logs = np.reshape(multivariate_normal(mean, matrix).logpdf(pixels), pixels.shape[:-1])
+        terms.append(np.log(weight) + logs)
+    return np.asarray(logsumexp(terms, axis=0))
+
+
 def relative_error(got: NDArray[Any], wanted: Array) -> float:
     """Give the largest relative error where the wanted value is a normal number."""
-    normal = wanted >= TINY
+    normal = np.abs(wanted) >= TINY
     assert normal.any(), "no value to compare"
-    return float(np.max(np.abs(got[normal] - wanted[normal]) / wanted[normal]))
+    return float(np.max(np.abs((got[normal] - wanted[normal]) / wanted[normal])))
 
 
 def random_mixture(n_kernels: int, n_channels: int, *, full: bool = False, seed: int = 0) -> Mixture:

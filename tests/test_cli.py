@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner
 
-from pipeline import Mixture, cli, compute_densities, open_result
+from pipeline import LogRatio, Mixture, cli, compute_densities, evaluate, load_model, open_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,7 @@ def test_other_mistakes(folder: Path) -> None:
     assert "isn't a result of mixture-pipeline" in result.stderr
     result = runner.invoke(cli.main, ["run", "photo.png", "out.zarr"])
     assert result.exit_code == 2
-    assert "--density" in result.stderr
+    assert "give --density, --log-density or --log-ratio" in result.stderr
 
 
 def test_models_are_listed() -> None:
@@ -153,3 +153,17 @@ def test_version_and_help() -> None:
     assert runner.invoke(cli.main, ["--version"]).stdout.startswith("mixture-pipeline, version ")
     for name in ("run", "models", "info", "demo"):
         assert name in runner.invoke(cli.main, ["-h"]).stdout
+
+
+def test_several_quantities_in_one_pass(folder: Path, photo: NDArray[np.uint8]) -> None:
+    """Density, its logarithm and a log-ratio are stored beside each other under their names."""
+    skin, other = "jones-rehg-skin", "jones-rehg-nonskin"
+    done = command(
+        "run", "photo.tif", "out.zarr", "--density", skin, "--log-density", skin, "--log-ratio", skin, other
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    results = open_result(folder / "out.zarr")
+    assert list(results) == ["density", "log-density", "log-ratio"]
+    wanted = evaluate(photo, LogRatio(load_model(skin), load_model(other)))
+    np.testing.assert_array_equal(results["log-ratio"], wanted)
+    np.testing.assert_allclose(np.exp(results["log-density"]), results["density"], rtol=1e-4)

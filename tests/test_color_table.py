@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Mixture, load_model
+from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
 from pipeline.color_table import ColorTable, color_bits, find_table
 from pipeline.engine import evaluate_block
 from pipeline.expression import Program
@@ -53,7 +53,13 @@ def test_table_equals_numexpr_bit_for_bit(
 ) -> None:
     """For random mixtures, dtypes, strides and shapes the two engines give the same bits, cold and warm."""
     mixture = random_mixture(n_kernels, kind[1], full=full, seed=seed)
-    quantity = Density(mixture, normalized=normalized)
+    other = random_mixture(2, kind[1], seed=seed + 1)
+    quantities = [
+        Density(mixture, normalized=normalized),
+        LogDensity(mixture, normalized=normalized),
+        LogRatio(mixture, other),
+    ]
+    quantity = quantities[seed % 3]
     random = np.random.default_rng(seed)
     image = random.integers(0, np.iinfo(kind[0]).max, (*shape, kind[1]), endpoint=True).astype(kind[0])
     for view in (image[:: steps[0], :: steps[1]], image.transpose(1, 0, 2)[..., ::-1]):

@@ -19,9 +19,10 @@ from references import (
     random_mixture,
     relative_error,
     scipy_density,
+    scipy_log_density,
 )
 
-from pipeline import Density, Mixture
+from pipeline import Density, LogDensity, LogRatio, Mixture
 from pipeline.engine import check_image, choose_engine, evaluate_block
 
 if TYPE_CHECKING:
@@ -241,3 +242,62 @@ def test_tables_are_refused_where_there_can_be_none() -> None:
     """Asking for a table of too many colours gets an error, not numexpr in silence."""
     with pytest.raises(ValueError, match="the pixels are 3 channels of uint16; wanted 1 to 3 of uint8"):
         density(np.zeros((2, 2, 3), np.uint16), random_mixture(2, 3), engine="table")
+
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+ANY_PIXELS = st.one_of(
+    hnp.arrays(np.float64, (4, 5, 3), elements=FLOATS),
+    hnp.arrays(np.float32, (4, 5, 3), elements=st.floats(allow_nan=False, allow_infinity=False, width=32)),
+    hnp.arrays(np.uint8, (4, 5, 3)),
+    hnp.arrays(np.uint16, (4, 5, 3)),
+    hnp.arrays(np.int16, (4, 5, 3)),
+)
+
+
+@settings(deadline=None)
+@given(ANY_PIXELS, st.booleans(), st.sampled_from(["float32", "float64"]), st.integers(1, 40))
+def test_logarithms_are_finite_for_every_finite_pixel(
+    image: NDArray[Any],
+    full: bool,
+    dtype: str,
+    n_kernels: int,
+) -> None:
+    """However far a pixel, neither a log-density nor a log-ratio is NaN or infinite, nor a density NaN."""
+    one, other = random_mixture(n_kernels, 3, full=full), random_mixture(2, 3, full=full, seed=1)
+    for quantity in (LogDensity(one), LogRatio(one, other), LogRatio(other, one)):
+        assert np.isfinite(evaluate_block(image, quantity, dtype=dtype)).all()
+    assert not np.isnan(evaluate_block(image, Density(one), dtype=dtype)).any()
+
+
+@pytest.mark.parametrize("engine", ["numexpr", "table"])
+@pytest.mark.parametrize("n_kernels", [1, 16, 100])
+def test_logarithms_agree_with_scipy(n_kernels: int, engine: str) -> None:
+    """Log-densities and log-ratios equal SciPy's, also where densities underflow."""
+    one = random_mixture(n_kernels, 3)
+    other = Mixture([0.5, 0.5], [[10, 10, 10], [240, 240, 240]], [[1, 1, 1], [2, 1, 3]])
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    logs = [scipy_log_density(image, mixture) for mixture in (one, other)]
+    assert logs[1].min() < -1000
+    for mixture, wanted in zip((one, other), logs, strict=True):
+        got = evaluate_block(image, LogDensity(mixture), dtype="float64", engine=engine)
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)
+        plain = evaluate_block(image, LogDensity(mixture, normalized=False), dtype="float64", engine=engine)
+        np.testing.assert_allclose(plain, wanted + 1.5 * np.log(2 * np.pi), rtol=1e-12, atol=1e-12)
+    ratio = evaluate_block(image, LogRatio(one, other), dtype="float64", engine=engine)
+    np.testing.assert_allclose(ratio, logs[0] - logs[1], rtol=1e-12, atol=1e-12)
+
+
+def test_logarithms_in_many_channels() -> None:
+    """Kernels too wide for one expression have logarithms too."""
+    mixture = random_mixture(3, 60, full=True)
+    pixels = pixels_near(mixture, (4, 5))
+    got = evaluate_block(pixels, LogDensity(mixture), dtype="float64")
+    assert relative_error(got, scipy_log_density(pixels, mixture)) < 1e-12
+
+
+def test_a_nan_pixel_has_nan_logarithms() -> None:
+    """NaN stays NaN through the limits that keep logarithms finite."""
+    mixture = random_mixture(3, 3)
+    image = np.array([[[np.nan, 1, 2], [1, 2, 3]]])
+    for quantity in (LogDensity(mixture), LogRatio(mixture, random_mixture(2, 3))):
+        assert np.isnan(evaluate_block(image, quantity)).tolist() == [[True, False]]

@@ -19,7 +19,9 @@ from pipeline.expression import compile_program
 def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> np.ndarray[Any, Any]:
     """Run a mixture's density over (n, C) pixels in float64."""
     out = np.empty(len(pixels))
-    compile_program(Density(mixture)).run(np.ascontiguousarray(pixels.T), out, serial=serial)
+    compile_program(Density(mixture), np.dtype("float64")).run(
+        np.ascontiguousarray(pixels.T), out, serial=serial
+    )
     return out
 
 
@@ -110,9 +112,9 @@ def test_threads_share_a_program_safely_with_numexprs_own(numexpr_threads: int) 
 
 def test_programs_are_text() -> None:
     """A program pickles, runs after it, and is written once for equal quantities."""
-    program = compile_program(Density(random_mixture(3, 3)))
+    program = compile_program(Density(random_mixture(3, 3)), np.dtype("float64"))
     assert pickle.loads(pickle.dumps(program)) == program  # noqa: S301  made here
-    assert compile_program(Density(random_mixture(3, 3))) is program
+    assert compile_program(Density(random_mixture(3, 3)), np.dtype("float64")) is program
 
 
 def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:

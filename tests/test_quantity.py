@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pipeline import Density, Mixture
+from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
 
 
 def test_quantities_travel_and_compare(skin: Mixture) -> None:
@@ -35,3 +35,20 @@ def test_record_of_a_quantity(skin: Mixture) -> None:
     assert Density(Mixture.from_dict(record["mixture"]), normalized=record["normalized"]) == Density(
         skin, normalized=False
     )
+
+
+def test_log_quantities(skin: Mixture) -> None:
+    """Quantities of the same mixture are told apart, and ratios are of mixtures over the same channels."""
+    other = load_model("jones-rehg-nonskin")
+    assert len({Density(skin), LogDensity(skin), LogDensity(skin, normalized=False)}) == 3
+    ratio = LogRatio(skin, other)
+    assert pickle.loads(pickle.dumps(ratio)) == ratio  # noqa: S301  made here
+    assert ratio != LogRatio(other, skin)
+    assert (ratio.name, ratio.n_channels, ratio.channels) == ("log-ratio", 3, ("red", "green", "blue"))
+    assert ratio.to_dict()["denominator"] == other.to_dict()
+    unnamed = Mixture(skin.weights, skin.means, skin.covariances)
+    assert LogRatio(unnamed, skin).channels == ("red", "green", "blue")
+    bgr = Mixture(skin.weights, skin.means, skin.covariances, ["blue", "green", "red"])
+    for wrong in (bgr, Mixture([1], [[1, 2]], [[1, 2]])):
+        with pytest.raises(ValueError, match="have different channels; wanted the same"):
+            LogRatio(skin, wrong)

@@ -1,0 +1,65 @@
+"""The benchmarks run; what they measure is nobody's test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
+# What float32 results can be off by, and what float32 arithmetic can.
+ROUNDED, COMPUTED = 1e-7, 1e-4
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run the smoke version once."""
+    output = tmp_path_factory.mktemp("benchmarks")
+    command = [sys.executable, str(COMPARE), "--smoke", "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def results(smoke: tuple[Path, str]) -> dict[str, Any]:
+    """Read the results."""
+    found: dict[str, Any] = json.loads((smoke[0] / "compare.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_way_is_right(smoke: tuple[Path, str]) -> None:
+    """Each way that ran gives the densities, and copies aside each was compared with SciPy's."""
+    errors = {way["way"]: way["largest_relative_error"] for way in results(smoke)["in_memory"]["ways"]}
+    assert errors.pop("copy") is None
+    float32 = {name: error for name, error in errors.items() if name.startswith("jax")}
+    assert all(error < COMPUTED for error in float32.values()), errors
+    assert all(error < ROUNDED for name, error in errors.items() if name not in float32), errors
+
+
+@pytest.mark.parametrize(
+    ("way", "package"), [("jax", "jax"), ("blosc2", "blosc2"), ("numba", "numba"), ("sklearn", "sklearn")]
+)
+def test_a_missing_package_is_said(smoke: tuple[Path, str], way: str, package: str) -> None:
+    """A way whose package is there runs; one without is left out, and the report says so."""
+    memory = results(smoke)["in_memory"]
+    if find_spec(package):
+        assert way in {found["way"] for found in memory["ways"]}
+    else:
+        assert memory["left_out"][way] == [package]
+        assert f"left out: {way}, which needs {package}" in smoke[1]
+
+
+def test_everything_is_measured(smoke: tuple[Path, str]) -> None:
+    """Times, ratios, peak memory, Zarr to Zarr, scaling and the chart are there."""
+    found = results(smoke)
+    cold = next(way for way in found["in_memory"]["ways"] if way["way"] == "table-cold")
+    assert min(cold[key] for key in ("ns_per_pixel", "ratio_to_ours", "peak_mib")) > 0
+    assert {way["ns_per_pixel"] > 0 for way in found["zarr_to_zarr"]["ways"]} == {True}
+    assert [size["megapixels"] for size in found["zarr_to_zarr"]["scaling"]] == [0.25]
+    assert (smoke[0] / "compare.png").stat().st_size > 0
+    assert "its figures mean nothing" in smoke[1]
