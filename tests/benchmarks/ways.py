@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 # Pixels that plain numexpr casts and computes at once, as its users must to stay in a core's cache.
 STRIP = 42 * 1024
 _MEBI = 2**20
-# The photo's side, and how many differently lit copies of it there are.
+# The photo's side.
 TILE = 512
+# Copies of the photo in so many lights have several times its colours: harder for a table.
 LIGHTS = 6
 
 
@@ -59,18 +60,19 @@ def side_of(megapixels: float) -> int:
     return max(1, round((megapixels * _MEBI) ** 0.5 / TILE)) * TILE
 
 
-def photo(side: int, seed: int = 0) -> Image:
-    """Tile a real photo under a few slightly different lights, for as many colours as large photos have."""
-    random = np.random.default_rng(seed)
-    lights = random.uniform(0.8, 1.0, (LIGHTS, 1)) * random.uniform(0.95, 1.05, (LIGHTS, 3))
+def photo(side: int, lights: int = 1) -> Image:
+    """Tile a real photo, as it is or under several slightly different lights."""
+    random = np.random.default_rng(0)
+    tints = random.uniform(0.8, 1.0, (lights, 1)) * random.uniform(0.95, 1.05, (lights, 3))
+    tints[0] = 1
     astronaut = data.astronaut()
     image = np.empty((side, side, 3), np.uint8)
     levels = np.arange(256)
     for top in range(0, side, TILE):
         for left in range(0, side, TILE):
-            light = lights[(top + left) // TILE % LIGHTS]
+            tint = tints[(top + left) // TILE % lights]
             for channel in range(3):
-                curve = np.clip(np.rint(levels * light[channel]), 0, 255).astype(np.uint8)
+                curve = np.clip(np.rint(levels * tint[channel]), 0, 255).astype(np.uint8)
                 tile = image[top : top + TILE, left : left + TILE, channel]
                 tile[...] = curve[astronaut[..., channel]]
     return image
@@ -204,6 +206,11 @@ def _ours(engine: str) -> Callable[[Image, Mixture], Run]:
     return lambda image, mixture: lambda: np.asarray(evaluate(image, Density(mixture), engine=engine))
 
 
+def _many_colors(image: Image, mixture: Mixture) -> Run:
+    lit = photo(len(image), LIGHTS)
+    return lambda: np.asarray(evaluate(lit, Density(mixture), engine="table"))
+
+
 OURS = "table"
 COPY = "copy"
 WAYS = {
@@ -218,6 +225,7 @@ WAYS = {
     "jax-planes": Way("JAX, float32, planes given", _jax_planes, ("jax",)),
     "table-cold": Way("ours, engine table, first call", _cold_table),
     OURS: Way("ours, engine table", _ours("table")),
+    "table-lights": Way("ours, engine table, six lights", _many_colors),
     "numba": Way("fused gather, full table, Numba", _numba, ("numba",)),
     COPY: Way("copying the image", lambda image, _: image.copy),
 }
