@@ -45,6 +45,17 @@ def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
     return None
 
 
+class _Scratch(threading.local):
+    """Room for one strip, kept by each thread: fresh memory would cost as much as the look-up."""
+
+    def __init__(self) -> None:
+        self.bytes = np.empty((STRIP, 4), np.uint8)
+        self.colors = np.empty(STRIP, np.intp)
+
+
+_scratch = _Scratch()
+
+
 class ColorTable:
     """Values of a quantity for every colour of a kind of image, computed when they are first met.
 
@@ -91,14 +102,17 @@ class ColorTable:
         if self._n_channels == 3:  # noqa: PLR2004  red, green, blue
             import cv2  # noqa: PLC0415  half a second that only three channels need
 
-            packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA).view("<u4")
+            four = _scratch.bytes[: pixels.size // 3].reshape(*pixels.shape[:2], 4)
+            packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA, dst=four).view("<u4")
             packed &= 0xFFFFFF
         elif self._n_channels == 2:  # noqa: PLR2004  one byte each
             packed = pixels.view("<u2")
         else:
             packed = pixels
         # np.take would convert indices of another type anew at each call, and more slowly.
-        return packed.astype(np.intp).reshape(-1)
+        colors = _scratch.colors[: packed.size]
+        np.copyto(colors, packed.reshape(-1))
+        return colors
 
     def _fill(self, missing: NDArray[np.intp]) -> None:
         colors = np.unique(missing)
