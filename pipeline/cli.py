@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,10 @@ class _Failure(click.ClickException):
 
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  as click declares it
+        # Ended politely, a run cleans up as it does when it is interrupted.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        # What tifffile logs of a damaged file, the error says.
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)
         try:
             return super().invoke(ctx)
         except (ValueError, OSError) as error:

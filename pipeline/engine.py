@@ -8,13 +8,13 @@ import numpy as np
 
 from pipeline.color_table import STRIP, color_bits, find_table
 from pipeline.expression import compile_program
+from pipeline.quantity import Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
-    from pipeline.quantity import Quantity
 
 ENGINES = ("auto", "numexpr", "table")
 # Nanoseconds that numexpr needs for a constant of the program and a pixel, and that making a table needs for
@@ -28,15 +28,13 @@ _STRIP_VALUES = 3 * 42 * 1024
 _LARGEST = 1e150
 
 
-def check_image(
-    shape: tuple[int, ...], dtype: np.dtype[Any], quantity: Quantity, *, channel_axis: int | None = -1
-) -> int:
-    """Check that `quantity` can be evaluated on such an image, before anything is computed.
+def check_image(image: Any, quantity: Quantity, *, channel_axis: int | None = -1) -> int:  # noqa: ANN401  any array
+    """Check that `quantity` can be evaluated on an image, before anything is computed.
 
     Parameters
     ----------
-    shape : tuple of int
-    dtype : dtype
+    image : array
+        Anything with a shape and a dtype.
     quantity : Quantity
     channel_axis : int or None
         None for a grey image without a channel axis.
@@ -48,12 +46,21 @@ def check_image(
 
     Raises
     ------
+    TypeError
+        If the quantity isn't one, or the image is a masked array, whose mask would be lost.
     ValueError
-        If there is no such axis, its length isn't the quantity's number of channels, or the dtype isn't
-        boolean, integer or floating point.
+        If there is no such axis, its length isn't the quantity's number of channels, the dtype isn't boolean,
+        integer or floating point.
     """
-    if dtype.kind not in "biuf":
-        raise ValueError(f"pixels have dtype {dtype}; wanted integers or floating point numbers")
+    if not isinstance(quantity, Quantity):
+        raise TypeError(
+            f"the quantity is {quantity!r:.80}; wanted Density(mixture) or another of this package"
+        )
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("the image is a masked array. Fill it: image.astype(float).filled(numpy.nan).")
+    if image.dtype.kind not in "biuf":
+        raise ValueError(f"pixels have dtype {image.dtype}; wanted integers or floating point numbers")
+    shape = image.shape
     if channel_axis is None:
         shape, channel_axis = (*shape, 1), -1
     if not -len(shape) <= channel_axis < len(shape):
@@ -61,10 +68,11 @@ def check_image(
     found, wanted = shape[channel_axis], quantity.n_channels
     if found != wanted:
         names = f" ({', '.join(quantity.channels)})" if quantity.channels else ""
+        is_plane = len(image.shape) < 3  # noqa: PLR2004  rows, columns, channels
+        grey = " A grey image without a channel axis needs channel_axis=None." if is_plane else ""
         raise ValueError(
-            f"the image has {_count(found)} (shape {shape}, channel_axis {channel_axis}), the model has "
-            f"{_count(wanted)}{names}. Pass an image of those channels, or the right channel_axis; for a "
-            "grey image without a channel axis, channel_axis=None."
+            f"the image has {_count(found)} (shape {shape}), the model has {_count(wanted)}{names}. Pass an "
+            f"image of the model's channels, or a model of the image's.{grey}"
         )
     return channel_axis % len(shape) - len(shape)
 
@@ -171,7 +179,7 @@ def evaluate_block(
     ValueError
         As :func:`check_image` does, and for another dtype or engine.
     """
-    axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
+    axis = check_image(image, quantity, channel_axis=channel_axis)
     pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
     out = np.empty(pixels.shape[:-1], quantity.output_dtype(dtype))
     chosen = choose_engine(engine, quantity, image.dtype, out.size, result=out.dtype).engine

@@ -7,8 +7,9 @@ whole chunks. So no two tasks ever write the same object.
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,8 +95,8 @@ def choose_grid(
     tile : tuple of int
         (h, w) of the piece that the source decodes at once.
     block : int or tuple of int, optional
-        The block that the caller wants; by default about 4096 x 4096, in whole tiles. A source in strips
-        as wide as a wide image gets low, wide blocks of about as many pixels.
+        The block that the caller wants, cut to what the image needs; by default about 4096 x 4096, in whole
+        tiles. A source in strips as wide as a wide image gets low, wide blocks of about as many pixels.
 
     Returns
     -------
@@ -108,8 +109,10 @@ def choose_grid(
     """
     height, width = shape
     if block is not None:
-        wanted = (block, block) if isinstance(block, int) else block
-        divided = [(length, _chunk_of(length)) for length in wanted]
+        divided = []
+        for extent, length in zip(shape, _pair(block), strict=True):
+            chunk = _chunk_of(length)
+            divided.append((min(length, max(1, -(-extent // chunk)) * chunk), chunk))
     elif tile[1] >= width > _BLOCK and tile[0] < height:
         full_width = -(-width // _CHUNK) * _CHUNK
         rows = max(_BLOCK * _BLOCK // full_width, min(tile[0], _BLOCK), 1)
@@ -117,6 +120,19 @@ def choose_grid(
     else:
         divided = [_divide(extent, length, _BLOCK) for extent, length in zip(shape, tile, strict=True)]
     return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
+
+
+def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass anything
+    """Check a block that a caller wants."""
+    try:
+        height, width = (
+            operator.index(n) for n in (block if isinstance(block, tuple | list) else (block,) * 2)
+        )
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1 or isinstance(block, bool):
+        raise ValueError(f"block is {block!r}; wanted a positive whole number of pixels, or two of them")
+    return height, width
 
 
 def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
@@ -130,8 +146,6 @@ def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
 
 def _chunk_of(block: int) -> int:
     """Find the largest chunk, 1024 at most, that divides a block."""
-    if block < 1:
-        raise ValueError(f"block is {block}; wanted a positive number of pixels")
     chunk = next(length for length in range(min(block, _CHUNK), 0, -1) if block % length == 0)
     if chunk < min(block, _SMALLEST_CHUNK):
         nearest = max(_CHUNK, round(block / _CHUNK) * _CHUNK)

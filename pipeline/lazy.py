@@ -112,9 +112,14 @@ def evaluate(
     """
     if not isinstance(image, da.Array):
         return evaluate_block(
-            np.asarray(image), quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, serial=False
+            np.asanyarray(image),
+            quantity,
+            dtype=dtype,
+            channel_axis=channel_axis,
+            engine=engine,
+            serial=False,
         )
-    axis = check_image(image.shape, image.dtype, quantity, channel_axis=channel_axis)
+    axis = check_image(image, quantity, channel_axis=channel_axis)
     output_dtype = quantity.output_dtype(dtype)
     n_pixels = image.size // quantity.n_channels
     if np.isnan(n_pixels):  # chunks of unknown length: then they are many

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _FORMAT = "gaussian-mixture"
 _VERSION = 1
+# Below this ratio of eigenvalues, rounding decides whether a covariance is positive definite.
+_SINGULAR = 1e-15
 
 
 class Kernel(NamedTuple):
@@ -122,7 +124,7 @@ class Mixture:
                     f"kernel {k}: the mean has {len(means[k])} channels, kernel 0's has {len(means[0])}; "
                     "all kernels of a mixture share the same channels"
                 )
-            weights.append(np.asarray(weight, dtype=np.float64).reshape(()))
+            weights.append(_weight(k, weight))
         if not means:
             raise ValueError("got no kernels; a mixture needs at least one")
         if any(covariance.ndim == 2 for covariance in covariances):  # noqa: PLR2004  a matrix
@@ -274,20 +276,19 @@ class Mixture:
         for k, covariance in enumerate(self.covariances):
             if not np.all(np.isfinite(covariance)):
                 raise ValueError(f"kernel {k}: the covariance isn't finite throughout. Mend the model.")
-            scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-            if np.any(np.abs(covariance - covariance.T) > 1e-8 * scale):
+            deviations = np.sqrt(np.diag(covariance))
+            if np.any(np.abs(covariance - covariance.T) > 1e-8 * np.outer(deviations, deviations)):
                 raise ValueError(
                     f"kernel {k}: the covariance isn't symmetric. Pass (S + S.T) / 2 if rounding made it so."
                 )
-            covariance[...] = (covariance + covariance.T) / 2
-            try:
-                np.linalg.cholesky(covariance)
-            except np.linalg.LinAlgError:
-                smallest = np.linalg.eigvalsh(covariance)[0]
+            covariance[...] = covariance / 2 + covariance.T / 2
+            eigenvalues = np.linalg.eigvalsh(covariance / deviations.max() ** 2)
+            if eigenvalues[0] < _SINGULAR * eigenvalues[-1]:
                 raise ValueError(
-                    f"kernel {k}: the covariance isn't positive definite (an eigenvalue is {smallest:.3g}). "
-                    "Drop the kernel or add a small variance to the diagonal."
-                ) from None
+                    f"kernel {k}: the covariance isn't positive definite (its eigenvalues' ratio is "
+                    f"{eigenvalues[0] / eigenvalues[-1]:.3g}). Drop the kernel, or add a little to the "
+                    "diagonal."
+                )
 
 
 def list_models() -> dict[str, str]:
@@ -335,9 +336,12 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
 
 def _parameter(name: str, value: ArrayLike) -> NDArray[np.float64]:
     try:
-        return np.array(value, dtype=np.float64, order="C")
+        array = np.asarray(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} aren't numbers in an array of one shape: got {value!r:.80}") from None
+        array = np.array(None)
+    if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} aren't real numbers in an array of one shape: got {value!r:.80}")
+    return np.array(array, dtype=np.float64, order="C")
 
 
 def _check_shapes(
@@ -359,9 +363,9 @@ def _check_shapes(
         )
 
 
-def _channel_names(channels: Sequence[str], wanted: int) -> tuple[str, ...]:
-    names = tuple(channels)
-    if isinstance(channels, str) or not all(names):
+def _channel_names(channels: Any, wanted: int) -> tuple[str, ...]:  # noqa: ANN401  a JSON file may say anything
+    names = tuple(channels) if isinstance(channels, list | tuple) else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one a channel")
     if len(names) != wanted or len(set(names)) != wanted:
         raise ValueError(f"channels are {', '.join(names)}; wanted {wanted} different names")
@@ -387,13 +391,22 @@ def _covariance(k: int, covariance: ArrayLike, n_channels: int) -> NDArray[np.fl
     )
 
 
+def _weight(k: int, weight: ArrayLike) -> NDArray[np.float64]:
+    array = _parameter(f"kernel {k}: the weight's elements", weight)
+    if array.size != 1:
+        raise ValueError(f"kernel {k}: the weight has shape {array.shape}; wanted one number")
+    return array.reshape(())
+
+
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON is whatever the file holds; from_dict checks it
     def refuse(constant: str) -> float:
         raise ValueError(f"{constant} is not a finite number")
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
     except UnicodeDecodeError:
         raise ValueError("not JSON: the file isn't text") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("not a mixture: its JSON is nested too deeply") from None

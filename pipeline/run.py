@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +27,7 @@ from pipeline.quantity import Quantity
 from pipeline.sources import ImageFile, open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from distributed import Client
@@ -103,7 +104,7 @@ def stream(
         One, stored under its own name, or several under the mapping's names, computed in one pass.
     store : path
         A directory that doesn't exist yet. It becomes a Zarr group with one OME-Zarr image a result,
-        ``store/density/0``.
+        ``store/density/0``. Until it is whole it is written beside its place, as ``store.*.partial``.
     block : int or tuple of int, optional
         Height and width of a block; by default about 4096 x 4096, in whole tiles of the image.
     overwrite : bool
@@ -127,13 +128,13 @@ def stream(
         If the store exists and may not be overwritten.
     ValueError
         If the image can't be read, or lacks the mixtures' channels, or an option is wrong.
-    RuntimeError
-        If a block fails; the message names it. What was written is removed.
+    OSError, ValueError, RuntimeError
+        If a block fails, by what it failed of; the message names the block. What was written is removed.
     """
     named = _named(quantities)
     source = _open_source(image, named)
     for quantity in named.values():
-        check_image(source.shape, source.dtype, quantity)
+        check_image(source, quantity)
     path = Path(store)
     zarr_store.check_target(path, overwrite=overwrite, source=_source_path(source))
     height, width, _ = source.shape
@@ -142,9 +143,12 @@ def stream(
         name: choose_engine("auto", quantity, source.dtype, grid.n_pixels, result=quantity.output_dtype())
         for name, quantity in named.items()
     }
-    job = _Job(path.absolute(), grid, named, choices)
-    with zarr_store.replacing(path), progress_bar(grid.n_pixels, progress) as bar:
-        zarr_store.create(path, grid, job.dtypes, _attributes(source, job))
+    with (
+        zarr_store.written_aside(path, overwrite=overwrite) as aside,
+        progress_bar(grid.n_pixels, progress) as bar,
+    ):
+        job = _Job(aside, grid, named, choices)
+        zarr_store.create(aside, grid, job.dtypes, _attributes(source, job))
         started = time.perf_counter()
         n_bytes = peak = 0
         with _submitter(client, job) as (submit, window):
@@ -162,7 +166,7 @@ def stream(
             engine=" and ".join(sorted({choice.engine for choice in job.choices.values()})),
             engine_reason="; ".join(dict.fromkeys(choice.reason for choice in job.choices.values())),
         )
-        zarr_store.finish(path, asdict(receipt))
+        zarr_store.finish(aside, asdict(receipt))
     return receipt
 
 
@@ -246,7 +250,8 @@ def _result(future: Future[_Done], index: tuple[int, int], grid: Grid) -> _Done:
         return future.result()
     except Exception as error:
         rows, columns = grid.region(index)
-        raise RuntimeError(
+        kinds = [kind for kind in (OSError, ValueError) if isinstance(error, kind)]
+        raise (*kinds, RuntimeError)[0](
             f"block {index}, rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: "
             f"{str(error) or type(error).__name__}"
         ) from error
@@ -282,11 +287,17 @@ def _current_client() -> Client | None:
 
 
 def _named(quantities: Quantity | Mapping[str, Quantity]) -> dict[str, Quantity]:
-    named = {quantities.name: quantities} if isinstance(quantities, Quantity) else dict(quantities)
+    if isinstance(quantities, Quantity):
+        return {quantities.name: quantities}
+    if not isinstance(quantities, Mapping):
+        raise TypeError(
+            f"quantities are {quantities!r}; wanted one, as Density(mixture), or a mapping of names"
+        )
+    named = dict(quantities)
     if not named:
         raise ValueError("got no quantities; wanted at least one")
     for name in named:
-        if not name.replace("-", "_").isidentifier():
+        if not str(name).replace("-", "_").isidentifier():
             raise ValueError(
                 f"a quantity is named {name!r}; wanted letters, digits, - and _, as in 'skin-density'"
             )
@@ -301,6 +312,10 @@ def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Qua
         raise ValueError(
             f"image is {f'an array of shape {shape}' if shape else repr(image)}; wanted a path or an array "
             "of shape (H, W, C)"
+        )
+    if any(np.isnan(length) for length in shape):
+        raise ValueError(
+            f"image has chunks of unknown size, shape {shape}. Call compute_chunk_sizes() first."
         )
     return image
 

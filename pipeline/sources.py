@@ -102,7 +102,8 @@ def open_file(path: str | os.PathLike[str], *, channel_order: str = "RGB") -> Im
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it isn't an image of these kinds, is damaged, or has no alpha where it is asked for.
+        If it isn't an image of these kinds, is truncated, is damaged so that its decoder notices, or has no
+        alpha where it is asked for.
 
     Notes
     -----

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import uuid
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,10 +56,13 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
             raise ValueError(
                 f"output {path} and image {source} lie inside one another; choose another output"
             )
+    for parent in path.resolve().parents:
+        if (parent / "zarr.json").exists():
+            raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
     if not path.exists():
         return
     if not overwrite:
-        raise FileExistsError(f"{path} exists. Choose another output, or overwrite it (overwrite=True).")
+        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
     try:
         read_attributes(path)
     except (FileNotFoundError, ValueError):
@@ -68,34 +73,54 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[None]:
-    """Put what stands at `path` aside; remove it at the end, or bring it back if the run fails.
+def written_aside(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Let a store be written beside its place, and move it there once it is whole.
 
     Parameters
     ----------
     path : Path
-        Of the store that the body creates. On failure nothing of it remains.
+        Where the store shall be. Until the end, what is there stays and can be read.
+    overwrite : bool
+        Whether to replace what is there then.
+
+    Yields
+    ------
+    Path
+        A new directory beside it, this run's own. On failure it is removed; a killed run leaves it.
 
     Raises
     ------
     FileExistsError
-        If a killed run left its predecessor aside.
+        If another run has finished there meanwhile and `overwrite` is false.
     """
-    aside = path.with_name(f"{path.name}.replaced")
-    if aside.exists():
-        raise FileExistsError(
-            f"{aside} is what a killed run put aside. Rename it to {path.name} or remove it."
-        )
-    if path.exists():
-        path.rename(aside)
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    aside.mkdir()
     try:
-        yield
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        if aside.exists():
+        yield aside
+        if overwrite and path.exists():
+            replaced = aside.with_suffix(".replaced")
+            path.rename(replaced)
             aside.rename(path)
+            shutil.rmtree(replaced)
+        else:
+            _claim(aside, path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _claim(aside: Path, path: Path) -> None:
+    try:
+        # The system refuses this where a directory with something in it has appeared meanwhile.
+        aside.rename(path)
+    except OSError:
+        if path.exists():
+            raise FileExistsError(
+                f"{path} was written by another run meanwhile. It is left as it is."
+            ) from None
+        raise
 
 
 def create(
@@ -106,7 +131,7 @@ def create(
     Parameters
     ----------
     path : Path
-        Doesn't exist yet.
+        An empty directory.
     grid : Grid
         Its blocks become shards, its chunks the shards' chunks.
     dtypes : mapping of str to dtype

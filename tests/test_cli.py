@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,6 +15,7 @@ import tifffile
 from click.testing import CliRunner
 
 from pipeline import LogRatio, Mixture, cli, compute_densities, evaluate, load_model, open_result
+from pipeline.run import read_receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +112,7 @@ def test_an_existing_result_is_refused(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (folder / "out.zarr").rglob("*")} == files
 
 
-def test_a_block_that_fails_gets_status_1(folder: Path, photo: NDArray[np.uint8]) -> None:
+def test_a_block_that_fails_is_named(folder: Path, photo: NDArray[np.uint8]) -> None:
     """Damage that only reading finds is one line too, with the block, and leaves nothing."""
     content = bytearray((folder / "photo.tif").read_bytes())
     with tifffile.TiffFile(folder / "photo.tif") as file:
@@ -117,7 +120,7 @@ def test_a_block_that_fails_gets_status_1(folder: Path, photo: NDArray[np.uint8]
     content[offset : offset + 200] = bytes(200)
     (folder / "damaged.tif").write_bytes(content)
     done = command("run", "damaged.tif", "out.zarr", "--density", "jones-rehg-skin")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert "block (0, 0)" in done.stderr
     assert "damaged.tif: tile or strip 5 can't be decoded" in done.stderr
@@ -167,3 +170,20 @@ def test_several_quantities_in_one_pass(folder: Path, photo: NDArray[np.uint8]) 
     wanted = evaluate(photo, LogRatio(load_model(skin), load_model(other)))
     np.testing.assert_array_equal(results["log-ratio"], wanted)
     np.testing.assert_allclose(np.exp(results["log-density"]), results["density"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_ended_run_leaves_the_old_result(folder: Path, number: signal.Signals) -> None:
+    """Interrupted or terminated in the middle, a run removes its own and leaves what was there."""
+    assert command("run", "photo.png", "out.zarr", "--density", "jones-rehg-skin").returncode == 0
+    before = sorted(path.name for path in folder.iterdir())
+    words = [sys.executable, "-m", "pipeline", "run", "photo.tif", "out.zarr", "--overwrite", "--block", "16"]
+    with subprocess.Popen([*words, "--density", "jones-rehg-nonskin"], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(folder.glob("out.zarr.*.partial/density/0/c")):
+            time.sleep(0.01)
+        process.send_signal(number)
+    assert process.returncode not in {0, 2}
+    assert sorted(path.name for path in folder.iterdir()) == before
+    receipt = read_receipt(folder / "out.zarr")
+    assert receipt
+    assert receipt.blocks == 1

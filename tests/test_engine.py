@@ -22,7 +22,7 @@ from references import (
     scipy_log_density,
 )
 
-from pipeline import Density, LogDensity, LogRatio, Mixture
+from pipeline import Density, LogDensity, LogRatio, Mixture, evaluate
 from pipeline.engine import check_image, choose_engine, evaluate_block
 
 if TYPE_CHECKING:
@@ -192,9 +192,17 @@ def test_what_is_refused(
 ) -> None:
     """An image that doesn't fit the model gets an error that says what was got and wanted."""
     with pytest.raises(ValueError, match=message):
-        check_image(shape, np.dtype(dtype), Density(skin), channel_axis=axis)
+        check_image(np.zeros(shape, dtype), Density(skin), channel_axis=axis)
     with pytest.raises(ValueError, match=message):
         density(np.zeros(shape, dtype), skin, channel_axis=axis)
+
+
+def test_no_quantity_and_no_mask(skin: Mixture) -> None:
+    """A mixture isn't a quantity, and a mask isn't dropped in silence."""
+    with pytest.raises(TypeError, match=r"the quantity is <Mixture.*wanted Density"):
+        evaluate(np.zeros((2, 2, 3)), skin)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="masked array"):
+        evaluate(np.ma.masked_less(np.ones((2, 2, 3)), 2), Density(skin))
 
 
 def test_unknown_engine(skin: Mixture) -> None:

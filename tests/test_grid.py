@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,8 +78,20 @@ def test_asked_blocks(wanted: int, chunk: int) -> None:
     assert choose_grid((10_000, 10_000), block=(wanted, 512)).block == (wanted, 512)
 
 
-@pytest.mark.parametrize(("block", "message"), [(0, "block is 0"), (4099, "for example pass block=4096")])
-def test_bad_blocks_are_refused(block: int, message: str) -> None:
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (0, "block is 0; wanted a positive whole number"),
+        (-5, "block is -5"),
+        (True, "block is True"),
+        (512.0, "block is 512.0"),
+        ("256", "block is '256'"),
+        ((256,), r"block is \(256,\)"),
+        ((256, 256, 256), "or two of them"),
+        (4099, "for example pass block=4096"),
+    ],
+)
+def test_bad_blocks_are_refused(block: Any, message: str) -> None:
     """A block without a sensible chunk gets an error with a block that has one."""
     with pytest.raises(ValueError, match=message):
         choose_grid((10_000, 10_000), block=block)
@@ -87,3 +101,9 @@ def test_a_chunk_must_divide_its_block() -> None:
     """A grid that would let two blocks share a chunk can't be made."""
     with pytest.raises(ValueError, match="block a multiple of the chunk"):
         Grid((10, 10), (4, 4), (3, 4))
+
+
+def test_blocks_are_cut_to_the_image() -> None:
+    """A block far larger than the image allocates no more than the image needs."""
+    assert choose_grid((8, 300), block=100_000_000).block == (1000, 1000)
+    assert choose_grid((8, 300), block=np.int64(64)).block == (64, 64)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_equality_hash_repr_and_pickle() -> None:
         ([([MEAN, MEAN], VARIANCES, 1)], r"kernel 0: the mean has shape \(2, 3\)"),
         ([([], [], 1)], r"kernel 0: the mean has shape \(0,\)"),
         ([(MEAN, VARIANCES[:2], 1)], r"kernel 0: the covariance has shape \(2,\)"),
-        ([(MEAN, ["x", 1, 2], 1)], "kernel 0: the covariance's elements aren't numbers"),
+        ([(MEAN, ["x", 1, 2], 1)], "kernel 0: the covariance's elements aren't real numbers"),
         ([(MEAN, [1, 0, 1], 1)], "kernel 0: variance of channel 'green' is 0; .*[Dd]rop the kernel"),
         ([(MEAN, [1, 1, -1], 1)], "kernel 0: variance of channel 'blue' is -1"),
         ([(MEAN, [1, 1, 1e-320], 1)], "kernel 0: variance of channel 'blue' is"),
@@ -90,6 +90,12 @@ def test_equality_hash_repr_and_pickle() -> None:
         ([(MEAN, VARIANCES, np.nan)], "kernel 0: weight is nan"),
         ([([np.nan, 0, 0], VARIANCES, 1)], "kernel 0: mean of channel 'red' is nan"),
         ([(MEAN, [[1, 2, 0], [2, 1, 0], [0, 0, 1]], 1)], "kernel 0: the covariance isn't positive definite"),
+        ([(MEAN, np.full((3, 3), 1 - 1e-16) + 1e-16 * np.eye(3), 1)], "kernel 0: .*isn't positive definite"),
+        ([(MEAN, VARIANCES, "1")], "kernel 0: the weight's elements aren't real numbers"),
+        ([(MEAN, VARIANCES, [1, 2])], "kernel 0: the weight has shape"),
+        ([(MEAN, VARIANCES, 1 + 2j)], "aren't real numbers"),
+        ([(MEAN, VARIANCES, 10**400)], "aren't real numbers"),
+        ([(np.ma.masked_less(MEAN, 15), VARIANCES, 1)], "aren't real numbers"),
         ([(MEAN, [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]], 1)], "kernel 0: the covariance isn't symmetric"),
         ([(MEAN, [[1, np.nan, 0], [np.nan, 1, 0], [0, 0, 1]], 1)], "kernel 0: the covariance isn't finite"),
     ],
@@ -106,10 +112,13 @@ def test_bad_kernels_are_named(kernels: Any, message: str) -> None:
         (([1], MEAN, [VARIANCES]), r"wanted \(K,\) and \(K, C\)"),
         (([1, 1], [MEAN], [VARIANCES]), "2 weights for means"),
         (([1], [MEAN], [VARIANCES[:2]]), r"covariances have shape \(1, 2\)"),
-        (([[1, 2], [3]], [MEAN], [VARIANCES]), "weights aren't numbers"),
+        (([[1, 2], [3]], [MEAN], [VARIANCES]), "weights aren't real numbers"),
         (([1], [MEAN], [VARIANCES], ["r", "g"]), "wanted 3 different names"),
         (([1], [MEAN], [VARIANCES], ["r", "g", "r"]), "wanted 3 different names"),
         (([1], [MEAN], [VARIANCES], "rgb"), "wanted a sequence of names"),
+        (([1], [MEAN], [VARIANCES], 5), "wanted a sequence of names"),
+        (([1], [MEAN], [VARIANCES], [1, 1, 2]), "wanted a sequence of names"),
+        (([1], [MEAN], [VARIANCES], [["a"], ["b"], ["c"]]), "wanted a sequence of names"),
     ],
 )
 def test_bad_arrays_are_refused(arguments: Any, message: str) -> None:
@@ -158,6 +167,7 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         (b"hello", "not JSON"),
         (b"\xff\xfe", "isn't text"),
         (b"[1, 2]", "not a mixture"),
+        (b"[" * 200_000, "nested too deeply"),
         (b'{"format": "other"}', "not a mixture"),
         (b'{"format": "gaussian-mixture", "version": 2}', "schema version 2"),
         (b'{"format": "gaussian-mixture", "version": 1, "weights": [1]}', "lacks covariances, means"),
@@ -192,3 +202,11 @@ def test_published_models() -> None:
         assert json.loads(json.dumps(mixture.to_dict())) == mixture.to_dict()
     assert load_model("jones-rehg-skin").means[0].tolist() == [73.53, 29.94, 17.76]
     assert load_model("jones-rehg-nonskin").covariances[0].tolist() == [2.77, 2.81, 5.46]
+
+
+def test_a_byte_order_mark_and_large_covariances(tmp_path: Path) -> None:
+    """JSON as some editors save it loads, and covariances as large as they may be warn of nothing."""
+    mixture = Mixture([1], [[0, 0]], [[[1e300, 1e299], [1e299, 1e300]]])
+    mixture.save(tmp_path / "plain.json")
+    (tmp_path / "marked.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "plain.json").read_bytes())
+    assert load_model(tmp_path / "marked.json") == mixture

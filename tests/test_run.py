@@ -156,6 +156,19 @@ def test_channels_follow_the_model(tiff: Path, photo: NDArray[np.uint8]) -> None
         )
 
 
+def test_a_result_may_be_made_from_the_one_it_replaces(
+    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture
+) -> None:
+    """What a lazy image reads of the old result is there until the new one is whole."""
+    store = tmp_path / "out.zarr"
+    stream(photo, Density(skin), store, progress="none")
+    old = open_result(store)["density"]
+    image = da.stack([old, old, old], axis=-1)
+    wanted = compute_densities(np.asarray(image), skin)
+    stream(image, Density(skin), store, progress="none", overwrite=True)
+    np.testing.assert_array_equal(open_result(store)["density"], wanted)
+
+
 def test_blocks_in_flight_are_bounded(
     tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,11 +225,11 @@ def test_a_failing_block_names_itself_and_leaves_nothing(
     image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(fail, dtype=np.uint8)
     store = tmp_path / "out.zarr"
     message = r"block \(1, 0\), rows 256 to 512, columns 0 to 256: the scanner is on fire"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(OSError, match=message):
         stream(image, Density(skin), store, block=256, progress="none")
     assert list(tmp_path.iterdir()) == []
     stream(photo, Density(skin), store, progress="none")
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(OSError, match=message):
         stream(image, Density(skin), store, block=256, progress="none", overwrite=True)
     np.testing.assert_array_equal(open_result(store)["density"], compute_densities(photo, skin))
 
@@ -249,6 +262,15 @@ def test_interruption_cleans_up(
         ({"image": 3}, ValueError, "image is 3; wanted a path"),
         ({"image": np.zeros((4, 5, 2))}, ValueError, "the image has 2 channels"),
         ({"quantities": {}}, ValueError, "no quantities"),
+        ({"image": np.ma.masked_less(np.ones((4, 5, 3)), 2)}, TypeError, "masked array. Fill it"),
+        ({"image": da.zeros((9, 5, 3))[da.arange(9) > 3]}, ValueError, "Call compute_chunk_sizes"),
+        (
+            {"quantities": random_mixture(1, 3)},
+            TypeError,
+            "quantities are .*wanted one, as Density",
+        ),
+        ({"quantities": {"a": random_mixture(1, 3)}}, TypeError, "the quantity is <Mixture: "),
+        ({"quantities": {1: Density(random_mixture(1, 3))}}, ValueError, "named 1"),
         ({"block": 0}, ValueError, "block is 0"),
         ({"progress": "loud"}, ValueError, "progress is 'loud'"),
     ],
@@ -292,6 +314,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", code, tmp_path / "out.zarr"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "RuntimeError: block" in done.stderr
+    assert "OSError: block" in done.stderr
     assert "File too large" in done.stderr
     assert list(tmp_path.iterdir()) == []

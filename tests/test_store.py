@@ -80,11 +80,10 @@ def test_attributes(tmp_path: Path) -> None:
 
 def test_failure_leaves_nothing(tmp_path: Path) -> None:
     """A store whose run fails is removed."""
-    path = tmp_path / "out.zarr"
 
     def fail() -> None:
-        with store.replacing(path):
-            fill(path)
+        with store.written_aside(tmp_path / "out.zarr", overwrite=False) as aside:
+            fill(aside)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -92,36 +91,58 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_old_result_is_kept_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    """An overwritten result comes back if the new run fails, and goes if it succeeds."""
+def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    """An overwritten result can be read meanwhile, stays if the new run fails, and goes if it succeeds."""
     path = tmp_path / "out.zarr"
     fill(path)
     store.finish(path, {"run": 1})
 
-    def fail() -> None:
-        with store.replacing(path):
-            fill(path)
-            raise OSError("disk full")
+    def write(error: type[Exception] | None) -> None:
+        with store.written_aside(path, overwrite=True) as aside:
+            fill(aside)
+            store.finish(aside, {"run": 2})
+            assert store.read_attributes(path)["receipt"] == {"run": 1}
+            if error:
+                raise error("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        fail()
+        write(OSError)
     assert store.read_attributes(path)["receipt"] == {"run": 1}
-    with store.replacing(path):
-        fill(path)
-        store.finish(path, {"run": 2})
+    write(None)
     assert store.read_attributes(path)["receipt"] == {"run": 2}
     assert [p.name for p in tmp_path.iterdir()] == ["out.zarr"]
 
 
-def test_what_a_killed_run_put_aside_is_not_lost(tmp_path: Path) -> None:
-    """A predecessor left aside must be dealt with first."""
-    fill(tmp_path / "out.zarr.replaced")
-    with (
-        pytest.raises(FileExistsError, match=r"Rename it to out.zarr or remove it"),
-        store.replacing(tmp_path / "out.zarr"),
-    ):
-        pass
-    assert store.read_attributes(tmp_path / "out.zarr.replaced")
+def test_of_two_runs_the_first_to_finish_stays(tmp_path: Path) -> None:
+    """Two runs on one output write apart; the later is refused, and removes only its own."""
+    path = tmp_path / "out.zarr"
+
+    def late() -> None:
+        with store.written_aside(path, overwrite=False) as aside:
+            fill(aside)
+            with store.written_aside(path, overwrite=False) as other:
+                fill(other)
+                store.finish(other, {"run": 1})
+
+    with pytest.raises(FileExistsError, match="was written by another run meanwhile. It is left as it is"):
+        late()
+    assert store.read_attributes(path)["receipt"] == {"run": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["out.zarr"]
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
+    """Where the output is a link, what it points to is written, and the link stays."""
+    path, link = tmp_path / "out.zarr", tmp_path / "link.zarr"
+    link.symlink_to(path)
+    if not dangling:
+        fill(path)
+    with store.written_aside(link, overwrite=not dangling) as aside:
+        fill(aside)
+        store.finish(aside, {"run": 2})
+    assert link.is_symlink()
+    assert store.read_attributes(path)["receipt"] == {"run": 2}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.zarr", "out.zarr"]
 
 
 def test_targets_that_are_refused(tmp_path: Path) -> None:
@@ -129,7 +150,7 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     result, foreign = tmp_path / "out.zarr", tmp_path / "photos"
     fill(result)
     foreign.mkdir()
-    with pytest.raises(FileExistsError, match=r"out.zarr exists.*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"out.zarr exists.*ask to overwrite"):
         store.check_target(result, overwrite=False, source=None)
     store.check_target(result, overwrite=True, source=None)
     with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
@@ -137,5 +158,7 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     for source in (result, result / "density", tmp_path):
         with pytest.raises(ValueError, match="lie inside one another"):
             store.check_target(result, overwrite=True, source=source)
+    with pytest.raises(ValueError, match="lies inside the Zarr store"):
+        store.check_target(result / "inner.zarr", overwrite=False, source=None)
     with pytest.raises(ValueError, match="got a URL"):
         store.check_target(type(result)("s3://bucket/out.zarr"), overwrite=False, source=None)
