@@ -124,7 +124,7 @@ def test_of_two_runs_the_first_to_finish_stays(tmp_path: Path) -> None:
                 fill(other)
                 store.finish(other, {"run": 1})
 
-    with pytest.raises(FileExistsError, match="was written by another run meanwhile. It is left as it is"):
+    with pytest.raises(FileExistsError, match=r"was written by another run meanwhile. It is left as it is"):
         late()
     assert store.read_attributes(path)["receipt"] == {"run": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["out.zarr"]

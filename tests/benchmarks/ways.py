@@ -231,3 +231,5 @@ WAYS = {
 }
 # These leave out the power of 2 pi, as the question does.
 UNNORMALIZED = {"pixel-loop", "kernel-loop"}
+# These give no densities of the image that the others start from.
+UNCHECKED = {COPY, "table-lights"}
