@@ -118,9 +118,8 @@ def choose_engine(
     if bits is None:
         if engine == "table":
             raise ValueError(
-                f"engine is 'table', but the pixels are {kind}; wanted 1 to 3 of uint8 or 1 of "
-                "uint16. "
-                "Use engine='auto'."
+                f"engine is 'table', but the pixels are {kind}; wanted 1 to 3 of uint8 or 1 of uint16. Use "
+                "engine='auto'."
             )
         return Choice("numexpr", f"{kind} have too many colours for a table")
     if engine != "auto":

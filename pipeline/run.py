@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +27,7 @@ from pipeline.quantity import Quantity
 from pipeline.sources import ImageFile, open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future
 
     from distributed import Client
@@ -151,8 +151,12 @@ def stream(
         zarr_store.create(aside, grid, job.dtypes, _attributes(source, job))
         started = time.perf_counter()
         n_bytes = peak = 0
-        with _submitter(client, job) as (submit, window):
-            for done in _windowed(submit, source, grid, window):
+        # Closed before the submitter is, so that no block is at work when an error goes on to the clean-up.
+        with (
+            _submitter(client, job) as (submit, window),
+            closing(_windowed(submit, source, grid, window)) as finished,
+        ):
+            for done in finished:
                 bar.update(done.pixels)
                 n_bytes += done.n_bytes
                 peak = max(peak, done.memory)
@@ -224,7 +228,7 @@ def _windowed(
     source: Source,
     grid: Grid,
     window: int,
-) -> Iterator[_Done]:
+) -> Generator[_Done]:
     """Keep `window` blocks in flight and yield each as it is done."""
     # An array in this process's memory, or a Dask graph, is cut here: a worker gets its own piece alone.
     cut_here = isinstance(source, np.ndarray | da.Array)
