@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Pixels that are looked up at once. Their indices and results stay in a core's cache, and OpenCV's conversion
 # of no more than these stays in the calling thread, whatever its thread count is.
 STRIP = 2**16
+# Of a pixel that a table can index: 2^24 values are 64 MiB of float32.
+_MOST_BYTES = 3
 # Tables that a process keeps, the least recently used of which goes first.
 _TABLES = 8
 
@@ -40,7 +42,7 @@ def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
     int or None
         8, 16 or 24 for one to three channels of uint8, 16 for one of uint16.
     """
-    if dtype.kind == "u" and dtype.itemsize * n_channels <= 3 and n_channels <= 3:  # noqa: PLR2004  bytes, channels
+    if dtype.kind == "u" and dtype.itemsize * n_channels <= _MOST_BYTES:
         return 8 * dtype.itemsize * n_channels
     return None
 

@@ -196,12 +196,13 @@ def _reduction(
 ) -> list[Step]:
     """Combine a term of each exponent into the plane `target`, batch by batch."""
     batches = list(_batches(exponents))
+    # Results may be rounded to another dtype, so only the last batch is written to them.
+    partial = "total" if target == "out" else target
     steps: list[Step] = []
-    for number, (prelude, texts, planes) in enumerate(batches):
-        running = ("total" if target == "out" else target,) if number else ()
+    for number, (prelude, texts, planes) in enumerate(batches, start=1):
+        running = (partial,) if number > 1 else ()
         text = combine([*running, *(term.format(text) for text in texts)])
-        last = number == len(batches) - 1
-        reached = "total" if target == "out" and not last else target
+        reached = target if number == len(batches) else partial
         steps += [*prelude, Step(reached, text, (*planes, *inputs, *running))]
     return steps
 

@@ -7,7 +7,6 @@ import shutil
 import uuid
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,13 +49,14 @@ def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
     """
     if _URL.match(str(path)):
         raise ValueError(f"{path}: results are written to a local or mounted directory; got a URL")
+    output = path.resolve()
     if source is not None:
-        output, read = path.resolve(), source.resolve()
+        read = source.resolve()
         if output == read or output in read.parents or read in output.parents:
             raise ValueError(
                 f"output {path} and image {source} lie inside one another; choose another output"
             )
-    for parent in path.resolve().parents:
+    for parent in output.parents:
         if (parent / "zarr.json").exists():
             raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
     if not path.exists():
