@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.color_table import STRIP, color_bits, find_table
-from pipeline.expression import compile_program
+from pipeline.color_table import STRIP, color_bits, find_table, fits_table, pack_colors
+from pipeline.compute import compute_planes, strip_length
 from pipeline.quantity import Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -22,9 +23,7 @@ ENGINES = ("auto", "numexpr", "table")
 # python tests/benchmarks/compare.py
 _NS_PER_CONSTANT = 1.3
 _NS_PER_COLOR = 3.0
-# Pixels that are converted to float64 planes at once: with three channels about a megabyte, which stays
-# in a core's cache between the conversion and the program. A multiple of numexpr's block of 1024.
-_STRIP_VALUES = 3 * 42 * 1024
+# Beyond this, squares overflow, and a full covariance would subtract infinities.
 _LARGEST = 1e150
 
 
@@ -116,21 +115,24 @@ def choose_engine(
     bits = color_bits(dtype, quantity.n_channels)
     kind = f"{_count(quantity.n_channels)} of {dtype}"
     if bits is None:
-        if engine == "table":
-            raise ValueError(
-                f"engine is 'table', but the pixels are {kind}; wanted 1 to 3 of uint8 or 1 of uint16. Use "
-                "engine='auto'."
-            )
-        return Choice("numexpr", f"{kind} have too many colours for a table")
+        why_not = f"{kind} have too many colours for a table"
+    elif not fits_table(quantity, bits, result):
+        why_not = f"a table of {len(quantity.planes or ' ')} results for each colour has more than 256 MiB"
+    else:
+        why_not = ""
+    if why_not and engine == "table":
+        raise ValueError(
+            f"engine is 'table', but {why_not}; wanted 1 to 3 channels of uint8 or 1 of uint16. "
+            "Use engine='auto'."
+        )
+    if why_not:
+        return Choice("numexpr", why_not)
     if engine != "auto":
         return Choice(engine, "as asked for")
-    memory = f"{2**bits * result.itemsize / 2**20:.3g} MiB"
     computing = n_pixels * _constants(quantity) * _NS_PER_CONSTANT
     if computing < 2**bits * _NS_PER_COLOR:
-        return Choice(
-            "numexpr", f"{n_pixels} pixels take less time than a table of 2^{bits} colours ({memory})"
-        )
-    return Choice("table", f"{kind} have at most 2^{bits} colours ({memory})")
+        return Choice("numexpr", f"{n_pixels} pixels take less time than a table of 2^{bits} colours")
+    return Choice("table", f"{kind} have at most 2^{bits} colours")
 
 
 def _constants(quantity: Quantity) -> int:
@@ -140,6 +142,16 @@ def _constants(quantity: Quantity) -> int:
         mixture.n_kernels * (2 * n + 1 + (0 if mixture.is_diagonal else n * (n - 1) // 2))
         for mixture in quantity.mixtures
     )
+
+
+class Request(NamedTuple):
+    """What is wanted of a block: a quantity, in a dtype, by an engine that was chosen."""
+
+    quantity: Quantity
+    dtype: np.dtype[Any]
+    engine: str
+    # Why this engine.
+    reason: str = ""
 
 
 def evaluate_block(
@@ -159,7 +171,7 @@ def evaluate_block(
         Any shape with a channel axis of length C; boolean, integer or floating point; any strides.
     quantity : Quantity
     dtype : dtype, optional
-        Of the result: float32 by default, or float64.
+        Of the result, by default the quantity's own: float32 of most.
     channel_axis : int or None
         None for a grey image without a channel axis.
     engine : str
@@ -170,8 +182,9 @@ def evaluate_block(
     Returns
     -------
     ndarray
-        The image's shape without the channel axis. Computed in float64, then rounded to `dtype`. A pixel
-        with a NaN channel gives NaN.
+        The image's shape without the channel axis, in whose place the classes of a posterior stand.
+        Computed in float64, then rounded to `dtype`. NaN, or the highest of integers, where a channel
+        is NaN.
 
     Raises
     ------
@@ -180,39 +193,83 @@ def evaluate_block(
     """
     axis = check_image(image, quantity, channel_axis=channel_axis)
     pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
-    out = np.empty(pixels.shape[:-1], quantity.output_dtype(dtype))
-    chosen = choose_engine(engine, quantity, image.dtype, out.size, result=out.dtype).engine
-    if not out.size:
-        return out
+    n_pixels = math.prod(pixels.shape[:-1])
+    output_dtype = quantity.output_dtype(dtype)
+    chosen = choose_engine(engine, quantity, image.dtype, n_pixels, result=output_dtype).engine
+    (out,), _ = evaluate_requests(pixels, [Request(quantity, output_dtype, chosen)], serial=serial)
+    return out[0] if quantity.planes is None else np.moveaxis(out, 0, axis)
+
+
+def evaluate_requests(
+    pixels: NDArray[Any], requests: Sequence[Request], *, serial: bool
+) -> tuple[list[NDArray[Any]], list[float]]:
+    """Evaluate several quantities in one go over the pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (..., C)
+        Checked by :func:`check_image`.
+    requests : sequence of Request
+        Their engines are ``"numexpr"`` or ``"table"``.
+    serial : bool
+        As of :func:`evaluate_block`.
+
+    Returns
+    -------
+    results : list of ndarray, shape (planes, ...)
+        One a request; a quantity without an extra axis has one plane.
+    largest_errors : list of float
+        Of what is packed, else 0.
+    """
+    results = [np.empty((len(r.quantity.planes or " "), *pixels.shape[:-1]), r.dtype) for r in requests]
+    errors = [0.0] * len(requests)
+    if not math.prod(pixels.shape[:-1]):
+        return results, errors
     rows = pixels.reshape(-1, *pixels.shape[-2:]) if pixels.ndim > 1 else pixels[np.newaxis, np.newaxis]
-    results = out.reshape(rows.shape[:-1])
-    if chosen == "table":
-        bits = color_bits(image.dtype, quantity.n_channels)
-        assert bits is not None, "choose_engine refuses a table for such pixels"  # noqa: S101  for the type checker
-        table = find_table(quantity, bits, out.dtype)
-        for window, flat in _strips(rows, results, STRIP):
-            table.look_up(window, flat)
-    else:
-        program = compile_program(quantity, out.dtype)
-        strip = max(1024, _STRIP_VALUES // quantity.n_channels // 1024 * 1024)
-        for window, flat in _strips(rows, results, strip):
-            planes = np.ascontiguousarray(np.moveaxis(window, -1, 0), dtype=np.float64)
-            if image.dtype.kind == "f" and image.dtype.itemsize >= planes.itemsize:
-                # Beyond this, squares overflow, and a full covariance would subtract infinities.
-                planes = np.clip(planes, -_LARGEST, _LARGEST)
-            program.run(planes.reshape(len(planes), -1), flat, serial=serial)
-    return out
+    outputs = [result.reshape(len(result), *rows.shape[:-1]) for result in results]
+    looked_up = [number for number, request in enumerate(requests) if request.engine == "table"]
+    bits = color_bits(pixels.dtype, pixels.shape[-1])
+    if looked_up and bits is not None:
+        tables = [find_table(requests[number].quantity, bits, requests[number].dtype) for number in looked_up]
+        for window in _windows(rows.shape, STRIP):
+            colors = pack_colors(rows[window])
+            for number, table in zip(looked_up, tables, strict=True):
+                error = table.look_up(colors, _flat(outputs[number], window))
+                errors[number] = max(errors[number], error)
+    computed = [number for number, request in enumerate(requests) if request.engine != "table"]
+    if computed:
+        strip = min(strip_length(requests[number].quantity) for number in computed)
+        for window in _windows(rows.shape, strip):
+            planes = _planes(rows[window])
+            for number in computed:
+                out = _flat(outputs[number], window)
+                packed = compute_planes(requests[number].quantity, planes, out, serial=serial)
+                if packed is not None:
+                    errors[number] = max(errors[number], float(packed.max()))
+    return results, errors
 
 
-def _strips(rows: NDArray[Any], out: NDArray[Any], strip: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Cut (n, width, C) pixels into windows of at most `strip`, with the flat piece of `out` for each."""
-    height, width, _ = rows.shape
+def _windows(shape: tuple[int, ...], strip: int) -> Iterator[tuple[slice, slice]]:
+    """Cut (n, width, C) pixels into windows of at most `strip` pixels."""
+    height, width, _ = shape
     columns = min(width, strip)
     lines = max(1, strip // columns)
     for top in range(0, height, lines):
         for left in range(0, width, columns):
-            window = (slice(top, top + lines), slice(left, left + columns))
-            yield rows[window], out[window].reshape(-1)
+            yield slice(top, top + lines), slice(left, left + columns)
+
+
+def _flat(out: NDArray[Any], window: tuple[slice, slice]) -> NDArray[Any]:
+    """View a window of results as flat planes: it is of whole rows, or within one."""
+    return out[:, *window].reshape(len(out), -1)
+
+
+def _planes(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Convert pixels (h, w, C) to contiguous planes (C, h * w)."""
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=np.float64)
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize >= planes.itemsize:
+        planes = np.clip(planes, -_LARGEST, _LARGEST)
+    return planes.reshape(len(planes), -1)
 
 
 def _count(n_channels: int) -> str:

@@ -1,141 +1,68 @@
-"""A quantity as a program of numexpr expressions, and the running of it over planes of pixels.
+"""A quantity as a program of numexpr expressions.
 
-numexpr's virtual machine has 256 one-byte registers for the constants, inputs and temporaries of one
-expression, and takes 64 operands. So a mixture becomes a sequence of steps: kernels are batched until the
-registers are full, and a kernel too wide for one expression is summed up over several.
+Sums of exponentials are taken relative to the highest exponent, of all classes together: so none over- or
+underflows. Rounding is bounded beside them, for each pixel: the plane ``doubt`` is above 0 where the bound
+exceeds what is tolerated.
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from decimal import Decimal, localcontext
-from functools import lru_cache, reduce
-from typing import TYPE_CHECKING, Any
+import math
+import sys
+from functools import lru_cache, partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numexpr
 import numpy as np
 
-from pipeline.quantity import Density, LogDensity, LogRatio
+from pipeline.exponent import exponents
+from pipeline.program import DOUBT, Program, Step
+from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior, no_data_value
+from pipeline.reduction import SUM_LEVELS, maximum_of, minimum_of, reduce_exponents, reduce_planes, sum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from pipeline.mixture import Mixture
+    from pipeline.exponent import Exponent
     from pipeline.quantity import Quantity
 
-# Registers for constants and inputs; what remains of 256 is for the output and the temporaries.
-_REGISTERS = 200
-# Input planes of one expression; numexpr takes 64 operands, of which some are the output and running sums.
-_INPUTS = 56
-# numexpr's own block: a call over fewer than two of them runs in the calling thread, whatever numexpr's
-# thread count is, and one over exactly one of them runs in its loop of fixed size, which is the faster.
-_SERIAL_PIECE = 1024
+# Classes that are compared in one expression: the second highest of so many takes some 90 temporaries.
+_COMPARED = 16
 # Squares overflow beyond 1e154: an exponent that would be minus infinity is this instead, so that differences
 # of two stay finite.
 _FLOOR = -1.7e308
-# More digits than any float64 sum or quotient needs, so that each parameter is rounded once, at the end.
-_DIGITS = 60
-_TWO_PI = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
+_TERM = f"maximum({{}}, {_FLOOR!r})"
+_RELATIVE = f"exp({_TERM} - peak)"
+_UNIT = 2.0**-53
+# Of 1e-12, the relative error that is promised; what remains is for the last rounding of what is doubtful.
+_TOLERATED = 9e-13
+# Densities and posteriors below this may be less exact.
+_LOWEST = 1e-300
 
 
-@dataclass(frozen=True)
-class Step:
-    """One expression, the planes that it reads, and the plane that it fills."""
+class _Bound(NamedTuple):
+    """A sum of exponentials is off by at most ``slope * abs(its logarithm) + constant``, relative to it.
 
-    target: str
-    expression: str
-    inputs: tuple[str, ...]
+    Errors of exponents e_k count by their shares p_k of the sum, and sum_k p_k abs(e_k) is at most
+    abs(log sum) and the shares' entropy, which is at most `spread`, log n. It is so with the peak for the
+    logarithm, too. Each exponential is off by two roundings, and the sum by one a level and one a step.
+    """
 
+    slope: float
+    constant: float
+    spread: float
 
-@dataclass(frozen=True)
-class Program:
-    """Steps that turn the channel planes ``x0, x1, ...`` into the plane ``out``."""
+    @classmethod
+    def of(cls, terms: Sequence[Exponent], n_steps: int) -> _Bound:
+        amplification = max(term.amplification for term in terms)
+        spread = math.log(len(terms))
+        offset = max(term.offset_error for term in terms)
+        roundings = amplification * spread + offset + 2 + SUM_LEVELS + n_steps
+        return cls(amplification * _UNIT, roundings * _UNIT, spread)
 
-    steps: tuple[Step, ...]
-
-    def run(self, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
-        """Run the steps over every pixel.
-
-        Parameters
-        ----------
-        planes : ndarray of float64, shape (C, n)
-            One contiguous plane a channel.
-        out : ndarray, shape (n,)
-            Filled with the results, computed in float64 and rounded once.
-        serial : bool
-            True computes in the calling thread alone, so that many threads can run programs at once.
-            False lets numexpr use its thread count.
-
-        Notes
-        -----
-        No setting of numexpr's is changed. With numexpr's thread count above 1, a serial run goes in
-        pieces of 1024 pixels, which costs about 3% at sixteen kernels over three channels.
-        """
-        length = planes.shape[1]
-        piece = _SERIAL_PIECE if serial and numexpr.get_num_threads() > 1 else length
-        compiled = _compiled_steps(self)
-        scratch = {step.target: np.empty(piece) for step in self.steps if step.target != "out"}
-        for start in range(0, length, piece):
-            stop = min(start + piece, length)
-            known = {f"x{c}": plane[start:stop] for c, plane in enumerate(planes)}
-            known |= {name: plane[: stop - start] for name, plane in scratch.items()}
-            known["out"] = out[start:stop]
-            for step, expression in zip(self.steps, compiled, strict=True):
-                expression(
-                    *(known[name] for name in step.inputs),
-                    out=known[step.target],
-                    order="K",
-                    casting="same_kind",
-                    ex_uses_vml=False,
-                )
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One squared term of a kernel's exponent, ``(x_i - m_i + sum of factors_j (x_j - m_j))**2 * scale``."""
-
-    centers: tuple[tuple[int, float], ...]
-    factors: tuple[tuple[int, float], ...]
-    scale: float
-
-    def deviations(self) -> Iterator[str]:
-        factors = dict(self.factors)
-        for channel, center in self.centers:
-            factor = f"*{factors[channel]!r}" if channel in factors else ""
-            yield f"(x{channel} - {center!r}){factor}"
-
-    def text(self) -> str:
-        return f"({' + '.join(self.deviations())})**2*{self.scale!r}"
-
-    @property
-    def channels(self) -> set[int]:
-        return {channel for channel, _ in self.centers}
-
-    @property
-    def constants(self) -> int:
-        return len(self.centers) + len(self.factors) + 1
-
-
-@dataclass(frozen=True)
-class _Exponent:
-    """The logarithm of one weighted Gaussian: ``offset`` and a sum of negative squared terms."""
-
-    rows: tuple[_Row, ...]
-    offset: float
-
-    def text(self) -> str:
-        return " + ".join([*(row.text() for row in self.rows), repr(self.offset)])
-
-    @property
-    def channels(self) -> set[int]:
-        return set().union(*(row.channels for row in self.rows))
-
-    @property
-    def registers(self) -> int:
-        return sum(row.constants for row in self.rows) + 1
+    def of_log(self) -> _Bound:
+        """Bound the log-sum-exp: differences, the logarithm and its sum with the peak count too."""
+        return _Bound(self.slope + _UNIT, self.constant + 3 * self.spread * _UNIT, self.spread)
 
 
 @lru_cache(maxsize=32)
@@ -146,219 +73,210 @@ def compile_program(quantity: Quantity, dtype: np.dtype[Any]) -> Program:
     ----------
     quantity : Quantity
     dtype : dtype
-        Of the results, whose finite numbers limit logarithms.
+        Of the results, whose finite numbers limit them.
 
     Returns
     -------
     Program
         Text alone, which pickles; each thread that runs it compiles it once.
+
+    Raises
+    ------
+    TypeError
+        If the quantity is none of this package, or a packed one.
     """
-    largest = float(np.finfo(dtype).max)
-    if isinstance(quantity, LogDensity):
-        steps = _log_steps(_exponents(quantity.mixture, normalized=quantity.normalized), "logarithm")
-        steps.append(Step("out", f"maximum(logarithm, {-largest!r})", ("logarithm",)))
-    elif isinstance(quantity, Density):
-        exponents = _exponents(quantity.mixture, normalized=quantity.normalized)
-        steps = _reduction(exponents, "out", "exp({})", _sum)
+    if isinstance(quantity, Density | LogDensity):
+        (terms,) = exponents(quantity.mixtures, normalized=quantity.normalized)
+        write = _density_steps if isinstance(quantity, Density) else _log_density_steps
+        steps = write(terms, dtype)
     elif isinstance(quantity, LogRatio):
-        steps = [
-            *_log_steps(_exponents(quantity.numerator, normalized=True), "numerator"),
-            *_log_steps(_exponents(quantity.denominator, normalized=True), "denominator"),
-            Step(
-                "out",
-                f"minimum(maximum(numerator - denominator, {-largest!r}), {largest!r})",
-                ("numerator", "denominator"),
-            ),
-        ]
+        numerator, denominator = exponents(quantity.mixtures)
+        steps = _log_ratio_steps(numerator, denominator, dtype)
+    elif isinstance(quantity, Posterior | Label):
+        classes = exponents(quantity.members, priors=quantity.priors)
+        if isinstance(quantity, Label):
+            steps = _label_steps(classes, no_data_value(dtype))
+        elif quantity.only is None:
+            steps = _posterior_steps(classes)
+        else:
+            steps = _one_posterior_steps(classes, quantity.names.index(quantity.only))
     else:
-        raise TypeError(f"{quantity!r} isn't a quantity of this package")
+        raise TypeError(f"{quantity!r:.80} isn't a quantity of this package that has a program")
     return Program(tuple(steps))
 
 
-def _log_steps(exponents: Sequence[_Exponent], target: str) -> list[Step]:
-    """Take the log-sum-exp of exponents: relative to the highest, no exponential over- or underflows."""
-    term = f"maximum({{}}, {_FLOOR!r})"
-    if len(exponents) == 1:
-        return _reduction(exponents, target, term, _maximum)
-    return [
-        *_reduction(exponents, "peak", term, _maximum),
-        *_reduction(exponents, "total", f"exp({term} - peak)", _sum, ("peak",)),
-        Step(target, "log(total) + peak", ("total", "peak")),
-    ]
-
-
-def _reduction(
-    exponents: Iterable[_Exponent],
-    target: str,
-    term: str,
-    combine: Callable[[list[str]], str],
-    inputs: tuple[str, ...] = (),
-) -> list[Step]:
-    """Combine a term of each exponent into the plane `target`, batch by batch."""
-    batches = list(_batches(exponents))
-    # Results may be rounded to another dtype, so only the last batch is written to them.
-    partial = "total" if target == "out" else target
-    steps: list[Step] = []
-    for number, (prelude, texts, planes) in enumerate(batches, start=1):
-        running = (partial,) if number > 1 else ()
-        text = combine([*running, *(term.format(text) for text in texts)])
-        reached = target if number == len(batches) else partial
-        steps += [*prelude, Step(reached, text, (*planes, *inputs, *running))]
+def _density_steps(terms: Sequence[Exponent], dtype: np.dtype[Any]) -> list[Step]:
+    steps = reduce_exponents(terms, "out0", "exp({})", sum_of)
+    bound = _Bound.of(terms, len(steps))
+    # Where no rounding exceeds what is tolerated: abs(log density) up to this.
+    reach = (_TOLERATED - bound.constant) / bound.slope
+    highest = max(float(term.offset) for term in terms) + bound.spread
+    largest = float(np.finfo(dtype).max)
+    is_limited = highest > math.log(largest)
+    doubts = reach < max(-math.log(_LOWEST), highest)
+    if not (is_limited or doubts):
+        return steps
+    steps = reduce_exponents(terms, "total", "exp({})", sum_of)
+    steps.append(Step("out0", f"minimum(total, {largest!r})", ("total",)))
+    if doubts:
+        # Rounding also counts high densities' logarithms: then all are doubtful.
+        below = math.exp(-reach) if reach > max(highest, 0) else sys.float_info.max
+        text = f"where((total > {_LOWEST / 2!r}) & (total < {below!r}), 1.0, 0.0)"
+        steps.append(Step(DOUBT, text, ("total",)))
     return steps
 
 
-def _sum(texts: list[str]) -> str:
-    return " + ".join(texts)
-
-
-def _maximum(texts: list[str]) -> str:
-    return reduce("maximum({}, {})".format, texts)
-
-
-def _batches(
-    exponents: Iterable[_Exponent],
-) -> Iterator[tuple[list[Step], list[str], tuple[str, ...]]]:
-    """Group exponents so that each group's texts fit one expression.
-
-    Yields the steps that must run before, the exponents' texts, and the planes that the texts read.
-    """
-    texts: list[str] = []
-    channels: set[int] = set()
-    registers = 0
-    for exponent in exponents:
-        widened = channels | exponent.channels
-        if texts and (registers + exponent.registers + len(widened) > _REGISTERS):
-            yield [], texts, _plane_names(channels)
-            texts, widened, registers = [], exponent.channels, 0
-        if exponent.registers + len(exponent.channels) > _REGISTERS or len(exponent.channels) > _INPUTS:
-            yield list(_exponent_steps(exponent)), [f"exponent + {exponent.offset!r}"], ("exponent",)
-            channels = set()
-            continue
-        texts.append(exponent.text())
-        channels = widened
-        registers += exponent.registers
-    if texts:
-        yield [], texts, _plane_names(channels)
-
-
-def _exponent_steps(exponent: _Exponent) -> Iterator[Step]:
-    """Sum an exponent that is too wide for one expression into the plane ``exponent``."""
-    running: tuple[str, ...] = ()
-    texts: list[str] = []
-    channels: set[int] = set()
-    constants = 0
-
-    def flush() -> Step:
-        return Step("exponent", " + ".join([*running, *texts]), (*_plane_names(channels), *running))
-
-    for row in exponent.rows:
-        widened = channels | row.channels
-        full = constants + row.constants + len(widened) > _REGISTERS or len(widened) > _INPUTS
-        if texts and full:
-            yield flush()
-            texts, channels, constants, running = [], set(), 0, ("exponent",)
-        if len(row.channels) > _INPUTS:
-            yield from _deviation_steps(row)
-            square = f"deviation**2*{row.scale!r}"
-            yield Step("exponent", " + ".join([*running, square]), ("deviation", *running))
-            running = ("exponent",)
-            continue
-        texts.append(row.text())
-        channels |= row.channels
-        constants += row.constants
-    if texts:
-        yield flush()
-
-
-def _deviation_steps(row: _Row) -> Iterator[Step]:
-    """Sum a row that reads too many planes into the plane ``deviation``."""
-    deviations = list(row.deviations())
-    names = [f"x{channel}" for channel, _ in row.centers]
-    for start in range(0, len(names), _INPUTS):
-        running = ("deviation",) if start else ()
-        part = slice(start, start + _INPUTS)
-        yield Step("deviation", " + ".join([*running, *deviations[part]]), (*names[part], *running))
-
-
-def _plane_names(channels: set[int]) -> tuple[str, ...]:
-    return tuple(f"x{channel}" for channel in sorted(channels))
-
-
-def _exponents(mixture: Mixture, *, normalized: bool) -> list[_Exponent]:
-    """Rewrite each kernel as an exponent: S = L D L' with unit L, so the rows are those of L^-1 (x - m)."""
-    with localcontext() as context:
-        context.prec = _DIGITS
-        constant = -mixture.n_channels * _TWO_PI.ln() / 2 if normalized else Decimal(0)
-        return [
-            _exponent(mean.tolist(), covariance, constant + Decimal(weight).ln())
-            for weight, mean, covariance in zip(
-                mixture.weights.tolist(), mixture.means, mixture.covariances, strict=True
-            )
-        ]
-
-
-def _exponent(mean: list[float], covariance: NDArray[np.float64], log_scale: Decimal) -> _Exponent:
-    if covariance.ndim == 1:
-        pivots = [Decimal(variance) for variance in covariance.tolist()]
-        inverse: list[list[Decimal]] = [[] for _ in pivots]
-    else:
-        pivots, inverse = _inverse_ldl([[Decimal(s) for s in row] for row in covariance.tolist()])
-    rows = []
-    for i, (pivot, below) in enumerate(zip(pivots, inverse, strict=True)):
-        factors = tuple((j, float(factor)) for j, factor in enumerate(below) if factor)
-        columns = [*(j for j, _ in factors), i]
-        rows.append(_Row(tuple((j, mean[j]) for j in columns), factors, float(-1 / (2 * pivot))))
-    log_determinant = sum((pivot.ln() for pivot in pivots), Decimal(0))
-    return _Exponent(tuple(rows), float(log_scale - log_determinant / 2))
-
-
-def _inverse_ldl(matrix: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]]]:
-    """Factor a positive definite matrix as L D L' and invert L.
-
-    Returns
-    -------
-    pivots : list of Decimal
-        The diagonal of D.
-    inverse : list of list of Decimal
-        The rows of L^-1 below its unit diagonal: row i holds i numbers.
-    """
-    size = len(matrix)
-    pivots: list[Decimal] = []
-    lower: list[list[Decimal]] = []
-    for i in range(size):
-        row: list[Decimal] = []
-        for j in range(i):
-            partial = sum((row[k] * lower[j][k] * pivots[k] for k in range(j)), Decimal(0))
-            row.append((matrix[i][j] - partial) / pivots[j])
-        lower.append(row)
-        pivots.append(matrix[i][i] - sum((row[k] ** 2 * pivots[k] for k in range(i)), Decimal(0)))
-    inverse: list[list[Decimal]] = []
-    for i in range(size):
-        inverse.append(
-            [
-                -lower[i][j] - sum((lower[i][k] * inverse[k][j] for k in range(j + 1, i)), Decimal(0))
-                for j in range(i)
-            ]
-        )
-    return pivots, inverse
-
-
-class _PerThread(threading.local):
-    """A cache for each thread: a compiled expression holds the scratch memory of one run."""
-
-    def __init__(self) -> None:
-        self.compiled = lru_cache(maxsize=32)(_compile_steps)
-
-
-def _compile_steps(program: Program) -> list[Any]:
+def _log_density_steps(terms: Sequence[Exponent], dtype: np.dtype[Any]) -> list[Step]:
+    steps = _log_steps(terms, "logarithm")
+    slope, constant, _ = _Bound.of(terms, len(steps)).of_log()
+    doubt = f"abs(logarithm)*{slope - _TOLERATED!r} + {constant!r}"
     return [
-        numexpr.NumExpr(step.expression, [(name, np.float64) for name in step.inputs])
-        for step in program.steps
+        *steps,
+        Step("out0", _limited("logarithm", dtype), ("logarithm",)),
+        Step(DOUBT, doubt, ("logarithm",)),
     ]
 
 
-_per_thread = _PerThread()
+def _log_ratio_steps(
+    numerator: Sequence[Exponent], denominator: Sequence[Exponent], dtype: np.dtype[Any]
+) -> list[Step]:
+    planes = ("numerator", "denominator")
+    steps = [_log_steps(terms, plane) for terms, plane in zip((numerator, denominator), planes, strict=True)]
+    above = _Bound.of(numerator, len(steps[0])).of_log()
+    below = _Bound.of(denominator, len(steps[1])).of_log()
+    doubt = (
+        f"abs(numerator)*{above.slope!r} + abs(denominator)*{below.slope!r} "
+        f"+ {above.constant + below.constant!r} - abs(numerator - denominator)*{_TOLERATED!r}"
+    )
+    return [
+        *chain(*steps),
+        Step("out0", _limited("numerator - denominator", dtype), planes),
+        Step(DOUBT, doubt, planes),
+    ]
 
 
-def _compiled_steps(program: Program) -> list[Any]:
-    return _per_thread.compiled(program)
+def _posterior_steps(classes: Sequence[Sequence[Exponent]]) -> list[Step]:
+    planes = [f"class{number}" for number in range(len(classes))]
+    everything = list(chain(*classes))
+    parts = [
+        reduce_exponents(terms, plane, _RELATIVE, sum_of, ("peak",))
+        for plane, terms in zip(planes, classes, strict=True)
+    ]
+    total = reduce_planes(planes, "total", sum_of)
+    steps = [*reduce_exponents(everything, "peak", _TERM, maximum_of), *chain(*parts), *total]
+    for number, plane in enumerate(planes):
+        steps.append(Step(f"out{number}", "part/total", (plane, "total"), ("part", "total")))
+    if len(classes) > 1:
+        n_steps = max(map(len, parts)) + len(total)
+        steps += [
+            *reduce_planes(planes, "lowest", minimum_of),
+            _posterior_doubt(everything, "lowest", n_steps),
+        ]
+    return steps
+
+
+def _one_posterior_steps(classes: Sequence[Sequence[Exponent]], wanted: int) -> list[Step]:
+    if len(classes) == 1:
+        return _posterior_steps(classes)
+    everything = list(chain(*classes))
+    rest = list(chain(*classes[:wanted], *classes[wanted + 1 :]))
+    part = reduce_exponents(classes[wanted], "part", _RELATIVE, sum_of, ("peak",))
+    others = reduce_exponents(rest, "others", _RELATIVE, sum_of, ("peak",))
+    return [
+        *reduce_exponents(everything, "peak", _TERM, maximum_of),
+        *(*part, *others),
+        Step("out0", "part/(part + others)", ("part", "others")),
+        _posterior_doubt(everything, "part", len(part) + len(others)),
+    ]
+
+
+def _posterior_doubt(everything: Sequence[Exponent], lowest: str, n_steps: int) -> Step:
+    """Bound the errors of a class's part and of the total, both relative to the peak.
+
+    The part's exponents lie below the peak by -log(part) + log n on average. The total is a sum of sums.
+    """
+    slope, constant, spread = _Bound.of(everything, n_steps)
+    rest = 2 * constant + (2 * spread + SUM_LEVELS + 1) * _UNIT - _TOLERATED
+    text = f"abs(peak)*{2 * slope!r} - log(maximum({lowest}, {_LOWEST!r}))*{slope + _UNIT!r} + {rest!r}"
+    return Step(DOUBT, text, ("peak", lowest))
+
+
+def _label_steps(classes: Sequence[Sequence[Exponent]], no_data: float) -> list[Step]:
+    """Keep the highest score, the second highest, and the highest one's number, a group of classes at a time.
+
+    Scores are exponents where each class has one alone, otherwise sums relative to the peak of all.
+    """
+    everything = list(chain(*classes))
+    highest = partial(reduce_exponents, term=_TERM, combine=maximum_of)
+    if len(classes) == 1:
+        return [*highest(everything, "best"), Step("out0", _labelled("0.0", no_data), ("best",))]
+    is_summed = len(everything) > len(classes)
+    steps = highest(everything, "peak") if is_summed else []
+    summed = partial(reduce_exponents, term=_RELATIVE, combine=sum_of, inputs=("peak",))
+    scores = [
+        (summed if is_summed else highest)(terms, f"class{number % _COMPARED}")
+        for number, terms in enumerate(classes)
+    ]
+    for start in range(0, len(classes), _COMPARED):
+        group = scores[start : start + _COMPARED]
+        steps += [*chain(*group), *_compare(tuple(score[-1].target for score in group), start)]
+    steps.append(Step("out0", _labelled("label", no_data), ("best", "label")))
+    slope, constant, spread = _Bound.of(everything, max(map(len, scores)))
+    doubt, read = f"abs(best)*{slope!r} + {constant!r}", ["best", "second"]
+    if is_summed:
+        rest = constant + spread * (slope + 2 * _UNIT)
+        doubt, read = f"(abs(peak)*{slope!r} + {rest!r})*best", ["best", "second", "peak"]
+    # Two scores may err, and by a little more the further the second is.
+    return [*steps, Step(DOUBT, f"2.01*({doubt}) - (best - second)", tuple(read))]
+
+
+def _labelled(text: str, no_data: float) -> str:
+    return f"where(best == best, {text}, {float(no_data)!r})"
+
+
+def _compare(planes: tuple[str, ...], start: int) -> list[Step]:
+    """Take a group of scores, whose first class has the number `start`, into the running comparison."""
+    numbers = [f"{float(start + i)!r}" for i in range(len(planes))]
+    choice = numbers[-1]
+    for plane, number in zip(planes[-2::-1], numbers[-2::-1], strict=True):
+        choice = f"where({plane} == high, {number}, {choice})"
+    steps = [Step("high", maximum_of(planes), planes)]
+    seconds = _second(planes)
+    if start == 0:
+        return [
+            *steps,
+            Step("best", "high", ("high",)),
+            Step("label", choice, (*planes[:-1], "high")),
+            Step("second", maximum_of(seconds), planes),
+        ]
+    running = ("high", "best")
+    steps.append(Step("label", f"where(high > best, {choice}, label)", (*planes[:-1], *running, "label")))
+    text = maximum_of(("second", "minimum(best, high)", *seconds))
+    steps.append(Step("second", text, (*(planes if seconds else ()), *running, "second")))
+    steps.append(Step("best", "maximum(best, high)", running))
+    return steps
+
+
+def _second(names: Sequence[str]) -> tuple[str, ...]:
+    """Write terms whose maximum is the second highest of the named: none for a single name."""
+    if len(names) == 1:
+        return ()
+    halves = names[: len(names) // 2], names[len(names) // 2 :]
+    highest = ", ".join(maximum_of(half) for half in halves)
+    return (f"minimum({highest})", *_second(halves[0]), *_second(halves[1]))
+
+
+def _limited(text: str, dtype: np.dtype[Any]) -> str:
+    largest = float(np.finfo(dtype).max)
+    return f"minimum(maximum({text}, {-largest!r}), {largest!r})"
+
+
+def _log_steps(terms: Sequence[Exponent], target: str) -> list[Step]:
+    """Take the log-sum-exp of exponents."""
+    if len(terms) == 1:
+        return reduce_exponents(terms, target, _TERM, maximum_of)
+    return [
+        *reduce_exponents(terms, "peak", _TERM, maximum_of),
+        *reduce_exponents(terms, "total", _RELATIVE, sum_of, ("peak",)),
+        Step(target, "log(total) + peak", ("total", "peak")),
+    ]

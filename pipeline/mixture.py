@@ -1,4 +1,4 @@
-"""Gaussian mixtures as data: parameters, validation, JSON, and the published models that ship."""
+"""Gaussian mixtures as data: parameters, validation, JSON, scikit-learn, the published models that ship."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+    from sklearn.mixture import GaussianMixture
 
 _FORMAT = "gaussian-mixture"
 _VERSION = 1
@@ -130,6 +131,81 @@ class Mixture:
         if any(covariance.ndim == 2 for covariance in covariances):  # noqa: PLR2004  a matrix
             covariances = [c if c.ndim == 2 else np.diag(c) for c in covariances]  # noqa: PLR2004  the same
         return cls(np.array(weights), np.array(means), np.array(covariances), channels)
+
+    @classmethod
+    def from_sklearn(cls, model: Any, channels: Sequence[str] | None = None) -> Mixture:  # noqa: ANN401  duck-typed
+        """Take over a mixture that scikit-learn fitted.
+
+        Parameters
+        ----------
+        model : GaussianMixture or BayesianGaussianMixture
+            Fitted, of any covariance type. Its component k becomes kernel k.
+        channels : sequence of str, optional
+            The names of the columns that it was fitted to.
+
+        Returns
+        -------
+        Mixture
+            Diagonal for the covariance types "diag" and "spherical", full for "full" and "tied".
+
+        Raises
+        ------
+        TypeError
+            If it isn't such a model.
+        ValueError
+            If it isn't fitted, and as :class:`Mixture` does. A component of weight 0 is an error too: without
+            it, kernels would no longer have the numbers that ``predict`` gives.
+
+        Notes
+        -----
+        Of a Bayesian model it takes the estimates, as the model's own ``sample`` does. Its ``score_samples``
+        and ``predict`` also count how uncertain the estimates are, and differ a little.
+        """
+        return cls(*_sklearn_parameters(model), channels)
+
+    def to_sklearn(self) -> GaussianMixture:
+        """Give the mixture as a scikit-learn model that counts as fitted.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            Of covariance type "diag" or "full".
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If scikit-learn isn't installed.
+
+        Notes
+        -----
+        Pass it floats: scikit-learn keeps squares in the dtype of the pixels, where those of integers
+        overflow. The weights are kept as given, so that ``score_samples`` gives :class:`LogDensity`. Only
+        ``sample`` needs weights that sum to 1: divide by their sum first.
+        """
+        try:
+            from scipy.linalg import solve_triangular  # noqa: PLC0415  comes with scikit-learn
+            from sklearn.mixture import GaussianMixture  # noqa: PLC0415  an extra, for this method alone
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "to_sklearn needs scikit-learn: pip install 'mixture-pipeline[sklearn]'"
+            ) from None
+        kind = "diag" if self.is_diagonal else "full"
+        model = GaussianMixture(self.n_kernels, covariance_type=kind)
+        model.weights_, model.means_ = self.weights.copy(), self.means.copy()
+        model.covariances_ = self.covariances.copy()
+        if self.is_diagonal:
+            model.precisions_cholesky_ = 1 / np.sqrt(self.covariances)
+            model.precisions_ = 1 / self.covariances
+        else:
+            eye = np.eye(self.n_channels)
+            factors = np.linalg.cholesky(self.covariances)
+            inverses = np.array([solve_triangular(factor, eye, lower=True) for factor in factors])
+            model.precisions_cholesky_ = inverses.mT
+            model.precisions_ = inverses.mT @ inverses
+        # What scikit-learn itself says after no iterations, but that there is nothing left to do.
+        model.converged_, model.n_iter_, model.lower_bound_, model.lower_bounds_ = True, 0, -np.inf, []
+        model.n_features_in_ = self.n_channels
+        return model
 
     @property
     def n_kernels(self) -> int:
@@ -396,6 +472,25 @@ def _weight(k: int, weight: ArrayLike) -> NDArray[np.float64]:
     if array.size != 1:
         raise ValueError(f"kernel {k}: the weight has shape {array.shape}; wanted one number")
     return array.reshape(())
+
+
+def _sklearn_parameters(model: Any) -> tuple[ArrayLike, ArrayLike, ArrayLike]:  # noqa: ANN401  the same
+    kind = getattr(model, "covariance_type", None)
+    if kind not in {"full", "tied", "diag", "spherical"}:
+        raise TypeError(f"got {model!r:.80}; wanted a fitted GaussianMixture or BayesianGaussianMixture")
+    missing = [name for name in ("weights_", "means_", "covariances_") if not hasattr(model, name)]
+    if missing:
+        raise ValueError(
+            f"the {type(model).__name__} lacks {', '.join(missing)}: it isn't fitted. Call its fit first."
+        )
+    covariances = np.asarray(model.covariances_, dtype=np.float64)
+    if kind == "tied":
+        covariances = np.repeat(covariances[np.newaxis], len(model.means_), axis=0)
+    elif kind == "spherical":
+        covariances = np.repeat(covariances[:, np.newaxis], len(model.means_[0]), axis=1)
+    if kind in {"full", "tied"}:  # fitted to float32, they are symmetric only to 1e-6
+        covariances = covariances / 2 + covariances.mT / 2
+    return model.weights_, model.means_, covariances
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON is whatever the file holds; from_dict checks it

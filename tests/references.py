@@ -1,21 +1,32 @@
-"""Independent references: each formula written again, without this package's code."""
+"""Independent references: each formula written again, without this package's code.
+
+`REFERENCES` has them by name, as functions of (image, quantity); `hard_points` is what they are compared at.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import mpmath
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from pipeline import Mixture
+from pipeline import Density, LogDensity, LogRatio, Mixture
+from pipeline.quantity import Label, Posterior, Quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Reference = Callable[[NDArray[Any], Any], Array]
 
 TINY = np.finfo(np.float64).tiny
+MP = mpmath.mp.clone()
+MP.dps = 50
 
 
 def scipy_density(image: NDArray[Any], mixture: Mixture) -> Array:
@@ -72,6 +83,103 @@ def scipy_log_density(image: NDArray[Any], mixture: Mixture) -> Array:
     return np.asarray(logsumexp(terms, axis=0))
 
 
+def scipy_reference(image: NDArray[Any], quantity: Quantity) -> Array:
+    """Give any quantity from SciPy's log-densities, with classes in the last axis."""
+    two_pi = quantity.n_channels / 2 * np.log(2 * np.pi)
+    logs = np.array([scipy_log_density(image, mixture) for mixture in quantity.mixtures])
+    if isinstance(quantity, Density | LogDensity):
+        log = logs[0] if quantity.normalized else logs[0] + two_pi
+        return np.exp(log) if isinstance(quantity, Density) else log
+    if isinstance(quantity, LogRatio):
+        return np.asarray(logs[0] - logs[1])
+    assert isinstance(quantity, Posterior | Label)
+    scores = np.moveaxis(logs, 0, -1) + np.log(quantity.priors)
+    if isinstance(quantity, Label):
+        return scores.argmax(axis=-1).astype(np.float64)
+    shares = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
+    return np.asarray(shares if quantity.only is None else shares[..., quantity.names.index(quantity.only)])
+
+
+@cache
+def _mp_kernels(mixture: Mixture) -> list[tuple[Any, Any, Any]]:
+    """Give each kernel's mean, inverse covariance and log of what stands before the exponential."""
+    kernels = []
+    for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
+        if covariance.ndim == 1:
+            inverse = [1 / MP.mpf(variance) for variance in covariance]
+            determinant = MP.fprod(map(MP.mpf, covariance))
+        else:
+            matrix = MP.matrix(covariance.tolist())
+            inverse, determinant = (matrix**-1).tolist(), MP.det(matrix)
+        scale = MP.log(weight) - MP.log(determinant) / 2 - mixture.n_channels * MP.log(2 * MP.pi) / 2
+        kernels.append(([MP.mpf(m) for m in mean], inverse, scale))
+    return kernels
+
+
+@cache
+def _mp_logs(mixture: Mixture, raw: bytes) -> list[Any]:
+    """Give the log-density of pixels, which are passed as the bytes of float64."""
+    logs = []
+    for pixel in np.frombuffer(raw).reshape(-1, mixture.n_channels):
+        terms = []
+        for mean, inverse, scale in _mp_kernels(mixture):
+            d = [MP.mpf(x) - m for x, m in zip(pixel, mean, strict=True)]
+            if isinstance(inverse[0], list):
+                inner = [MP.fdot(row, d) for row in inverse]
+            else:
+                inner = [part * factor for part, factor in zip(d, inverse, strict=True)]
+            terms.append(scale - MP.fdot(d, inner) / 2)
+        logs.append(terms[0] if len(terms) == 1 else MP.log(MP.fsum(map(MP.exp, terms))))
+    return logs
+
+
+def _mp_quantity(logs: tuple[Any, ...], quantity: Any) -> Any:
+    """Give a quantity at one pixel from its mixtures' log-densities."""
+    if isinstance(quantity, Density | LogDensity):
+        two_pi = 0 if quantity.normalized else quantity.n_channels * MP.log(2 * MP.pi) / 2
+        return MP.exp(logs[0] + two_pi) if isinstance(quantity, Density) else logs[0] + two_pi
+    if isinstance(quantity, LogRatio):
+        return logs[0] - logs[1]
+    scores = [log + MP.log(prior) for log, prior in zip(logs, quantity.priors, strict=True)]
+    if isinstance(quantity, Label):
+        return scores.index(max(scores))
+    shares = [MP.exp(score - max(scores)) for score in scores]
+    shares = [share / MP.fsum(shares) for share in shares]
+    return shares if quantity.only is None else shares[quantity.names.index(quantity.only)]
+
+
+def mpmath_reference(image: NDArray[Any], quantity: Quantity) -> Array:
+    """Give any quantity with 50 digits, rounded at the end, with classes in the last axis.
+
+    Log-densities are kept for the session.
+    """
+    raw = np.ascontiguousarray(image, dtype=np.float64).tobytes()
+    logs = [_mp_logs(mixture, raw) for mixture in quantity.mixtures]
+    values = [_mp_quantity(each, quantity) for each in zip(*logs, strict=True)]
+    return np.array(values, dtype=np.float64).reshape(*image.shape[:-1], *np.shape(values[0]))
+
+
+def _of_density(density: Callable[[NDArray[Any], Mixture], Array], *, normalized: bool) -> Reference:
+    """Make a reference of a density that has the power of 2 pi, or lacks it."""
+
+    def reference(image: NDArray[Any], quantity: Density) -> Array:
+        power = (int(normalized) - int(quantity.normalized)) * quantity.n_channels / 2
+        values = density(image, quantity.mixture)
+        return values * (2 * np.pi) ** power if power else values
+
+    return reference
+
+
+# The first three are of densities, the others of any quantity.
+REFERENCES: dict[str, Reference] = {
+    "pixel-loop": _of_density(pixel_loop, normalized=False),
+    "kernel-loop": _of_density(kernel_loop, normalized=False),
+    "broadcast": _of_density(broadcast, normalized=True),
+    "scipy": scipy_reference,
+    "mpmath": mpmath_reference,
+}
+
+
 def relative_error(got: NDArray[Any], wanted: Array) -> float:
     """Give the largest relative error where the wanted value is a normal number."""
     normal = np.abs(wanted) >= TINY
@@ -95,3 +203,108 @@ def pixels_near(mixture: Mixture, shape: tuple[int, ...] = (17, 19), seed: int =
     random = np.random.default_rng(seed)
     centers = mixture.means[random.integers(0, mixture.n_kernels, shape)]
     return np.asarray(centers + random.normal(scale=15, size=(*shape, mixture.n_channels)))
+
+
+class Hard(NamedTuple):
+    """Two mixtures over the same channels, and pixels of shape (n, C) that are hard for both."""
+
+    one: Mixture
+    other: Mixture
+    pixels: Array
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """What is compared at the pixels: each quantity of the two, and the one's kernels as classes."""
+        both = {"one": self.one, "other": self.other}
+        return {
+            "density": Density(self.one),
+            "density without 2 pi": Density(self.one, normalized=False),
+            "log-density": LogDensity(self.one),
+            "log-ratio": LogRatio(self.one, self.other),
+            "posterior": Posterior(both, {"one": 1.0, "other": 1e-9}),
+            "posterior of kernels": Posterior(self.one),
+            "posterior of other": Posterior(both, only="other"),
+            "label": Label(both),
+            "label of kernels": Label(self.one),
+        }
+
+
+@lru_cache(maxsize=1)
+def hard_points(seed: int = 0) -> tuple[Hard, ...]:
+    """Make some three thousand pixels that are hard, for forty pairs of mixtures.
+
+    K from 1 to 16, C from 1 to 5, diagonal and of condition 1e8, weights from 1e-12, variances from 1e-6 to
+    1e6, means apart or close. Pixels at 0 to 1000 standard deviations, between kernels, far from all, and
+    where a log-density or a log-ratio crosses 0.
+    """
+    random = np.random.default_rng(seed)
+    cases = []
+    for n_kernels in (1, 2, 5, 16):
+        for n_channels in (1, 2, 3, 4, 5):
+            for full in (False, True):
+                close = bool(random.integers(2))
+                pair = [_hard_mixture(random, n_kernels, n_channels, full=full, close=close) for _ in "ab"]
+                cases.append(Hard(*pair, _hard_pixels(random, *pair)))
+    return tuple(cases)
+
+
+def _hard_mixture(
+    random: np.random.Generator, n_kernels: int, n_channels: int, *, full: bool, close: bool
+) -> Mixture:
+    shape = (n_kernels, n_channels)
+    means = (
+        100 + random.normal(size=shape) * 10 ** random.uniform(-3, 0)
+        if close
+        else random.uniform(0, 255, shape)
+    )
+    covariances = 10 ** random.uniform(-6, 6, shape)
+    if full:
+        scales = 10 ** random.uniform(-2, 2, (n_kernels, 1, 1))
+        axes = np.linalg.qr(random.normal(size=(*shape, n_channels)))[0]
+        covariances = scales * (axes * np.geomspace(1e-4, 1e4, n_channels)) @ axes.mT
+        covariances = (covariances + covariances.mT) / 2
+    return Mixture(10 ** random.uniform(-12, 0, n_kernels), means, covariances)
+
+
+def _hard_pixels(random: np.random.Generator, one: Mixture, other: Mixture) -> Array:
+    n_channels = one.n_channels
+    pixels = [one.means[0], one.means.mean(axis=0), (one.means[-1] + other.means[0]) / 2]
+    for distance in (*(10 ** random.uniform(-3, 3, 40)), *[1000.0] * 5):
+        mixture = (one, other)[random.integers(2)]
+        k = random.integers(mixture.n_kernels)
+        direction = random.normal(size=n_channels)
+        direction *= distance / np.linalg.norm(direction)
+        factor = np.linalg.cholesky(_matrix(mixture.covariances[k]))
+        pixels.append(mixture.means[k] + factor @ direction)
+    pixels += list(random.uniform(-1, 1, (5, n_channels)) * 10 ** random.uniform(3, 6, (5, 1)))
+    for _ in range(6):
+        k, m = random.integers(one.n_kernels), random.integers(other.n_kernels)
+        away = one.means[k] + random.normal(size=n_channels) * 1e4
+        pixels += _crossing(lambda x: _log(x, one), one.means[k], away)
+        pixels += _crossing(lambda x: _log(x, one) - _log(x, other), one.means[k], other.means[m])
+        a, b = (Mixture(one.weights[[i]], one.means[[i]], one.covariances[[i]]) for i in (k, m))
+        pixels += _crossing(lambda x, a=a, b=b: _log(x, a) - _log(x, b), one.means[k], one.means[m])
+    return np.array(pixels)
+
+
+def _matrix(covariance: Array) -> Array:
+    return np.diag(covariance) if covariance.ndim == 1 else covariance
+
+
+def _log(pixel: Array, mixture: Mixture) -> float:
+    terms = []
+    for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
+        matrix, d = _matrix(covariance), pixel - mean
+        terms.append(np.log(weight) - (np.linalg.slogdet(matrix)[1] + d @ np.linalg.solve(matrix, d)) / 2)
+    return float(logsumexp(terms) - len(pixel) / 2 * np.log(2 * np.pi))
+
+
+def _crossing(function: Callable[[Array], float], start: Array, end: Array) -> list[Array]:
+    """Bisect to where a function crosses 0, if it does: the two pixels beside it."""
+    if not function(start) > 0 > function(end):
+        return []
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(start + middle * (end - start)) > 0 else (low, middle)
+    return [start + low * (end - start), start + high * (end - start)]

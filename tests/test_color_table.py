@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from references import random_mixture
 
 from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
-from pipeline.color_table import ColorTable, color_bits, find_table
+from pipeline.color_table import ColorTable, color_bits, find_table, pack_colors
 from pipeline.engine import evaluate_block
-from pipeline.expression import Program
+from pipeline.program import Program
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +25,8 @@ KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1)
 
 def look_up(table: ColorTable, pixels: NDArray[Any]) -> NDArray[Any]:
     """Look up (h, w, C) pixels."""
-    out = np.empty(pixels.shape[0] * pixels.shape[1], table.values.dtype)
-    table.look_up(pixels, out)
+    out = np.empty((1, pixels.shape[0] * pixels.shape[1]), table.values.dtype)
+    table.look_up(pack_colors(pixels), out)
     return out.reshape(pixels.shape[:2])
 
 
@@ -90,9 +90,9 @@ def test_each_color_is_computed_once(
     computed: list[NDArray[np.float64]] = []
     original = Program.run
 
-    def spy(self: Program, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
+    def spy(self: Program, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> Any:
         computed.append(planes.copy())
-        original(self, planes, out, serial=serial)
+        return original(self, planes, out, serial=serial)
 
     monkeypatch.setattr(Program, "run", spy)
     table = ColorTable(Density(skin), 24, np.dtype("float32"))

@@ -22,7 +22,7 @@ from references import (
     scipy_log_density,
 )
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, evaluate
+from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Posterior, evaluate
 from pipeline.engine import check_image, choose_engine, evaluate_block
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def test_unknown_engine(skin: Mixture) -> None:
     ("dtype", "n_channels", "n_kernels", "n_pixels", "engine", "reason"),
     [
         ("uint8", 3, 16, 200, "numexpr", "200 pixels take less time than a table"),
-        ("uint8", 3, 16, 10**9, "table", r"3 channels of uint8 have at most 2\^24 colours \(64 MiB\)"),
+        ("uint8", 3, 16, 10**9, "table", r"3 channels of uint8 have at most 2\^24 colours"),
         ("uint8", 3, 1, 10**6, "numexpr", "take less time"),
         ("uint8", 1, 1, 10**6, "table", r"2\^8 colours"),
         ("uint16", 1, 16, 10**6, "table", r"2\^16 colours"),
@@ -248,8 +248,20 @@ def test_a_small_image_makes_no_table(photo: NDArray[np.uint8], skin: Mixture) -
 
 def test_tables_are_refused_where_there_can_be_none() -> None:
     """Asking for a table of too many colours gets an error, not numexpr in silence."""
-    with pytest.raises(ValueError, match="the pixels are 3 channels of uint16; wanted 1 to 3 of uint8"):
+    with pytest.raises(
+        ValueError, match="but 3 channels of uint16 have too many colours for a table; wanted"
+    ):
         density(np.zeros((2, 2, 3), np.uint16), random_mixture(2, 3), engine="table")
+
+
+def test_a_table_of_many_classes_is_too_big() -> None:
+    """Four classes' probabilities of every colour are 256 MiB, and five are too much."""
+    for n_classes, engine in ((4, "table"), (5, "numexpr")):
+        quantity = Posterior(random_mixture(n_classes, 3))
+        choice = choose_engine("auto", quantity, np.dtype("uint8"), 10**9, result=np.dtype("float32"))
+        assert choice.engine == engine
+    with pytest.raises(ValueError, match="a table of 5 results for each colour has more than 256 MiB"):
+        evaluate_block(np.zeros((2, 2, 3), np.uint8), quantity, engine="table")
 
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -272,8 +284,10 @@ def test_logarithms_are_finite_for_every_finite_pixel(
 ) -> None:
     """However far a pixel, neither a log-density nor a log-ratio is NaN or infinite, nor a density NaN."""
     one, other = random_mixture(n_kernels, 3, full=full), random_mixture(2, 3, full=full, seed=1)
-    for quantity in (LogDensity(one), LogRatio(one, other), LogRatio(other, one)):
+    classes = {"one": one, "other": other}
+    for quantity in (LogDensity(one), LogRatio(one, other), LogRatio(other, one), Posterior(classes)):
         assert np.isfinite(evaluate_block(image, quantity, dtype=dtype)).all()
+    assert (evaluate_block(image, Label(classes)) < 2).all()
     assert not np.isnan(evaluate_block(image, Density(one), dtype=dtype)).any()
 
 

@@ -10,19 +10,36 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import pixels_near, random_mixture, relative_error, scipy_density
+from references import (
+    hard_points,
+    mpmath_reference,
+    pixels_near,
+    random_mixture,
+    relative_error,
+    scipy_density,
+    scipy_reference,
+)
 
-from pipeline import Density, Mixture
+from pipeline import Density, LogDensity, LogRatio, Mixture
 from pipeline.expression import compile_program
+from pipeline.packing import Packed
+from pipeline.program import _compile_steps
+from pipeline.quantity import Label, Posterior, Quantity
+
+FLOAT64 = np.dtype("float64")
 
 
 def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> np.ndarray[Any, Any]:
     """Run a mixture's density over (n, C) pixels in float64."""
-    out = np.empty(len(pixels))
-    compile_program(Density(mixture), np.dtype("float64")).run(
-        np.ascontiguousarray(pixels.T), out, serial=serial
-    )
-    return out
+    return run_quantity(Density(mixture), pixels, serial=serial)[0][0]
+
+
+def run_quantity(quantity: Quantity, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> tuple[Any, Any]:
+    """Run a quantity's program, which gives the results, shape (n_results, n), and the doubt."""
+    dtype = quantity.output_dtype() if isinstance(quantity, Label) else FLOAT64
+    out = np.empty((len(quantity.planes or "1"), len(pixels)), dtype)
+    doubt = compile_program(quantity, dtype).run(np.ascontiguousarray(pixels.T), out, serial=serial)
+    return out, doubt
 
 
 @pytest.mark.parametrize(
@@ -124,3 +141,124 @@ def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:
     mixture = random_mixture(2, 3)
     run(mixture, pixels_near(mixture, (5000,)))
     assert numexpr.get_num_threads() == numexpr_threads
+
+
+@pytest.mark.parametrize(
+    "name", ["density", "log-density", "log-ratio", "posterior", "posterior of kernels", "posterior of other"]
+)
+def test_what_is_not_in_doubt_is_exact(name: str) -> None:
+    """Plain float64 is within 1e-12 of mpmath wherever the program doesn't doubt it."""
+    certain, doubtful = 0.0, 0.0
+    for case in hard_points():
+        quantity = case.quantities[name]
+        got, doubt = run_quantity(quantity, case.pixels)
+        wanted = mpmath_reference(case.pixels, quantity).reshape(len(case.pixels), -1).T
+        counts = np.abs(wanted) > 1e-300
+        errors = np.abs(got - wanted) / np.where(counts, np.abs(wanted), np.inf)
+        in_doubt = np.zeros(len(case.pixels), dtype=bool) if doubt is None else doubt > 0
+        certain = max(certain, np.max(errors[:, ~in_doubt], initial=0.0))
+        doubtful = max(doubtful, np.max(errors[:, in_doubt], initial=0.0))
+    assert certain < 1e-12 < doubtful
+
+
+@pytest.mark.parametrize("name", ["label", "label of kernels"])
+def test_a_label_that_is_not_in_doubt_is_right(name: str) -> None:
+    """The program's label is mpmath's wherever it isn't in doubt, which is rare."""
+    shares = []
+    for case in hard_points():
+        got, doubt = run_quantity(case.quantities[name], case.pixels)
+        in_doubt = np.zeros(len(case.pixels), dtype=bool) if doubt is None else doubt > 0
+        wanted = mpmath_reference(case.pixels, case.quantities[name])
+        np.testing.assert_array_equal(got[0][~in_doubt], wanted[~in_doubt])
+        shares.append(in_doubt.mean())
+    assert 0 < np.mean(shares) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("n_kernels", "n_channels", "full"),
+    [
+        (1, 1, False),
+        (2, 3, True),
+        (17, 3, False),
+        (33, 3, True),
+        (40, 3, False),
+        (3, 20, True),
+        (300, 2, False),
+    ],
+)
+def test_classes_of_any_number_and_width(n_kernels: int, n_channels: int, full: bool) -> None:
+    """Kernels as classes, and classes of several kernels, however they are batched."""
+    mixture = random_mixture(n_kernels, n_channels, full=full)
+    pixels = pixels_near(mixture, (100,))
+    classes = {str(k): random_mixture(1 + k % 3, n_channels, full=full, seed=k) for k in range(n_kernels)}
+    for posterior in (Posterior(mixture), Posterior(classes)):
+        got, _ = run_quantity(posterior, pixels)
+        np.testing.assert_allclose(got, scipy_reference(pixels, posterior).T, rtol=1e-9, atol=1e-300)
+        named = dict(zip(posterior.names, posterior.members, strict=True))
+        one = Posterior(named, posterior.priors, only=posterior.names[-1])
+        np.testing.assert_allclose(run_quantity(one, pixels)[0][0], got[-1], rtol=1e-12, atol=1e-300)
+        labels, _ = run_quantity(Label(named, posterior.priors), pixels)
+        np.testing.assert_array_equal(labels[0], got.argmax(axis=0))
+
+
+@pytest.mark.parametrize("n_classes", [2, 16, 17, 32, 40])
+def test_the_first_of_equal_classes_wins(n_classes: int) -> None:
+    """Of the same classes in one group or several, the first is the label, and the tie is in doubt."""
+    far = Mixture([1.0], [[50.0]], [[1.0]])
+    near = random_mixture(1, 1)
+    for first in {0, n_classes // 2 - 1, n_classes - 2}:
+        classes = {str(number): near if number >= first else far for number in range(n_classes)}
+        labels, doubt = run_quantity(Label(classes), pixels_near(near, (9,)))
+        assert labels.tolist() == [[first] * 9]
+        assert (doubt > 0).all()
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 6])
+def test_ordinary_densities_are_never_in_doubt(n_channels: int) -> None:
+    """A diagonal mixture over a few channels has no plane of doubt, and the results are the last step."""
+    program = compile_program(Density(random_mixture(16, n_channels)), FLOAT64)
+    assert not program.has_doubt
+    assert program.steps[-1].target == "out0"
+    assert compile_program(Density(random_mixture(16, n_channels, full=True)), FLOAT64).has_doubt is (
+        n_channels > 1
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_densities_are_limited(dtype: str) -> None:
+    """A density that is too high for the dtype is its largest finite number."""
+    narrow = Mixture([1.0], np.zeros((1, 2)), np.full((1, 2), 1e-307))
+    out = np.empty((1, 2), dtype)
+    compile_program(Density(narrow, normalized=False), out.dtype).run(
+        np.array([[0.0, 1], [0, 1]]), out, serial=True
+    )
+    assert out[0, 0] == pytest.approx(min(float(np.finfo(dtype).max), 1e307), rel=1e-12)
+    assert out[0, 1] == 0
+
+
+def test_steps_that_differ_in_planes_alone_are_compiled_once() -> None:
+    """A hundred classes need one division."""
+    program = compile_program(Posterior(random_mixture(100, 1)), FLOAT64)
+    divisions = [
+        expression
+        for step, expression in zip(program.steps, _compile_steps(program), strict=True)
+        if step.target.startswith("out")
+    ]
+    assert len(divisions) == 100
+    assert len(set(map(id, divisions))) == 1
+
+
+def test_scratch_is_what_is_neither_read_nor_given() -> None:
+    """The planes that a run needs besides: none for a density, one a class for posteriors, few for labels."""
+    mixture = random_mixture(100, 3)
+    assert compile_program(Density(random_mixture(4, 3)), FLOAT64).scratch == ()
+    assert set(compile_program(LogDensity(mixture), FLOAT64).scratch) == {"peak", "total", "logarithm"}
+    assert len(compile_program(Posterior(mixture), FLOAT64).scratch) == 103
+    assert len(compile_program(Label(mixture), np.dtype("uint8")).scratch) == 20
+
+
+def test_what_has_no_program() -> None:
+    """Packing comes after the program."""
+    ratio = LogRatio(random_mixture(1, 3), random_mixture(1, 3))
+    with pytest.raises(TypeError, match="isn't a quantity of this package that has a program"):
+        compile_program(Packed(ratio, "float16"), FLOAT64)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numexpr
 import numpy as np
-from references import broadcast, kernel_loop, pixel_loop
+from references import REFERENCES
 from skimage import data
 
 from pipeline import Density, Mixture, evaluate
@@ -32,6 +32,8 @@ STRIP = 42 * 1024
 _MEBI = 2**20
 # The photo's side.
 TILE = 512
+# These leave out the power of 2 pi, as the question does.
+UNNORMALIZED = {"pixel-loop", "kernel-loop"}
 # Copies of the photo in so many lights have several times its colours: harder for a table.
 LIGHTS = 6
 
@@ -76,6 +78,11 @@ def photo(side: int, lights: int = 1) -> Image:
                 tile = image[top : top + TILE, left : left + TILE, channel]
                 tile[...] = curve[astronaut[..., channel]]
     return image
+
+
+def _reference(name: str) -> Callable[[Image, Mixture], Run]:
+    normalized = name not in UNNORMALIZED
+    return lambda image, mixture: lambda: REFERENCES[name](image, Density(mixture, normalized=normalized))
 
 
 def formula(mixture: Mixture) -> str:
@@ -184,7 +191,7 @@ def _numba(image: Image, mixture: Mixture) -> Run:
 
     quantity = Density(mixture)
     evaluate(image, quantity, engine="table")
-    table = find_table(quantity, 24, np.dtype("float32")).values
+    table = find_table(quantity, 24, np.dtype("float32")).values[0]
 
     def run() -> NDArray[Any]:
         out = np.empty(image.shape[:2], np.float32)
@@ -214,9 +221,9 @@ def _many_colors(image: Image, mixture: Mixture) -> Run:
 OURS = "table"
 COPY = "copy"
 WAYS = {
-    "pixel-loop": Way("the question's loop over pixels", lambda *a: lambda: pixel_loop(*a), crop=32),
-    "kernel-loop": Way("loop over kernels, NumPy", lambda *a: lambda: kernel_loop(*a), crop=1024),
-    "broadcast": Way("all kernels broadcast, NumPy", lambda *a: lambda: broadcast(*a), crop=1024),
+    "pixel-loop": Way("the question's loop over pixels", _reference("pixel-loop"), crop=32),
+    "kernel-loop": Way("loop over kernels, NumPy", _reference("kernel-loop"), crop=1024),
+    "broadcast": Way("all kernels broadcast, NumPy", _reference("broadcast"), crop=1024),
     "sklearn": Way("scikit-learn score_samples", _scikit_learn, ("sklearn",)),
     "blosc2": Way("python-blosc2 lazy expression", _blosc2, ("blosc2",)),
     "numexpr": Way("plain numexpr, in strips", _numexpr),
@@ -229,7 +236,5 @@ WAYS = {
     "numba": Way("fused gather, full table, Numba", _numba, ("numba",)),
     COPY: Way("copying the image", lambda image, _: image.copy),
 }
-# These leave out the power of 2 pi, as the question does.
-UNNORMALIZED = {"pixel-loop", "kernel-loop"}
 # These give no densities of the image that the others start from.
 UNCHECKED = {COPY, "table-lights"}
