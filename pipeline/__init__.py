@@ -2,22 +2,34 @@
 
 from pipeline.lazy import compute_densities, evaluate, open_result
 from pipeline.mixture import Kernel, Mixture, list_models, load_model
-from pipeline.quantity import Density, LogDensity, LogRatio
-from pipeline.run import Receipt, stream
+from pipeline.packing import Packed
+from pipeline.planning import Plan, plan, stream
+from pipeline.progress import Progress
+from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior
+from pipeline.run import Receipt
 from pipeline.sources import open_image
+from pipeline.verification import Verification, verify
 
 __all__ = [
     "Density",
     "Kernel",
+    "Label",
     "LogDensity",
     "LogRatio",
     "Mixture",
+    "Packed",
+    "Plan",
+    "Posterior",
+    "Progress",
     "Receipt",
+    "Verification",
     "compute_densities",
     "evaluate",
     "list_models",
     "load_model",
     "open_image",
     "open_result",
+    "plan",
     "stream",
+    "verify",
 ]

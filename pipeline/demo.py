@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.lazy import open_result
 from pipeline.mixture import load_model
+from pipeline.planning import stream
 from pipeline.quantity import Density
-from pipeline.run import stream
 from pipeline.sources import open_image
 
 if TYPE_CHECKING:

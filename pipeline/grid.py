@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # A viewer reads whole chunks: 4 MiB of float32.
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
-_BLOCK = 4096
+LARGEST_BLOCK = 4096
 # Extents of small images are rounded up to this, so that a chunk is little larger than the image.
 _ROUNDING = 16
 
@@ -79,12 +79,18 @@ class Grid:
         bottom, right = min(top + self.block[0], self.shape[0]), min(left + self.block[1], self.shape[1])
         return slice(top, bottom), slice(left, right)
 
+    def pixels(self, index: tuple[int, int]) -> int:
+        """Count the pixels of a block's region."""
+        rows, columns = self.region(index)
+        return len(range(rows.start, rows.stop)) * len(range(columns.start, columns.stop))
+
 
 def choose_grid(
     shape: tuple[int, int],
     *,
     tile: tuple[int, int] = (1, 1),
     block: int | tuple[int, int] | None = None,
+    length: int = LARGEST_BLOCK,
 ) -> Grid:
     """Choose blocks that suit the image, the tiles of its source and the readers of the result.
 
@@ -95,8 +101,10 @@ def choose_grid(
     tile : tuple of int
         (h, w) of the piece that the source decodes at once.
     block : int or tuple of int, optional
-        The block that the caller wants, cut to what the image needs; by default about 4096 x 4096, in whole
-        tiles. A source in strips as wide as a wide image gets low, wide blocks of about as many pixels.
+        The block that the caller wants, cut to what the image needs; by default about `length` squared, in
+        whole tiles. A source in strips as wide as a wide image gets low, wide blocks of about as many pixels.
+    length : int
+        Of a block's side where the caller wants none.
 
     Returns
     -------
@@ -110,15 +118,15 @@ def choose_grid(
     height, width = shape
     if block is not None:
         divided = []
-        for extent, length in zip(shape, _pair(block), strict=True):
-            chunk = _chunk_of(length)
-            divided.append((min(length, max(1, -(-extent // chunk)) * chunk), chunk))
-    elif tile[1] >= width > _BLOCK and tile[0] < height:
+        for extent, side in zip(shape, _pair(block), strict=True):
+            chunk = _chunk_of(side)
+            divided.append((min(side, max(1, -(-extent // chunk)) * chunk), chunk))
+    elif tile[1] >= width > length and tile[0] < height:
         full_width = -(-width // _CHUNK) * _CHUNK
-        rows = max(_BLOCK * _BLOCK // full_width, min(tile[0], _BLOCK), 1)
+        rows = max(length * length // full_width, min(tile[0], length), 1)
         divided = [_divide(height, tile[0], rows), (full_width, _CHUNK)]
     else:
-        divided = [_divide(extent, length, _BLOCK) for extent, length in zip(shape, tile, strict=True)]
+        divided = [_divide(extent, side, length) for extent, side in zip(shape, tile, strict=True)]
     return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
 
 

@@ -1,8 +1,9 @@
-"""The public evaluation, NumPy in and out or Dask in and out, and stored results as Dask arrays."""
+"""The public evaluation, NumPy, Dask or xarray in and the same out, and stored results as Dask arrays."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from dask.delayed import delayed
 
 from pipeline.engine import check_image, choose_engine, evaluate_block
 from pipeline.mixture import Mixture
-from pipeline.quantity import Density, Quantity
+from pipeline.packing import Packed, read_quantity
+from pipeline.placement import unfinished
+from pipeline.quantity import Density, Quantity, no_data_value
 from pipeline.store import read_attributes
 
 if TYPE_CHECKING:
@@ -84,61 +87,116 @@ def evaluate(
     dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
     engine: str = "auto",
+    mask: ArrayLike | da.Array | None = None,
 ) -> Any:  # noqa: ANN401  an array of the kind that came in
     """Evaluate a quantity at every pixel of an image.
 
     Parameters
     ----------
-    image : array_like or dask.array.Array, shape (H, W, C)
+    image : array_like, dask.array.Array or xarray.DataArray, shape (H, W, C)
         Boolean, integer or floating point, any strides, channels in the order of the quantity's mixture.
     quantity : Quantity
     dtype : dtype, optional
-        Of the result: float32 by default, or float64.
+        Of the result, float16, float32 or float64, where the quantity has no dtype of its own: float32 by
+        default.
     channel_axis : int or None
         Where the channels are; None for a grey image without a channel axis.
     engine : str
         ``"numexpr"`` computes every pixel, ``"table"`` every colour once; both give the same bits. ``"auto"``
         takes the table for large images of up to 24 bits a pixel.
+    mask : array_like, optional
+        Of the image's shape without the channel axis; pixels where it is 0 have no data.
 
     Returns
     -------
-    ndarray or dask.array.Array, shape (H, W)
-        A Dask array is lazy, with the image's chunks, for any Dask scheduler.
+    ndarray, dask.array.Array or xarray.DataArray, shape (H, W)
+        A Dask array is lazy, with the image's chunks, for any Dask scheduler. A DataArray keeps its
+        coordinates. The classes of a posterior stand where the channels stood, or last where there was no
+        axis. Where there are no data, it is NaN, or the highest integer.
 
     Raises
     ------
+    TypeError
+        If the quantity isn't one.
     ValueError
-        For an image without the mixture's channels, or another dtype or engine.
+        For an image without the mixture's channels, another dtype or engine, or a mask of another shape.
     """
-    if not isinstance(image, da.Array):
-        return evaluate_block(
-            np.asanyarray(image),
-            quantity,
-            dtype=dtype,
-            channel_axis=channel_axis,
-            engine=engine,
-            serial=False,
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(image, xarray.DataArray):
+        plain = mask.data if isinstance(mask, xarray.DataArray) else mask
+        data = evaluate(
+            image.data, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, mask=plain
         )
-    axis = check_image(image, quantity, channel_axis=channel_axis)
-    output_dtype = quantity.output_dtype(dtype)
+        return _label(xarray, image, data, quantity, channel_axis)
+    array = image if isinstance(image, da.Array) else np.asanyarray(image)
+    axis = check_image(array, quantity, channel_axis=channel_axis)
+    result: Any
+    if isinstance(array, da.Array):
+        result = _evaluate_lazily(array, quantity, quantity.output_dtype(dtype), channel_axis, engine)
+    else:
+        result = evaluate_block(
+            array, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, serial=False
+        )
+    return result if mask is None else _without_masked(result, mask, quantity, axis)
+
+
+def _evaluate_lazily(
+    image: da.Array,
+    quantity: Quantity,
+    output_dtype: np.dtype[Any],
+    channel_axis: int | None,
+    engine: str,
+) -> da.Array:
     n_pixels = image.size // quantity.n_channels
     if np.isnan(n_pixels):  # chunks of unknown length: then they are many
         n_pixels = np.iinfo(np.int64).max
     chosen = choose_engine(engine, quantity, image.dtype, n_pixels, result=output_dtype).engine
     options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": chosen}
-    dropped = () if channel_axis is None else (axis % image.ndim,)
-    blocks: da.Array = image.rechunk(dict.fromkeys(dropped, -1))
-    return da.map_blocks(
+    blocks, chunks, dropped, added = image, list(image.chunks), [], []
+    if channel_axis is not None:
+        blocks = image.rechunk({channel_axis: -1})
+        chunks, dropped = list(blocks.chunks), [channel_axis % image.ndim]
+        del chunks[channel_axis]
+    if quantity.planes is not None:
+        added = dropped or [image.ndim]
+        chunks.insert(added[0], (len(quantity.planes),))
+    result: da.Array = da.map_blocks(
         _evaluate_task,
         blocks,
         # One node of the graph: the model is sent to a worker once, not with every block.
         delayed(quantity, pure=True),
         drop_axis=dropped,
+        new_axis=added or None,
+        chunks=tuple(chunks),
         dtype=output_dtype,
-        meta=np.empty((0,) * (blocks.ndim - len(dropped)), output_dtype),
+        meta=np.empty((0,) * len(chunks), output_dtype),
         name=f"{quantity.name}-{tokenize(blocks.name, quantity, options)}",
         options=options,
     )
+    return result
+
+
+def _without_masked(result: Any, mask: Any, quantity: Quantity, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
+    lazy = isinstance(result, da.Array) or isinstance(mask, da.Array)
+    keep = (mask if isinstance(mask, da.Array) else np.asarray(mask)) != 0
+    if quantity.planes is not None:
+        keep = (da if lazy else np).expand_dims(keep, axis)
+    wanted = result.shape if quantity.planes is None else (*result.shape[:axis], 1, *result.shape[axis:][1:])
+    if keep.shape != wanted:
+        raise ValueError(f"mask has shape {np.shape(mask)}; wanted that of the image without its channels")
+    return (da if lazy else np).where(keep, result, result.dtype.type(no_data_value(result.dtype)))
+
+
+def _label(xarray: Any, image: Any, data: Any, quantity: Quantity, channel_axis: int | None) -> Any:  # noqa: ANN401  an extra
+    """Give results the image's dimensions and coordinates, but for the channels'."""
+    dims, channels = list(image.dims), None
+    if channel_axis is not None:
+        channels = dims.pop(channel_axis)
+    coords = {name: value for name, value in image.coords.items() if channels not in value.dims}
+    if quantity.planes is not None:
+        dims.insert(len(dims) if channel_axis is None else channel_axis % image.ndim, "class")
+        coords["class"] = list(quantity.planes)
+    return xarray.DataArray(data, dims=dims, coords=coords, name=quantity.name)
 
 
 def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.Array]:
@@ -154,24 +212,34 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
     Returns
     -------
     dict of str to dask.array.Array
-        Each result under its name, shape (H, W), one chunk of Dask's a shard. A block that wasn't written
-        reads as NaN.
+        Each result under its name, shape (H, W), or (J, H, W) for a posterior of J classes; one chunk of
+        Dask's a shard. What is packed comes as the values that it stands for, float32. Where there are no
+        data it is NaN, or the highest integer of a label's dtype.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is there.
+        If nothing is there, or only what an interrupted run left.
     ValueError
         If it isn't a result of this package, or has no such level.
     """
+    path = Path(store)
+    if not path.exists() and unfinished(path).exists():
+        raise FileNotFoundError(
+            f"{store} is unfinished. Go on with stream(..., resume=True) or: mixture-pipeline resume {store}"
+        )
     results = {}
-    for name in read_attributes(Path(store))["results"]:
+    for name, record in read_attributes(path)["results"].items():
         try:
-            array = zarr.open_array(store, path=f"{name}/{level}", mode="r")
+            array = zarr.open_array(path, path=f"{name}/{level}", mode="r")
         except FileNotFoundError:
             raise ValueError(f"{os.fspath(store)} has no level {level} of {name}") from None
         # Left alone, Dask takes the chunks inside the shards, and one task each.
-        results[name] = da.from_array(array, chunks=array.shards or array.chunks)
+        stored = da.from_array(array, chunks=array.shards or array.chunks)
+        quantity = read_quantity(record)
+        if isinstance(quantity, Packed):
+            stored = stored.map_blocks(quantity.unpack, dtype=np.float32)
+        results[name] = stored
     return results
 
 

@@ -1,40 +1,170 @@
-"""Who is told how far a run has come."""
+"""How far a run has come, as events, and who listens: a bar, lines in a log, the caller's own function."""
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
+from tqdm.notebook import tqdm_notebook
 
 if TYPE_CHECKING:
-    # tqdm is a class that takes a parameter to type checkers only.
-    Bar = tqdm[Any]
+    from collections.abc import Iterator
 
-MODES = ("auto", "none")
+MODES = ("auto", "bar", "log", "none")
+# Seconds between two lines of a log.
+_EVERY = 10.0
+_logger = logging.getLogger("pipeline.progress")
 
 
-def progress_bar(total: int, mode: str) -> Bar:
-    """Make a progress bar that counts pixels.
+@dataclass(frozen=True)
+class Progress:
+    """An event: what has been done by now.
+
+    Attributes
+    ----------
+    blocks, total_blocks : int
+        Blocks done, and to be done.
+    pixels, total_pixels : int
+        Pixels of these.
+    skipped : int
+        Blocks that failed and were passed over, among those done.
+    seconds : float
+        Since the start.
+    peak_memory : int
+        The highest resident memory of a process that computes, in bytes.
+    """
+
+    total_blocks: int
+    total_pixels: int
+    blocks: int = 0
+    pixels: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+
+    @property
+    def pixels_per_second(self) -> float:
+        """The mean rate so far."""
+        return self.pixels / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest takes at this rate; infinite before the first block is done."""
+        left = self.total_pixels - self.pixels
+        return left / self.pixels_per_second if self.pixels else float("inf") if left else 0.0
+
+    def __str__(self) -> str:
+        share = self.pixels / self.total_pixels if self.total_pixels else 1.0
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return (
+            f"{share:.1%}: block {self.blocks} of {self.total_blocks}{skipped}, "
+            f"{self.pixels_per_second / 1e6:.1f} megapixels a second, {_clock(self.seconds)} gone, "
+            f"{_clock(self.seconds_left)} left, peak memory {self.peak_memory / 2**30:.2f} GiB"
+        )
+
+
+Listener = Callable[[Progress], object]
+
+
+class Reporter:
+    """Keeps count, and tells a listener of each block."""
+
+    def __init__(self, listener: Listener, total_blocks: int, total_pixels: int) -> None:
+        self._listener = listener
+        self._started = time.perf_counter()
+        self.progress = Progress(total_blocks, total_pixels)
+
+    def advance(self, pixels: int, *, memory: int = 0, skipped: bool = False) -> None:
+        """Count one more block."""
+        before = self.progress
+        self.progress = replace(
+            before,
+            blocks=before.blocks + 1,
+            pixels=before.pixels + pixels,
+            skipped=before.skipped + skipped,
+            seconds=time.perf_counter() - self._started,
+            peak_memory=max(before.peak_memory, memory),
+        )
+        self._listener(self.progress)
+
+
+def check_mode(progress: str | Listener) -> None:
+    """Raise ValueError unless `progress` is a mode or a function."""
+    if not (callable(progress) or progress in MODES):
+        raise ValueError(f"progress is {progress!r}; wanted one of {', '.join(MODES)}, or a function")
+
+
+@contextmanager
+def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) -> Iterator[Reporter]:
+    """Tell who listens of each block.
 
     Parameters
     ----------
-    total : int
-        Pixels of the whole run.
-    mode : str
-        ``"auto"`` draws a bar in a notebook or a terminal, and nothing where standard error is neither;
-        ``"none"`` draws nothing.
+    progress : str or callable
+        ``"bar"`` draws a bar in a notebook or on a terminal's standard error; ``"log"`` logs a line every ten
+        seconds to the logger ``pipeline.progress``, at level INFO; ``"auto"`` is the one where there is a
+        notebook or terminal, else the other; ``"none"`` is neither. A function is called with a
+        :class:`Progress` for each block, in the thread that called the run.
+    total_blocks, total_pixels : int
+        To be done.
 
-    Returns
-    -------
-    tqdm.tqdm
-        A context manager with an ``update(pixels)`` method.
+    Yields
+    ------
+    Reporter
 
     Raises
     ------
     ValueError
         For another mode.
     """
-    if mode not in MODES:
-        raise ValueError(f"progress is {mode!r}; wanted one of {', '.join(MODES)}")
-    disable = None if mode == "auto" else True
-    return tqdm(total=total, unit="pixel", unit_scale=True, disable=disable, smoothing=0.05)
+    check_mode(progress)
+    if callable(progress):
+        yield Reporter(progress, total_blocks, total_pixels)
+    elif progress == "bar" or (progress == "auto" and _is_watched()):
+        bar: tqdm[Any]
+        with tqdm(total=total_pixels, unit="pixel", unit_scale=True, smoothing=0.05) as bar:
+            yield Reporter(_draw_on(bar), total_blocks, total_pixels)
+    else:
+        yield Reporter(_log_lines() if progress != "none" else lambda _: None, total_blocks, total_pixels)
+
+
+def _is_watched() -> bool:
+    """Tell whether tqdm draws in a notebook, or standard error is a terminal."""
+    return issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
+
+
+def _draw_on(bar: tqdm[Any]) -> Listener:
+    def draw(event: Progress) -> None:
+        bar.set_postfix_str(
+            f"block {event.blocks} of {event.total_blocks}, {event.peak_memory / 2**30:.2f} GiB",
+            refresh=False,
+        )
+        bar.update(event.pixels - bar.n)
+
+    return draw
+
+
+def _log_lines() -> Listener:
+    due = _EVERY
+
+    def log(event: Progress) -> None:
+        nonlocal due
+        if event.seconds >= due:
+            due = event.seconds + _EVERY
+            _logger.info("%s", event)
+
+    return log
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,41 +1,41 @@
-"""A run: blocks of an image evaluated and written, a few at a time, here or on a Dask cluster."""
+"""A run: the blocks of a job submitted a few at a time, here or on a Dask cluster, until none is missing."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import dask
-import dask.array as da
-import numpy as np
-import psutil
-import zarr
 from dask.system import CPU_COUNT
 
-from pipeline import store as zarr_store
-from pipeline.engine import Choice, check_image, choose_engine, evaluate_block
-from pipeline.grid import Grid, choose_grid
-from pipeline.progress import progress_bar
-from pipeline.quantity import Quantity
-from pipeline.sources import ImageFile, open_file
+from pipeline.job import Done, Inputs, Job, do_block
+from pipeline.placement import find_store, opened_for_run
+from pipeline.progress import check_mode, reporting
+from pipeline.store import create, finish, largest_errors, read_attributes
+from pipeline.verification import check_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from distributed import Client
-    from numpy.typing import NDArray
 
-    Source = ImageFile | NDArray[Any] | da.Array | zarr.Array[Any]
+    from pipeline.grid import Grid
+    from pipeline.job import Source
+    from pipeline.progress import Listener, Reporter
 
-_CHANNEL_LETTERS = {"red": "R", "green": "G", "blue": "B", "alpha": "A"}
+    Index = tuple[int, int]
+    # A block, and the results that it lacks.
+    Pending = tuple[Index, tuple[str, ...]]
+
+ON_ERROR = ("raise", "skip")
 # Blocks in flight for each thread of a cluster: one computes while the next is on its way.
 _CLUSTER_QUEUE = 2
 
@@ -51,11 +51,13 @@ class Receipt:
     pixels : int
         Pixels of the image.
     blocks : int
-        Blocks written, each with one shard a result.
+        Blocks of the image, each with one shard a result.
+    kept_blocks : int
+        Of these, the ones that an earlier run had done, which this one left as they were.
     seconds : float
         From the first block's submission to the last one's end.
     bytes_written : int
-        Size of all shards.
+        Size of the shards that this run wrote.
     peak_memory : int
         The highest resident memory of a process that computed blocks, in bytes, sampled as each block is
         written.
@@ -63,115 +65,34 @@ class Receipt:
         How blocks were computed: ``"numexpr"`` or ``"table"``.
     engine_reason : str
         Why.
+    largest_errors : dict of str to float
+        Of each result that is packed, over all blocks: see :class:`Packed`.
+    skipped : list of dict
+        Blocks that failed and were passed over: ``"block"``, ``"rows"``, ``"columns"`` and ``"error"``.
     """
 
     store: str
     pixels: int
     blocks: int
+    kept_blocks: int
     seconds: float
     bytes_written: int
     peak_memory: int
     engine: str
     engine_reason: str
+    largest_errors: dict[str, float] = field(default_factory=dict)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
 
     def __str__(self) -> str:
         rate = self.pixels / self.seconds / 1e6 if self.seconds else 0.0
+        kept = f"{self.kept_blocks} of them kept, " if self.kept_blocks else ""
+        skipped = f"{len(self.skipped)} of them skipped, " if self.skipped else ""
+        blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
         return (
             f"{self.pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
-            f"{self.blocks} blocks, {self.bytes_written / 1e6:.1f} MB written, peak memory "
+            f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, peak memory "
             f"{self.peak_memory / 2**30:.2f} GiB, engine {self.engine} ({self.engine_reason})"
         )
-
-
-def stream(
-    image: str | os.PathLike[str] | Source,
-    quantities: Quantity | Mapping[str, Quantity],
-    store: str | os.PathLike[str],
-    *,
-    block: int | tuple[int, int] | None = None,
-    overwrite: bool = False,
-    progress: str = "auto",
-    client: Client | None = None,
-) -> Receipt:
-    """Evaluate quantities over an image of any size and write them to a Zarr store.
-
-    Parameters
-    ----------
-    image : path, ndarray, dask.array.Array or zarr.Array, shape (H, W, C)
-        A path is opened with the channels in the order of the quantities' mixtures. An array's channels
-        must be in that order already.
-    quantities : Quantity or mapping of str to Quantity
-        One, stored under its own name, or several under the mapping's names, computed in one pass.
-    store : path
-        A directory that doesn't exist yet. It becomes a Zarr group with one OME-Zarr image a result,
-        ``store/density/0``. Until it is whole it is written beside its place, as ``store.*.partial``.
-    block : int or tuple of int, optional
-        Height and width of a block; by default about 4096 x 4096, in whole tiles of the image.
-    overwrite : bool
-        Whether to replace an existing result. It is kept if the new run fails.
-    progress : str
-        ``"auto"`` draws a bar in a notebook or terminal, ``"none"`` draws nothing.
-    client : distributed.Client, optional
-        A cluster to run on; by default the current client if there is one, else threads in this process
-        (as many as Dask's ``num_workers`` setting says, by default one a core). Its workers must see
-        `image` and `store` under the same paths.
-
-    Returns
-    -------
-    Receipt
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such image.
-    FileExistsError
-        If the store exists and may not be overwritten.
-    ValueError
-        If the image can't be read, or lacks the mixtures' channels, or an option is wrong.
-    OSError, ValueError, RuntimeError
-        If a block fails, by what it failed of; the message names the block. What was written is removed.
-    """
-    named = _named(quantities)
-    source = _open_source(image, named)
-    for quantity in named.values():
-        check_image(source, quantity)
-    path = Path(store)
-    zarr_store.check_target(path, overwrite=overwrite, source=_source_path(source))
-    height, width, _ = source.shape
-    grid = choose_grid((height, width), tile=_tile(source), block=block)
-    choices = {
-        name: choose_engine("auto", quantity, source.dtype, grid.n_pixels, result=quantity.output_dtype())
-        for name, quantity in named.items()
-    }
-    with (
-        zarr_store.written_aside(path, overwrite=overwrite) as aside,
-        progress_bar(grid.n_pixels, progress) as bar,
-    ):
-        job = _Job(aside, grid, named, choices)
-        zarr_store.create(aside, grid, job.dtypes, _attributes(source, job))
-        started = time.perf_counter()
-        n_bytes = peak = 0
-        # Closed before the submitter is, so that no block is at work when an error goes on to the clean-up.
-        with (
-            _submitter(client, job) as (submit, window),
-            closing(_windowed(submit, source, grid, window)) as finished,
-        ):
-            for done in finished:
-                bar.update(done.pixels)
-                n_bytes += done.n_bytes
-                peak = max(peak, done.memory)
-        receipt = Receipt(
-            store=os.fspath(store),
-            pixels=grid.n_pixels,
-            blocks=grid.n_blocks,
-            seconds=time.perf_counter() - started,
-            bytes_written=n_bytes,
-            peak_memory=peak,
-            engine=" and ".join(sorted({choice.engine for choice in job.choices.values()})),
-            engine_reason="; ".join(dict.fromkeys(choice.reason for choice in job.choices.values())),
-        )
-        zarr_store.finish(aside, asdict(receipt))
-    return receipt
 
 
 def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
@@ -184,101 +105,203 @@ def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
     ValueError
         If it isn't a result of this package.
     """
-    recorded = zarr_store.read_attributes(Path(store)).get("receipt")
-    return recorded and Receipt(**{field.name: recorded[field.name] for field in fields(Receipt)})
+    recorded = read_attributes(find_store(Path(store))).get("receipt")
+    known = {one.name for one in fields(Receipt)}
+    return recorded and Receipt(**{name: value for name, value in recorded.items() if name in known})
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What every task of a run shares; sent to each worker once."""
+class Options:
+    """What :func:`stream` may be told, which says what each means."""
 
-    path: Path
-    grid: Grid
-    quantities: Mapping[str, Quantity]
-    choices: Mapping[str, Choice]
+    block: int | tuple[int, int] | None = None
+    memory_limit: int | str | None = None
+    mask: str | os.PathLike[str] | Source | None = None
+    no_data: float | None = None
+    resume: bool = False
+    overwrite: bool = False
+    on_error: str = "raise"
+    progress: str | Listener = "auto"
+    client: Client | None = None
 
-    @property
-    def dtypes(self) -> dict[str, np.dtype[Any]]:
-        return {name: quantity.output_dtype() for name, quantity in self.quantities.items()}
+    def check(self) -> None:
+        """Raise ValueError if one of them has no such value."""
+        check_mode(self.progress)
+        if self.on_error not in ON_ERROR:
+            raise ValueError(f"on_error is {self.on_error!r}; wanted one of {', '.join(ON_ERROR)}")
+        if self.resume and self.overwrite:
+            raise ValueError("got resume and overwrite; wanted one of them, or neither")
 
 
-class _Done(NamedTuple):
-    """What a task says of its block."""
+def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
+    """Do what a store lacks of a job, and put the store in its place once it is whole.
 
-    pixels: int
-    n_bytes: int
-    memory: int
+    Parameters
+    ----------
+    job : Job
+        Its directory is chosen here.
+    inputs : Inputs
+    store : Path
+    options : Options
+
+    Returns
+    -------
+    Receipt
+
+    Raises
+    ------
+    Exception
+        As :func:`stream` says.
+    """
+    with opened_for_run(store, overwrite=options.overwrite, resume=options.resume) as directory:
+        job = replace(job, directory=directory)
+        record = _record(job, inputs)
+        fresh = not (directory / "zarr.json").exists()
+        if fresh:
+            create(directory, job.grid, job.quantities, record)
+        else:
+            _check_same(store, read_attributes(directory), record)
+        tally = _Tally(inputs.name)
+        started = time.perf_counter()
+        with reporting(options.progress, job.grid.n_blocks, job.grid.n_pixels) as reporter:
+            pending = _all_blocks(job) if fresh else _faulty_blocks(job, tally, reporter)
+            # Closed before the submitter is, so that no block is at work when an error goes on.
+            with (
+                _submitter(options.client, job) as (submit, window),
+                closing(_windowed(submit, inputs, job.grid, pending, window)) as finished,
+            ):
+                try:
+                    for index, done in finished:
+                        tally.add(job.grid, index, done, reporter, options.on_error)
+                except BaseException as error:
+                    error.add_note(
+                        f"{reporter.progress.blocks} of {job.grid.n_blocks} blocks are done. Go on with "
+                        f"resume=True, or: mixture-pipeline resume {store}"
+                    )
+                    raise
+        receipt = Receipt(
+            store=os.fspath(store),
+            pixels=job.grid.n_pixels,
+            blocks=job.grid.n_blocks,
+            kept_blocks=tally.kept,
+            seconds=time.perf_counter() - started,
+            bytes_written=tally.n_bytes,
+            peak_memory=reporter.progress.peak_memory,
+            engine=" and ".join(sorted({request.engine for request in job.requests.values()})),
+            engine_reason="; ".join(dict.fromkeys(request.reason for request in job.requests.values())),
+            largest_errors=largest_errors(directory, list(job.requests)),
+            skipped=tally.skipped,
+        )
+        finish(directory, asdict(receipt))
+    return receipt
 
 
-def _write_task(
-    job: _Job, source: Source, index: tuple[int, int], region: tuple[slice, slice] | None
-) -> _Done:
-    """Read, compute and write one block: no pixel leaves the task."""
-    piece = source if region is None else source[region]
-    pixels = np.asarray(piece.compute(scheduler="synchronous") if isinstance(piece, da.Array) else piece)
-    n_bytes = 0
-    for name, quantity in job.quantities.items():
-        values = evaluate_block(pixels, quantity, engine=job.choices[name].engine, serial=True)
-        n_bytes += zarr_store.write_block(job.path, name, job.grid, index, values)
-    return _Done(pixels.shape[0] * pixels.shape[1], n_bytes, psutil.Process().memory_info().rss)
+class _Tally:
+    """What blocks have come to, one by one."""
+
+    def __init__(self, image: str) -> None:
+        self._image = image
+        self.kept = self.n_bytes = 0
+        self.skipped: list[dict[str, Any]] = []
+
+    def add(
+        self, grid: Grid, index: Index, done: Done | Exception, reporter: Reporter, on_error: str
+    ) -> None:
+        """Count a block that is done, and raise of one that failed or note it."""
+        if isinstance(done, Done):
+            self.n_bytes += done.n_bytes
+            reporter.advance(done.pixels, memory=done.memory)
+            return
+        rows, columns = grid.region(index)
+        message = str(done) or type(done).__name__
+        # What reads files mostly names them.
+        of_image = "" if self._image in message else f" of {self._image}"
+        if on_error == "raise":
+            kinds = [kind for kind in (OSError, ValueError) if isinstance(done, kind)]
+            raise (*kinds, RuntimeError)[0](
+                f"block {index}{of_image}, rows {rows.start} to {rows.stop}, columns {columns.start} to "
+                f"{columns.stop}: {message}"
+            ) from done
+        self.skipped.append(
+            {
+                "block": list(index),
+                "rows": [rows.start, rows.stop],
+                "columns": [columns.start, columns.stop],
+                "error": message,
+            }
+        )
+        reporter.advance(grid.pixels(index), skipped=True)
+
+
+def _all_blocks(job: Job) -> Iterator[Pending]:
+    names = tuple(job.requests)
+    return ((index, names) for index in job.grid.blocks())
+
+
+def _faulty_blocks(job: Job, tally: _Tally, reporter: Reporter) -> Iterator[Pending]:
+    """Check what an earlier run left, block by block, and give what is missing or damaged."""
+    for index, faults in check_blocks(job.directory, job.grid, tuple(job.requests)):
+        if faults:
+            yield index, tuple(fault.result for fault in faults)
+        else:
+            tally.kept += 1
+            reporter.advance(job.grid.pixels(index))
 
 
 def _windowed(
-    submit: Callable[..., Future[_Done]],
-    source: Source,
+    submit: Callable[..., Future[Done]],
+    inputs: Inputs,
     grid: Grid,
+    pending: Iterable[Pending],
     window: int,
-) -> Generator[_Done]:
-    """Keep `window` blocks in flight and yield each as it is done."""
-    # An array in this process's memory, or a Dask graph, is cut here: a worker gets its own piece alone.
-    cut_here = isinstance(source, np.ndarray | da.Array)
-    flying: dict[Future[_Done], tuple[int, int]] = {}
-    blocks = grid.blocks()
+) -> Generator[tuple[Index, Done | Exception]]:
+    """Keep `window` blocks in flight and yield each as it is done, or what it failed of."""
+    flying: dict[Future[Done], Index] = {}
+    waiting = iter(pending)
     try:
         while True:
-            while len(flying) < window and (index := next(blocks, None)) is not None:
-                region = grid.region(index)
-                piece, where = (source[region], None) if cut_here else (source, region)
-                flying[submit(piece, index, where)] = index
+            while len(flying) < window and (block := next(waiting, None)) is not None:
+                index, names = block
+                flying[submit(inputs.cut(grid.region(index)), index, names)] = index
             if not flying:
                 return
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                yield _result(future, flying.pop(future), grid)
+                yield flying.pop(future), _outcome(future)
     finally:
-        # Nothing may write any more once the caller goes on to clean up.
+        # Nothing may write any more once the caller goes on.
         wait(flying)
 
 
-def _result(future: Future[_Done], index: tuple[int, int], grid: Grid) -> _Done:
+def _outcome(future: Future[Done]) -> Done | Exception:
     try:
         return future.result()
-    except Exception as error:
-        rows, columns = grid.region(index)
-        kinds = [kind for kind in (OSError, ValueError) if isinstance(error, kind)]
-        raise (*kinds, RuntimeError)[0](
-            f"block {index}, rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: "
-            f"{str(error) or type(error).__name__}"
-        ) from error
+    except Exception as error:  # noqa: BLE001  a block may fail of anything; the caller decides
+        return error
 
 
 @contextmanager
-def _submitter(client: Client | None, job: _Job) -> Iterator[tuple[Callable[..., Future[_Done]], int]]:
+def _submitter(client: Client | None, job: Job) -> Iterator[tuple[Callable[..., Future[Done]], int]]:
     """Give a function that submits a block of the job, and how many blocks may be in flight."""
-    client = client or _current_client()
     if client is None:
-        threads = int(dask.config.get("num_workers", None) or CPU_COUNT)
-        if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"}:
-            threads = 1
+        threads = n_threads()
         with ThreadPoolExecutor(threads, thread_name_prefix="mixture-pipeline") as pool:
-            yield (lambda *task: pool.submit(_write_task, job, *task)), threads
+            yield (lambda *task: pool.submit(do_block, job, *task)), threads
     else:
         shared = client.scatter(job, broadcast=True, hash=False)
         window = _CLUSTER_QUEUE * max(1, sum(client.nthreads().values()))
         with client.get_executor(pure=False) as pool:
-            yield (lambda *task: pool.submit(_write_task, shared, *task)), window
+            yield (lambda *task: pool.submit(do_block, shared, *task)), window
 
 
-def _current_client() -> Client | None:
+def n_threads() -> int:
+    """Count the threads of a run without a cluster, as Dask's settings say."""
+    if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"}:
+        return 1
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def current_client() -> Client | None:
+    """Give the current Dask client, if there is one."""
     if "distributed" not in sys.modules:
         return None
     from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
@@ -290,76 +313,19 @@ def _current_client() -> Client | None:
     return client
 
 
-def _named(quantities: Quantity | Mapping[str, Quantity]) -> dict[str, Quantity]:
-    if isinstance(quantities, Quantity):
-        return {quantities.name: quantities}
-    if not isinstance(quantities, Mapping):
-        raise TypeError(
-            f"quantities are {quantities!r}; wanted one, as Density(mixture), or a mapping of names"
-        )
-    named = dict(quantities)
-    if not named:
-        raise ValueError("got no quantities; wanted at least one")
-    for name in named:
-        if not str(name).replace("-", "_").isidentifier():
+def _record(job: Job, inputs: Inputs) -> dict[str, Any]:
+    """Describe a run as its store records it: what another must share to go on with it."""
+    grid = {"shape": job.grid.shape, "block": job.grid.block, "chunk": job.grid.chunk}
+    results = {name: quantity.to_dict() for name, quantity in job.quantities.items()}
+    record: dict[str, Any] = json.loads(json.dumps({**inputs.describe(), "grid": grid, "results": results}))
+    return record
+
+
+def _check_same(store: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            was, now = (f"{side.get(key)!s:.200}" for side in (found, wanted))
             raise ValueError(
-                f"a quantity is named {name!r}; wanted letters, digits, - and _, as in 'skin-density'"
+                f"{store} can't be resumed: its {key} was {was}, and is now {now}. Resume with what the run "
+                "began with, or overwrite it."
             )
-    return named
-
-
-def _open_source(image: str | os.PathLike[str] | Source, named: Mapping[str, Quantity]) -> Source:
-    if isinstance(image, str | os.PathLike):
-        return open_file(image, channel_order=_channel_order(named))
-    shape = getattr(image, "shape", None)
-    if shape is None or len(shape) != 3:  # noqa: PLR2004  (H, W, C)
-        raise ValueError(
-            f"image is {f'an array of shape {shape}' if shape else repr(image)}; wanted a path or an array "
-            "of shape (H, W, C)"
-        )
-    if any(np.isnan(length) for length in shape):
-        raise ValueError(
-            f"image has chunks of unknown size, shape {shape}. Call compute_chunk_sizes() first."
-        )
-    return image
-
-
-def _channel_order(named: Mapping[str, Quantity]) -> str:
-    """Find the order in which a colour image must be opened for these quantities."""
-    orders = {quantity.channels for quantity in named.values() if quantity.channels}
-    if len(orders) > 1:
-        described = " and ".join(", ".join(order) for order in sorted(orders))
-        raise ValueError(
-            f"the quantities' mixtures have different channels: {described}. Run them one by one."
-        )
-    order = "".join(_CHANNEL_LETTERS.get(name, "?") for name in next(iter(orders), ()))
-    return order if sorted(order) in (sorted("RGB"), sorted("RGBA")) else "RGB"
-
-
-def _source_path(source: Source) -> Path | None:
-    if isinstance(source, ImageFile):
-        return Path(source.path)
-    if isinstance(source, zarr.Array) and isinstance(source.store, zarr.storage.LocalStore):
-        return Path(source.store.root)
-    return None
-
-
-def _tile(source: Source) -> tuple[int, int]:
-    """Give the piece that a source decodes at once; (1, 1) where any piece will do."""
-    if isinstance(source, ImageFile):
-        tile: tuple[int, ...] = source.tile
-    elif isinstance(source, zarr.Array):
-        tile = source.shards or source.chunks
-    elif isinstance(source, da.Array):
-        tile = tuple(int(length) for length in source.chunksize)
-    else:
-        tile = (1, 1)
-    return max(1, tile[0]), max(1, tile[1])
-
-
-def _attributes(source: Source, job: _Job) -> dict[str, Any]:
-    path = _source_path(source)
-    return {
-        "image": {"path": path and str(path), "shape": list(source.shape), "dtype": str(source.dtype)},
-        "results": {name: quantity.to_dict() for name, quantity in job.quantities.items()},
-    }

@@ -7,6 +7,7 @@ process keeps the last one that it decoded.
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 import threading
@@ -63,6 +64,11 @@ class ImageFile:
     # (mtime in ns, size): a file that changes under a run isn't the one that was opened.
     identity: tuple[int, int] = field(repr=False)
     ndim: ClassVar[int] = 3
+
+    @property
+    def whole_bytes(self) -> int:
+        """What a process holds of the image all along: all of a photo, nothing of a TIFF."""
+        return 0 if _is_tiff(self.path) else math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, region: tuple[slice, ...] | slice) -> NDArray[Any]:
         """Read a region (h, w, c), from any thread, unless the file changed since it was opened."""

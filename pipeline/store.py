@@ -1,131 +1,43 @@
-"""The Zarr group that a run writes: created whole or not at all, one shard a block."""
+"""The Zarr group that a run writes: one shard a block, which is the ledger of what is done."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import uuid
-from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from pipeline.grid import Grid
+from pipeline.packing import Packed
+from pipeline.quantity import no_data_value
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from pipeline.grid import Grid
+    from pipeline.quantity import Quantity
 
 # The key of the group's attributes under which this package keeps its own.
 ATTRIBUTE = "mixture_pipeline"
-_AXES = ("y", "x")
-# As a Path prints it: one slash. A single letter is a drive.
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
+_CLASS_AXIS = {"name": "c", "type": "channel"}
+# Beside the levels of an image that is packed: an array of its blocks' largest errors.
+_ERRORS = "largest_error"
 
 
-def check_target(path: Path, *, overwrite: bool, source: Path | None) -> None:
-    """Refuse an output that would destroy something.
+class Fault(NamedTuple):
+    """A shard that isn't as it should be."""
 
-    Parameters
-    ----------
-    path : Path
-        Where the store shall be.
-    overwrite : bool
-        Whether an existing store may be replaced.
-    source : Path or None
-        The file or directory that the run reads.
-
-    Raises
-    ------
-    FileExistsError
-        If something is there already, unless it is a result of this package and `overwrite` is true.
-    ValueError
-        If the output is the source, or one lies inside the other.
-    """
-    if _URL.match(str(path)):
-        raise ValueError(f"{path}: results are written to a local or mounted directory; got a URL")
-    output = path.resolve()
-    if source is not None:
-        read = source.resolve()
-        if output == read or output in read.parents or read in output.parents:
-            raise ValueError(
-                f"output {path} and image {source} lie inside one another; choose another output"
-            )
-    for parent in output.parents:
-        if (parent / "zarr.json").exists():
-            raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
-    if not path.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
-    try:
-        read_attributes(path)
-    except (FileNotFoundError, ValueError):
-        raise FileExistsError(
-            f"{path} exists and isn't a result of mixture-pipeline, so it isn't overwritten. Choose another "
-            "output, or remove it yourself."
-        ) from None
+    result: str
+    block: tuple[int, int]
+    kind: Literal["missing", "damaged"]
 
 
-@contextmanager
-def written_aside(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Let a store be written beside its place, and move it there once it is whole.
-
-    Parameters
-    ----------
-    path : Path
-        Where the store shall be. Until the end, what is there stays and can be read.
-    overwrite : bool
-        Whether to replace what is there then.
-
-    Yields
-    ------
-    Path
-        A new directory beside it, this run's own. On failure it is removed; a killed run leaves it.
-
-    Raises
-    ------
-    FileExistsError
-        If another run has finished there meanwhile and `overwrite` is false.
-    """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    aside.mkdir()
-    try:
-        yield aside
-        if overwrite and path.exists():
-            replaced = aside.with_suffix(".replaced")
-            path.rename(replaced)
-            aside.rename(path)
-            shutil.rmtree(replaced)
-        else:
-            _claim(aside, path)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-
-
-def _claim(aside: Path, path: Path) -> None:
-    try:
-        # The system refuses this where a directory with something in it has appeared meanwhile.
-        aside.rename(path)
-    except OSError:
-        if path.exists():
-            raise FileExistsError(
-                f"{path} was written by another run meanwhile. It is left as it is."
-            ) from None
-        raise
-
-
-def create(
-    path: Path, grid: Grid, dtypes: Mapping[str, np.dtype[Any]], attributes: Mapping[str, Any]
-) -> None:
+def create(path: Path, grid: Grid, quantities: Mapping[str, Quantity], attributes: Mapping[str, Any]) -> None:
     """Create the group and its empty arrays.
 
     Parameters
@@ -134,29 +46,43 @@ def create(
         An empty directory.
     grid : Grid
         Its blocks become shards, its chunks the shards' chunks.
-    dtypes : mapping of str to dtype
-        Each result's name and dtype. Each becomes a sub-group that is an OME-Zarr 0.5 image of one level.
+    quantities : mapping of str to Quantity
+        Each becomes a sub-group that is an OME-Zarr 0.5 image of one level, with the classes of a posterior
+        first. What is packed gets an array of its blocks' largest errors beside it.
     attributes : mapping
-        What is recorded of the run.
+        What is recorded of the run; written last, so that a store that has them is created whole.
     """
-    group = zarr.create_group(
-        path, attributes={ATTRIBUTE: {"version": version("mixture-pipeline"), **attributes}}
-    )
-    for name, dtype in dtypes.items():
-        image = group.create_group(name, attributes={"ome": _multiscale(name)})
+    group = zarr.create_group(path)
+    for name, quantity in quantities.items():
+        dtype = quantity.output_dtype()
+        axes = _AXES if quantity.planes is None else (_CLASS_AXIS, *_AXES)
+        leading = () if quantity.planes is None else (len(quantity.planes),)
+        image = group.create_group(name, attributes={"ome": _multiscale(name, axes)})
         image.create_array(
             "0",
-            shape=grid.shape,
-            shards=grid.block,
-            chunks=grid.chunk,
+            shape=(*leading, *grid.shape),
+            shards=(*leading, *grid.block),
+            chunks=(*(1 for _ in leading), *grid.chunk),
             dtype=dtype,
-            fill_value=np.nan,
+            fill_value=no_data_value(dtype),
             compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-            dimension_names=_AXES,
+            dimension_names=[axis["name"] for axis in axes],
+            attributes=quantity.decoding if isinstance(quantity, Packed) else None,
         )
+        if isinstance(quantity, Packed):
+            image.create_array(_ERRORS, shape=grid.counts, chunks=(1, 1), dtype="float32", fill_value=np.nan)
+    group.attrs[ATTRIBUTE] = {"version": version("mixture-pipeline"), **attributes}
 
 
-def write_block(path: Path, name: str, grid: Grid, index: tuple[int, int], values: NDArray[Any]) -> int:
+def write_block(
+    path: Path,
+    name: str,
+    grid: Grid,
+    index: tuple[int, int],
+    values: NDArray[Any],
+    *,
+    error: float | None = None,
+) -> int:
     """Write one block of one result.
 
     Parameters
@@ -169,25 +95,88 @@ def write_block(path: Path, name: str, grid: Grid, index: tuple[int, int], value
         That the store was created with.
     index : tuple of int
         The block's.
-    values : ndarray
+    values : ndarray, shape (h, w) or (planes, h, w)
         Of the block's region.
+    error : float, optional
+        The largest one of what is packed.
 
     Returns
     -------
     int
         The size of the shard on disk, in bytes.
     """
+    if error is not None:
+        # First, since the shard says that the block is done.
+        zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r+")[index] = error
     array = zarr.open_array(path, path=f"{name}/0", mode="r+")
     # A block that equals the fill value is stored too: the shard's existence says that it is done.
     array = array.with_config({"write_empty_chunks": True})
-    array[grid.region(index)] = values
-    return (path / name / "0" / array.metadata.encode_chunk_key(index)).stat().st_size
+    shard = _shard(path, name, array, index)
+    # At the image's edges zarr would read a shard that is there, which may be damaged.
+    shard.unlink(missing_ok=True)
+    array[..., *grid.region(index)] = values
+    return shard.stat().st_size
+
+
+def check_block(path: Path, index: tuple[int, int], names: Iterable[str]) -> list[Fault]:
+    """Check the shards of one block by the checksums that they hold.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store.
+    index : tuple of int
+        The block's.
+    names : iterable of str
+        Of the results.
+
+    Returns
+    -------
+    list of Fault
+        The shards that are missing or damaged.
+    """
+    faults = []
+    for name in names:
+        array = zarr.open_array(path, path=f"{name}/0", mode="r")
+        shard = _shard(path, name, array, index)
+        if not shard.exists():
+            faults.append(Fault(name, index, "missing"))
+        elif not _is_whole(shard, array, index):
+            faults.append(Fault(name, index, "damaged"))
+    return faults
+
+
+def _shard(path: Path, name: str, array: zarr.Array[Any], index: tuple[int, int]) -> Path:
+    leading = (0,) * (array.ndim - len(index))
+    return path / name / "0" / array.metadata.encode_chunk_key((*leading, *index))
+
+
+def _is_whole(shard: Path, array: zarr.Array[Any], index: tuple[int, int]) -> bool:
+    """Decode a shard, whose index and chunks have checksums; zarr takes an empty file for an absent one."""
+    if not shard.stat().st_size:
+        return False
+    rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, (array.shards or ())[-2:], strict=True))
+    try:
+        array[..., rows, columns]
+    except Exception:  # noqa: BLE001  damaged bytes make decoders raise whatever comes
+        return False
+    return True
 
 
 def finish(path: Path, receipt: Mapping[str, Any]) -> None:
     """Record in the store that it is complete."""
     group = zarr.open_group(path, mode="r+")
     group.attrs[ATTRIBUTE] = {**read_attributes(path), "receipt": dict(receipt)}
+
+
+def largest_errors(path: Path, names: Sequence[str]) -> dict[str, float]:
+    """Give the largest error of each result that is packed, over all blocks that are written."""
+    errors = {}
+    for name in names:
+        if (path / name / _ERRORS).exists():
+            blocks = np.asarray(zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r"))
+            errors[name] = float(np.nanmax(blocks, initial=0.0))
+    return errors
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -222,12 +211,19 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def _multiscale(name: str) -> dict[str, Any]:
+def read_grid(path: Path) -> Grid:
+    """Read a store's division into blocks and chunks."""
+    grid = read_attributes(path)["grid"]
+    height, width = grid["shape"]
+    return Grid((height, width), tuple(grid["block"]), tuple(grid["chunk"]))
+
+
+def _multiscale(name: str, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Describe one level as OME-Zarr 0.5 wants it (https://ngff.openmicroscopy.org/0.5/)."""
-    scale = {"type": "scale", "scale": [1.0] * len(_AXES)}
+    scale = {"type": "scale", "scale": [1.0] * len(axes)}
     image = {
         "name": name,
-        "axes": [{"name": axis, "type": "space"} for axis in _AXES],
+        "axes": list(axes),
         "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
     }
     return {"version": "0.5", "multiscales": [image]}

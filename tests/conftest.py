@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numexpr
 import pytest
 from distributed import Client, LocalCluster
+from forked import Server
 from skimage import data
 
 from pipeline import Mixture, load_model
@@ -49,3 +50,10 @@ def processes() -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give the command, each call of which is a process of its own."""
+    with Server(tmp_path_factory.mktemp("command")) as server:
+        yield server

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
+PARITY = COMPARE.with_name("parity.py")
 # What float32 results can be off by, and what float32 arithmetic can.
 ROUNDED, COMPUTED = 1e-7, 1e-4
 
@@ -64,3 +65,20 @@ def test_everything_is_measured(smoke: tuple[Path, str]) -> None:
     assert [size["megapixels"] for size in found["zarr_to_zarr"]["scaling"]] == [0.25]
     assert (smoke[0] / "compare.png").stat().st_size > 0
     assert "its figures mean nothing" in smoke[1]
+
+
+def test_parity() -> None:
+    """Fits of every covariance type answer as in scikit-learn, which alone is wrong on uint8."""
+    command = [sys.executable, str(PARITY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *table, uncast = done.stdout.splitlines()
+    rows = [line.strip("| ").split(" | ") for line in table[2:]]
+    assert {row[0] for row in rows} == {"full", "tied", "diag", "spherical"}
+    assert [row[1] for row in rows] == ["uint8", "float"] * 4
+    for row in rows:
+        assert max(map(float, row[2:6])) < 1e-10, row
+        assert float(row[6].rstrip("%")) > 99.99, row
+    theirs, ours = zip(*(part.split()[1::2] for part in uncast.split(": ")[1].split(", ")), strict=True)
+    assert min(map(float, theirs)) > 0.1
+    assert max(map(float, ours)) < 1e-10

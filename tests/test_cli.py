@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,29 @@ import pytest
 import tifffile
 from click.testing import CliRunner
 
-from pipeline import LogRatio, Mixture, cli, compute_densities, evaluate, load_model, open_result
+from pipeline import (
+    Density,
+    Label,
+    LogRatio,
+    Mixture,
+    Posterior,
+    cli,
+    compute_densities,
+    evaluate,
+    load_model,
+    open_result,
+    stream,
+)
 from pipeline.run import read_receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from forked import Server
     from numpy.typing import NDArray
+
+
+SKIN, OTHER = "jones-rehg-skin", "jones-rehg-nonskin"
 
 
 @pytest.fixture
@@ -42,14 +57,7 @@ def folder(tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def test_run_then_info(folder: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+def test_run_then_info(folder: Path, command: Server, photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A run writes the densities; info describes the image and the store."""
     done = command("run", "photo.tif", "out.zarr", "--density", "jones-rehg-skin", "--block", "256")
     assert (done.returncode, done.stderr) == (0, "")
@@ -63,7 +71,7 @@ def test_run_then_info(folder: Path, photo: NDArray[np.uint8], skin: Mixture) ->
     assert lines[1] == "pixels: 3 channels (red, green, blue), uint8, in tiles of 128 x 128"
 
 
-def test_overwrite_and_a_model_from_a_file(folder: Path, photo: NDArray[np.uint8]) -> None:
+def test_overwrite_and_a_model_from_a_file(folder: Path, command: Server, photo: NDArray[np.uint8]) -> None:
     """A model may be a JSON file, and a result is replaced when told."""
     mixture = Mixture([1.0], [[100.0, 100.0, 100.0]], [[900.0, 900.0, 900.0]], ["red", "green", "blue"])
     mixture.save(folder / "grey.json")
@@ -89,7 +97,7 @@ def test_overwrite_and_a_model_from_a_file(folder: Path, photo: NDArray[np.uint8
         ("photo.png", "photo.png", "lie inside one another"),
     ],
 )
-def test_mistakes_get_one_line(folder: Path, image: str, output: str, words: str) -> None:
+def test_mistakes_get_one_line(folder: Path, command: Server, image: str, output: str, words: str) -> None:
     """One line that says what is wrong, status 2, and no store left behind."""
     before = sorted(path.name for path in folder.rglob("*"))
     done = command("run", image, output, "--density", "jones-rehg-skin")
@@ -101,7 +109,7 @@ def test_mistakes_get_one_line(folder: Path, image: str, output: str, words: str
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
-def test_an_existing_result_is_refused(folder: Path) -> None:
+def test_an_existing_result_is_refused(folder: Path, command: Server) -> None:
     """Without --overwrite a result stays as it is."""
     assert command("run", "photo.png", "out.zarr", "--density", "jones-rehg-skin").returncode == 0
     files = {path: path.stat().st_mtime_ns for path in (folder / "out.zarr").rglob("*")}
@@ -112,20 +120,26 @@ def test_an_existing_result_is_refused(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (folder / "out.zarr").rglob("*")} == files
 
 
-def test_a_block_that_fails_is_named(folder: Path, photo: NDArray[np.uint8]) -> None:
-    """Damage that only reading finds is one line too, with the block, and leaves nothing."""
+@pytest.fixture
+def damaged(folder: Path) -> Path:
+    """Give a TIFF whose sixth tile can't be decoded."""
     content = bytearray((folder / "photo.tif").read_bytes())
     with tifffile.TiffFile(folder / "photo.tif") as file:
         offset = file.pages[0].dataoffsets[5]  # type: ignore[union-attr]
     content[offset : offset + 200] = bytes(200)
     (folder / "damaged.tif").write_bytes(content)
-    done = command("run", "damaged.tif", "out.zarr", "--density", "jones-rehg-skin")
+    return folder / "damaged.tif"
+
+
+def test_a_block_that_fails_is_named(folder: Path, command: Server, damaged: Path) -> None:
+    """Damage that only reading finds is one line too, with the block, and leaves nothing of nothing."""
+    done = command("run", damaged.name, "out.zarr", "--density", SKIN)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
-    assert "block (0, 0)" in done.stderr
+    assert "block (0, 0), rows 0 to 512, columns 0 to 512: " in done.stderr
     assert "damaged.tif: tile or strip 5 can't be decoded" in done.stderr
-    assert not (folder / "out.zarr").exists()
-    del photo
+    assert "Go on with resume=True, or: mixture-pipeline resume out.zarr" in done.stderr
+    assert not list(folder.glob("out.zarr*"))
 
 
 def test_other_mistakes(folder: Path) -> None:
@@ -140,7 +154,7 @@ def test_other_mistakes(folder: Path) -> None:
     assert "isn't a result of mixture-pipeline" in result.stderr
     result = runner.invoke(cli.main, ["run", "photo.png", "out.zarr"])
     assert result.exit_code == 2
-    assert "give --density, --log-density or --log-ratio" in result.stderr
+    assert "give --density, --log-density, --log-ratio, --posterior or --label" in result.stderr
 
 
 def test_models_are_listed() -> None:
@@ -154,11 +168,11 @@ def test_version_and_help() -> None:
     """The version is the distribution's, and help lists every command."""
     runner = CliRunner()
     assert runner.invoke(cli.main, ["--version"]).stdout.startswith("mixture-pipeline, version ")
-    for name in ("run", "models", "info", "demo"):
+    for name in ("run", "plan", "resume", "verify", "models", "info", "demo"):
         assert name in runner.invoke(cli.main, ["-h"]).stdout
 
 
-def test_several_quantities_in_one_pass(folder: Path, photo: NDArray[np.uint8]) -> None:
+def test_several_quantities_in_one_pass(folder: Path, command: Server, photo: NDArray[np.uint8]) -> None:
     """Density, its logarithm and a log-ratio are stored beside each other under their names."""
     skin, other = "jones-rehg-skin", "jones-rehg-nonskin"
     done = command(
@@ -173,17 +187,251 @@ def test_several_quantities_in_one_pass(folder: Path, photo: NDArray[np.uint8]) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_ended_run_leaves_the_old_result(folder: Path, number: signal.Signals) -> None:
-    """Interrupted or terminated in the middle, a run removes its own and leaves what was there."""
-    assert command("run", "photo.png", "out.zarr", "--density", "jones-rehg-skin").returncode == 0
-    before = sorted(path.name for path in folder.iterdir())
-    words = [sys.executable, "-m", "pipeline", "run", "photo.tif", "out.zarr", "--overwrite", "--block", "16"]
-    with subprocess.Popen([*words, "--density", "jones-rehg-nonskin"], stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(folder.glob("out.zarr.*.partial/density/0/c")):
-            time.sleep(0.01)
-        process.send_signal(number)
-    assert process.returncode not in {0, 2}
-    assert sorted(path.name for path in folder.iterdir()) == before
+def test_an_ended_run_leaves_the_old_result(folder: Path, command: Server, number: signal.Signals) -> None:
+    """Interrupted or terminated in the middle, a run keeps what it wrote, and leaves what was there."""
+    assert command("run", "photo.png", "out.zarr", "--density", SKIN).returncode == 0
+    words = ["run", "photo.tif", "out.zarr", "--overwrite", "--block", "32", "--density", OTHER]
+    process = command.start(*words)
+    while not process.has_ended() and not list(folder.glob("out.zarr.partial/density/0/c/*/*")):
+        time.sleep(0.01)
+    process.end(number)
+    done = process.wait()
+    assert done.returncode == 128 + number
+    if number == signal.SIGINT:
+        assert done.stderr.count("\n") == 1
+        assert "Go on with resume=True, or: mixture-pipeline resume out.zarr" in done.stderr
+    np.testing.assert_array_equal(open_result("out.zarr")["density"], densities(folder, SKIN))
+    lines = command("info", "out.zarr").stdout.splitlines()
+    assert lines == ["store out.zarr: unfinished. Go on with: mixture-pipeline resume out.zarr"]
+    done = command("resume", "out.zarr")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " of them kept" in done.stdout
+    np.testing.assert_array_equal(open_result("out.zarr")["density"], densities(folder, OTHER))
+
+
+def densities(folder: Path, model: str) -> NDArray[np.float32]:
+    """Compute a model's densities of the photo."""
+    photo: NDArray[np.float32] = compute_densities(tifffile.imread(folder / "photo.tif"), load_model(model))
+    return photo
+
+
+def test_a_plan_writes_nothing(folder: Path, command: Server) -> None:
+    """A plan says what a run would do, line by line, and leaves no file."""
+    before = sorted(folder.rglob("*"))
+    done = command("plan", "photo.tif", "out.zarr", "--density", SKIN, "--label", SKIN, "--block", "256")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert lines["store"] == "out.zarr"
+    assert lines["image"] == "512 x 512 pixels (0.3 megapixels)"
+    assert lines["blocks"] == "4 of 256 x 256, in chunks of 256 x 256"
+    assert set(lines) >= {"engine of density", "engine of label", "threads", "peak memory", "output", "time"}
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_that_cant_fit(folder: Path, command: Server) -> None:
+    """Where a run can't fit the plan is printed, then a line that says what would; status 2."""
+    words = ("photo.tif", "out.zarr", "--density", SKIN, "--memory-limit", "10MiB")
+    done = command("plan", *words)
+    assert done.returncode == 2
+    assert "peak memory: " in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "may use 10.00 MiB. It takes at least" in done.stderr
+    run = command("run", *words)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", done.stderr)
+    assert not (folder / "out.zarr").exists()
+
+
+def test_verify_then_resume(folder: Path, command: Server) -> None:
+    """Verify names what is missing or damaged with status 1; resume mends it; then the status is 0."""
+    asked = ("--density", SKIN, "--posterior", f"a={SKIN}", "--posterior", f"b={OTHER}")
+    assert command("run", "photo.tif", "out.zarr", *asked, "--block", "256").returncode == 0
+    done = command("verify", "out.zarr")
+    assert (done.returncode, done.stdout) == (0, "out.zarr: 8 shards, all intact\n")
+    whole = {path: path.read_bytes() for path in (folder / "out.zarr").glob("*/0/c/**/*") if path.is_file()}
+    (folder / "out.zarr/density/0/c/1/0").unlink()
+    shard = folder / "out.zarr/posterior/0/c/0/0/1"
+    shard.write_bytes(whole[shard][:100] + b"?" + whole[shard][101:])
+    done = command("verify", "out.zarr")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "damaged: posterior, block (0, 1)",
+        "missing: density, block (1, 0)",
+        "out.zarr: 8 shards, 1 missing, 1 damaged",
+    ]
+    done = command("resume", "out.zarr")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 blocks, 2 of them kept" in done.stdout
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert command("verify", "out.zarr").returncode == 0
+
+
+def test_classes(folder: Path, command: Server, photo: NDArray[np.uint8]) -> None:
+    """Classes, priors and the one that is wanted reach the quantities, and packed results their store."""
+    asked = []
+    for option in ("--posterior", "--label"):
+        asked += [option, f"skin={SKIN}", option, f"other={OTHER}"]
+    asked += ["--prior", "other=3", "--prior", "skin=1", "--only", "skin", "--pack", "posterior=uint8"]
+    done = command("run", "photo.tif", "out.zarr", "--density", SKIN, *asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    classes = {"skin": load_model(SKIN), "other": load_model(OTHER)}
+    results = open_result(folder / "out.zarr")
+    assert list(results) == ["density", "posterior", "label"]
+    np.testing.assert_array_equal(results["label"], evaluate(photo, Label(classes, [1, 3])))
+    wanted = evaluate(photo, Posterior(classes, [1, 3], only="skin"))
+    assert np.abs(results["posterior"] - wanted).max() <= 0.5 / 254 * 1.001
+    lines = command("info", "out.zarr").stdout.splitlines()
+    assert lines[2].startswith("posterior: 512 x 512, uint8, shards of 512 x 512, chunks of 512 x 512, largest er")
+    assert lines[3].startswith("label: 512 x 512, uint8")
+
+
+def test_kernels_as_classes(folder: Path) -> None:
+    """One model's kernels are classes; a density is packed by its logarithm."""
+    words = ["--posterior", SKIN, "--density", SKIN, "--pack", "density=uint16:1e-12:1e-3:log"]
+    result = CliRunner().invoke(cli.main, ["run", "photo.png", "out.zarr", *words])
+    assert result.exit_code == 0, result.output
+    results = open_result(folder / "out.zarr")
+    assert results["posterior"].shape == (16, 512, 512)
     receipt = read_receipt(folder / "out.zarr")
     assert receipt
-    assert receipt.blocks == 1
+    assert 0 < receipt.largest_errors["density"] < 0.01
+
+
+def test_masks(folder: Path, photo: NDArray[np.uint8]) -> None:
+    """A mask's file, the image's alpha and a value each say where there are no data."""
+    mask = np.zeros((512, 512), np.uint8)
+    mask[100:200, 50:300] = 1
+    cv2.imwrite("mask.png", mask)
+    cv2.imwrite("alpha.png", np.dstack([photo[..., ::-1], mask]))
+    black = (photo != 0).any(axis=-1)
+    runner = CliRunner()
+    cases = [("photo.png", ["--mask", "mask.png"], mask), ("alpha.png", ["--mask", "alpha"], mask)]
+    for image, words, valid in [*cases, ("photo.png", ["--no-data", "0"], black)]:
+        store = f"{image}-{words[1]}.zarr"
+        result = runner.invoke(cli.main, ["run", image, store, "--density", SKIN, *words])
+        assert result.exit_code == 0, result.output
+        wanted = evaluate(photo, Density(load_model(SKIN)), mask=valid)
+        np.testing.assert_array_equal(open_result(folder / store)["density"], wanted)
+
+
+def test_failing_blocks_may_be_skipped(folder: Path, damaged: Path) -> None:
+    """With --on-error skip a run goes on, says how much it skipped, and verify tells what is missing."""
+    runner = CliRunner()
+    words = ["run", damaged.name, "out.zarr", "--density", SKIN, "--block", "128"]
+    result = runner.invoke(cli.main, [*words, "--on-error", "skip"])
+    assert result.exit_code == 0, result.output
+    assert "16 blocks, 1 of them skipped" in result.stdout
+    assert "missing: density, block (1, 1)" in runner.invoke(cli.main, ["verify", "out.zarr"]).stdout
+    result = runner.invoke(cli.main, ["resume", "out.zarr"])
+    assert result.exit_code == 2
+    assert "block (1, 1), rows 128 to 256, columns 128 to 256: " in result.stderr
+    assert runner.invoke(cli.main, ["resume", "out.zarr", "--on-error", "skip"]).exit_code == 0
+    del folder
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--posterior", "a"], "no model 'a'"),
+        (["--posterior", "a", "--posterior", "b"], "got 'a'; wanted NAME=VALUE"),
+        (["--label", "a="], "got 'a='; wanted NAME=VALUE"),
+        (["--label", "a=jones-rehg-skin", "--label", "a=jones-rehg-nonskin"], "each name once"),
+        (["--label", "jones-rehg-skin", "--prior", "0"], "got '0'; wanted NAME=VALUE"),
+        (["--label", "jones-rehg-skin", "--prior", "0=much"], "got 'much'; wanted a number"),
+        (["--label", "jones-rehg-skin", "--prior", "0=1"], "priors are of 0; wanted one of 0, 1, "),
+        (["--label", "jones-rehg-skin", "--only", "0"], "--only goes with --posterior"),
+        (["--density", "jones-rehg-skin", "--prior", "a=1"], "--prior with --posterior or --label"),
+        (["--posterior", "jones-rehg-skin", "--only", "16"], "only is '16'"),
+        (["--density", "jones-rehg-skin", "--pack", "label=uint8"], "wanted one of the results density"),
+        (["--density", "jones-rehg-skin", "--pack", "density=uint8"], "span None to None; wanted two finite"),
+        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0"], "wanted DTYPE, DTYPE:LOW:HIGH"),
+        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0:1:lag"], "wanted DTYPE, DTYPE:LOW:HIGH"),
+        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0:one"], "got 'one'; wanted a number"),
+        (["--density", "jones-rehg-skin", "--pack", "density=int4"], "dtype is 'int4'"),
+        (["--label", "jones-rehg-skin", "--pack", "label=uint8"], "can't be packed"),
+        (["--density", "jones-rehg-skin", "--mask", "none.png"], "none.png is not there"),
+        (["--density", "jones-rehg-skin", "--mask", "alpha"], "photo.png has no alpha channel"),
+        (["--density", "jones-rehg-skin", "--no-data", "nan"], "no_data is NaN"),
+        (["--density", "jones-rehg-skin", "--memory-limit", "lots"], "memory_limit is 'lots'; wanted bytes, or"),
+        (["--density", "jones-rehg-skin", "--resume", "--overwrite"], "got resume and overwrite"),
+        (["--density", "jones-rehg-skin", "--on-error", "ignore"], "'ignore' is not one of 'raise', 'skip'"),
+    ],
+)
+def test_options_that_are_refused(folder: Path, words: list[str], message: str) -> None:
+    """A wrong option is told in a line, with status 2, and nothing is written."""
+    before = sorted(folder.rglob("*"))
+    result = CliRunner().invoke(cli.main, ["run", "photo.png", "out.zarr", *words])
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["resume", "verify", "info"])
+def test_what_is_no_store(folder: Path, name: str) -> None:
+    """Each command that reads a store tells nothing from something foreign."""
+    del folder
+    runner = CliRunner()
+    for store, message in (("none.zarr", "none.zarr"), ("other", "isn't a result of mixture-pipeline")):
+        result = runner.invoke(cli.main, [name, store])
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_resume_is_for_the_same_run(folder: Path) -> None:
+    """A run with --resume starts where there is nothing, and refuses another model."""
+    runner = CliRunner()
+    for model, status in ((SKIN, 0), (SKIN, 0), (OTHER, 2)):
+        words = ["run", "photo.png", "out.zarr", "--density", model, "--resume"]
+        result = runner.invoke(cli.main, words)
+        assert result.exit_code == status, result.output
+    assert "out.zarr can't be resumed: its results was" in result.stderr
+    cv2.imwrite("photo.png", np.zeros((512, 512, 3), np.uint8))
+    result = runner.invoke(cli.main, ["resume", "out.zarr"])
+    assert result.exit_code == 2
+    assert "its image was" in result.stderr
+    del folder
+
+
+def test_an_image_in_memory_cant_be_resumed_here(folder: Path, photo: NDArray[np.uint8]) -> None:
+    """A store whose image was an array says how to resume it."""
+    stream(photo, Density(load_model(SKIN)), folder / "out.zarr", block=256, progress="none")
+    result = CliRunner().invoke(cli.main, ["resume", "out.zarr"])
+    assert result.exit_code == 2
+    assert "resume with stream(..., resume=True) and that array" in result.stderr
+
+
+def test_kinds_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user can mend has status 2, the rest 1, an interruption 130, each in a line with its notes."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "verify_store", fail)
+    for error, status in (
+        (ValueError("two\n lines"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (BlockingIOError("another run"), 2),
+        (RuntimeError("broken"), 1),
+        (MemoryError(), 1),
+        (KeyboardInterrupt(), 130),
+    ):
+        error.add_note("Go on.")
+        result = CliRunner().invoke(cli.main, ["verify", "out.zarr"])
+        assert result.exit_code == status
+        words = " ".join((str(error) or type(error).__name__).split())
+        assert result.stderr == f"Error: {words} Go on.\n"
+
+
+def test_without_a_terminal_progress_goes_by_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log, lines with a time say how far a run is."""
+    monkeypatch.setattr("pipeline.progress._EVERY", 0.0)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    words = ["run", "photo.png", "out.zarr", "--density", SKIN, "--block", "256"]
+    result = CliRunner().invoke(cli.main, words)
+    assert result.exit_code == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == 4
+    assert all("megapixels a second" in line for line in lines)
+    assert "100.0%: block 4 of 4, " in lines[-1]
+    del folder

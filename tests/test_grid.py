@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.grid import Grid, choose_grid
 
 EXTENTS = st.tuples(st.integers(0, 70), st.integers(0, 70))
+SIDES = st.integers(1, 10**6)
 
 
 @given(
@@ -25,14 +26,63 @@ def test_every_pixel_is_in_exactly_one_block(
     covered = np.zeros(shape, int)
     blocks = list(grid.blocks())
     for index in blocks:
-        assert covered[grid.region(index)].size
+        assert covered[grid.region(index)].size == grid.pixels(index) > 0
         covered[grid.region(index)] += 1
     assert (covered == 1).all()
     assert len(blocks) == len(set(blocks)) == grid.n_blocks
-    assert grid.n_pixels == covered.size
+    assert grid.n_pixels == covered.size == sum(map(grid.pixels, blocks))
 
 
-SIDES = st.integers(1, 10**6)
+@given(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), st.integers(1, 700), st.integers(1, 700))
+def test_regions_lie_in_one_shard_each(shape: tuple[int, int], height: int, width: int) -> None:
+    """Whatever the image and the wanted block, no shard of a store is of two blocks."""
+    try:
+        grid = choose_grid(shape, block=(height, width))
+    except ValueError as error:
+        assert "no chunk of" in str(error)  # noqa: PT017  a refusal is as good
+        return
+    for index in [(0, 0), (grid.counts[0] - 1, grid.counts[1] - 1)] if grid.n_blocks else []:
+        for part, number, side in zip(grid.region(index), index, grid.block, strict=True):
+            assert part.start // side == (part.stop - 1) // side == number
+    sides = zip(grid.block, grid.chunk, strict=True)
+    assert all(block % chunk == 0 for block, chunk in sides)
+
+
+def test_blocks_are_counted_one_by_one() -> None:
+    """The blocks of an image without end are listed as they are asked for."""
+    grid = Grid((10**9, 10**9), (16, 16), (16, 16))
+    blocks = grid.blocks()
+    assert [next(blocks), next(blocks)] == [(0, 0), (0, 1)]
+    assert grid.n_blocks == 62_500_000**2
+    assert grid.pixels((62_499_999, 0)) == 256
+
+
+@given(st.tuples(SIDES, SIDES), st.sampled_from([256, 512, 1024, 2048, 4096]))
+def test_length_bounds_blocks(shape: tuple[int, int], length: int) -> None:
+    """Blocks of a smaller length are no larger than it, in chunks that divide them."""
+    grid = choose_grid(shape, length=length)
+    assert max(grid.block) <= length
+    assert grid.block[0] % grid.chunk[0] == grid.block[1] % grid.chunk[1] == 0
+    larger = choose_grid(shape, length=4096)
+    assert all(small <= large for small, large in zip(grid.block, larger.block, strict=True))
+    wanted = choose_grid(shape, length=length, block=(64, 64))
+    assert wanted == choose_grid(shape, block=64)
+
+
+@pytest.mark.parametrize(
+    ("tile", "length", "block"),
+    [
+        ((256, 256), 512, (512, 512)),
+        ((240, 240), 1024, (960, 960)),
+        ((512, 512), 256, (256, 256)),
+        ((1, 100_000), 1024, (10, 100_352)),
+        ((64, 100_000), 256, (64, 100_352)),
+        ((3000, 100_000), 512, (512, 100_352)),
+    ],
+)
+def test_length_and_tiles(tile: tuple[int, int], length: int, block: tuple[int, int]) -> None:
+    """Smaller blocks are whole tiles still where these are small, and wide for strips."""
+    assert choose_grid((100_000, 100_000), tile=tile, length=length).block == block
 
 
 @given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
+from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Posterior, load_model
+from pipeline.quantity import no_data_value
 
 
 def test_quantities_travel_and_compare(skin: Mixture) -> None:
@@ -21,11 +23,13 @@ def test_quantities_travel_and_compare(skin: Mixture) -> None:
 
 
 def test_output_dtypes(skin: Mixture) -> None:
-    """Results are float32 unless float64 is asked for."""
-    assert Density(skin).output_dtype() == np.float32
-    assert Density(skin).output_dtype("f8") == np.float64
-    with pytest.raises(ValueError, match="dtype int16 can't hold a density; wanted float32 or float64"):
-        Density(skin).output_dtype("int16")
+    """Results are float32 unless another float is asked for."""
+    for quantity in (Density(skin), LogDensity(skin), LogRatio(skin, skin), Posterior(skin)):
+        assert quantity.output_dtype() == np.float32
+        for name in ("float16", "float32", "float64"):
+            assert quantity.output_dtype(name) == name
+        with pytest.raises(ValueError, match=rf"int16 can't hold a {quantity.name}; wanted float16, float32"):
+            quantity.output_dtype("int16")
 
 
 def test_record_of_a_quantity(skin: Mixture) -> None:
@@ -52,3 +56,109 @@ def test_log_quantities(skin: Mixture) -> None:
     for wrong in (bgr, Mixture([1], [[1, 2]], [[1, 2]])):
         with pytest.raises(ValueError, match="have different channels; wanted the same"):
             LogRatio(skin, wrong)
+
+
+CLASSES = {"skin": load_model("jones-rehg-skin"), "other": load_model("jones-rehg-nonskin")}
+
+
+@pytest.mark.parametrize("kind", [Posterior, Label])
+def test_classes_travel_and_compare(kind: type[Posterior | Label]) -> None:
+    """Quantities of classes equal their copies, and differ by classes, order and priors."""
+    quantity = kind(CLASSES, {"other": 3, "skin": 1})
+    copy = pickle.loads(pickle.dumps(quantity))  # noqa: S301  made here
+    assert copy == quantity
+    assert hash(copy) == hash(quantity)
+    assert copy.to_dict() == quantity.to_dict()
+    reversed_classes = dict(reversed(CLASSES.items()))
+    others = [kind(CLASSES), kind(reversed_classes), kind({"a": CLASSES["skin"], "b": CLASSES["other"]})]
+    assert len({quantity, *others}) == 4
+    assert quantity == kind(CLASSES, [1, 3])
+    assert (quantity.n_channels, quantity.channels) == (3, ("red", "green", "blue"))
+    assert quantity.mixtures == tuple(CLASSES.values())
+
+
+def test_a_posterior_isnt_a_label() -> None:
+    """Quantities of the same classes are told apart."""
+    assert Posterior(CLASSES) != Label(CLASSES)
+    assert len({Posterior(CLASSES), Label(CLASSES), Posterior(CLASSES, only="skin")}) == 3
+    assert (Posterior(CLASSES).name, Label(CLASSES).name) == ("posterior", "label")
+    assert Posterior(CLASSES).planes == ("skin", "other")
+    assert Posterior(CLASSES, only="skin").planes is None
+    assert Label(CLASSES).planes is None
+
+
+@pytest.mark.parametrize("kind", [Posterior, Label])
+def test_kernels_of_one_mixture_are_classes(kind: type[Posterior | Label], skin: Mixture) -> None:
+    """One mixture's kernels are named by number, with its weights as priors, and its channels."""
+    quantity = kind(skin)
+    assert quantity.names == tuple(map(str, range(16)))
+    assert quantity.priors == tuple(skin.weights)
+    assert quantity.channels == skin.channels
+    for number, member in enumerate(quantity.members):
+        np.testing.assert_array_equal(member.means, skin.means[number : number + 1])
+        np.testing.assert_array_equal(member.covariances, skin.covariances[number : number + 1])
+        assert member.weights.tolist() == [1]
+
+
+def test_priors_are_kept_as_given() -> None:
+    """Priors are equal by default, need not sum to 1, and follow names whichever way they are given."""
+    assert Posterior(CLASSES).priors == (0.5, 0.5)
+    assert Posterior(CLASSES, [2, np.float32(6)]).priors == (2, 6)
+    assert Posterior(CLASSES, {"other": 6, "skin": 2}).priors == (2, 6)
+    assert Posterior(CLASSES, [2, 6]).to_dict()["priors"] == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (({},), ValueError, "at least one name and its mixture"),
+        ((None,), ValueError, "classes are None"),
+        (([CLASSES["skin"]],), ValueError, "wanted a mixture, or at least one name"),
+        (({"skin": 3},), TypeError, "class 'skin' is 3; wanted a name and a Mixture"),
+        (({1: CLASSES["skin"]},), TypeError, "class 1 is"),
+        (({"a": CLASSES["skin"], "b": Mixture([1], [[1, 2]], [[1, 2]])},), ValueError, "different channels"),
+        ((CLASSES, [1]), ValueError, "got 1 priors for 2 classes; wanted one a class"),
+        ((CLASSES, [1, 2, 3]), ValueError, "got 3 priors for 2 classes"),
+        ((CLASSES, {"skin": 1}), ValueError, "priors are of skin; wanted one of skin, other each"),
+        ((CLASSES, {"skin": 1, "hair": 1}), ValueError, "priors are of skin, hair"),
+        ((CLASSES, [1, 0]), ValueError, "prior of class 'other' is 0; wanted a positive number"),
+        ((CLASSES, [-1, 1]), ValueError, "prior of class 'skin' is -1"),
+        ((CLASSES, [1, float("nan")]), ValueError, "prior of class 'other' is nan"),
+        ((CLASSES, [float("inf"), 1]), ValueError, "prior of class 'skin' is inf"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Posterior, Label])
+def test_classes_that_are_refused(
+    kind: type[Posterior | Label], arguments: Any, error: type[Exception], message: str
+) -> None:
+    """What aren't classes with positive priors over the same channels is refused by name."""
+    with pytest.raises(error, match=message):
+        kind(*arguments)
+
+
+def test_only_one_that_there_is() -> None:
+    """The one class that is wanted must be one."""
+    with pytest.raises(ValueError, match="only is 'hair'; wanted one of the classes skin, other"):
+        Posterior(CLASSES, only="hair")
+
+
+def test_dtypes_of_labels() -> None:
+    """A label is a byte where all classes and a value for no data fit, else two."""
+    one = Mixture([1.0], [[0.0]], [[1.0]])
+    for count, wanted in ((1, "uint8"), (254, "uint8"), (255, "uint16"), (65534, "uint16")):
+        label = Label({str(number): one for number in range(count)})
+        assert label.output_dtype() == wanted
+        assert label.output_dtype("uint16") == "uint16"
+        assert no_data_value(label.output_dtype()) == {"uint8": 255, "uint16": 65535}[wanted] >= count
+    with pytest.raises(ValueError, match="got 65535 classes; wanted at most 65534"):
+        Label({str(number): one for number in range(65535)}).output_dtype()
+    with pytest.raises(ValueError, match="dtype uint8 can't hold labels of 255 classes; wanted uint16"):
+        Label({str(number): one for number in range(255)}).output_dtype("uint8")
+    with pytest.raises(ValueError, match="dtype float32 can't hold labels"):
+        Label(CLASSES).output_dtype("float32")
+
+
+def test_no_data_values() -> None:
+    """No data is NaN, or the highest integer."""
+    assert np.isnan([no_data_value(np.dtype(name)) for name in ("f2", "f4", "f8")]).all()
+    assert no_data_value(np.dtype("u1")) == 255

@@ -45,10 +45,10 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, result.output
                 ran += 1
-    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 4
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 8
     assert names["density"].shape == (512, 512)
     wanted = compute_densities(slide, load_model("jones-rehg-skin"))
-    for store, name in (("skin.zarr", "density"), ("both.zarr", "skin"), ("cluster.zarr", "density")):
+    for store, name in (("skin.zarr", "density"), ("cluster.zarr", "density")):
         np.testing.assert_array_equal(open_result(store)[name], wanted)
     np.testing.assert_array_equal(open_result("out.zarr")["density"], wanted)
 

@@ -1,11 +1,14 @@
-"""Runs: the stored values, every kind of source, bounded work in flight, and clean failure."""
+"""Runs: the stored values, every kind of source, and whatever ends a run: it goes on where it was."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
-import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,20 +18,72 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from distributed import Client
+from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import random_mixture
+from references import random_mixture, scipy_density
 
-from pipeline import Density, Mixture, compute_densities, open_image, open_result, run, stream
-from pipeline.run import read_receipt
+from pipeline import (
+    Density,
+    Label,
+    LogDensity,
+    Mixture,
+    Packed,
+    Posterior,
+    Progress,
+    compute_densities,
+    job,
+    load_model,
+    open_image,
+    open_result,
+    run,
+    stream,
+    verify,
+)
+from pipeline.planning import resume
+from pipeline.run import Options, read_receipt
+from pipeline.sources import ImageFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    from forked import Server
     from numpy.typing import NDArray
 
     from pipeline.grid import Grid
+    from pipeline.quantity import Quantity
+
+
+SKIN, OTHER = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
+CLASSES = {"skin": SKIN, "other": OTHER}
+# And the same for the command.
+QUANTITIES: dict[str, Quantity] = {
+    "density": Density(SKIN),
+    "posterior": Packed(Posterior(CLASSES, {"skin": 1, "other": 3}), "uint8"),
+    "label": Label(CLASSES, {"skin": 1, "other": 3}),
+}
+ASKED = (
+    *("--density", "jones-rehg-skin"),
+    *("--posterior", "skin=jones-rehg-skin", "--posterior", "other=jones-rehg-nonskin"),
+    *("--label", "skin=jones-rehg-skin", "--label", "other=jones-rehg-nonskin"),
+    *("--prior", "skin=1", "--prior", "other=3", "--pack", "posterior=uint8", "--memory-limit", "8GiB"),
+)
+
+
+def files_of(store: Path) -> dict[str, tuple[bytes, int]]:
+    """Read every file of a store but what records the run, with the time when it was written."""
+    files = (file for file in store.rglob("*") if file.is_file() and file != store / "zarr.json")
+    return {
+        file.relative_to(store).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns) for file in files
+    }
+
+
+def assert_same(store: Path, undisturbed: Path) -> None:
+    """Compare two stores file by file, byte for byte; no other file is there, nor beside the store."""
+    got, wanted = files_of(store), files_of(undisturbed)
+    assert got.keys() == wanted.keys()
+    assert [name for name in got if got[name][0] != wanted[name][0]] == []
+    assert list(store.parent.glob(f"{store.name}.*")) == []
 
 
 @pytest.fixture
@@ -37,6 +92,27 @@ def tiff(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
     path = tmp_path / "photo.tif"
     tifffile.imwrite(path, photo, tile=(128, 128), bigtiff=True, compression="zlib", photometric="rgb")
     return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> Path:
+    """Give the store of an undisturbed run, in 4 x 4 blocks, beside the image that it is of."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    tifffile.imwrite(
+        folder / "small.tif",
+        photo[100:158, 200:260],
+        tile=(16, 16),
+        compression="zlib",
+        photometric="rgb",
+    )
+    stream(folder / "small.tif", QUANTITIES, folder / "out.zarr", block=16, progress="none")
+    return folder / "out.zarr"
+
+
+@pytest.fixture
+def small(undisturbed: Path) -> Path:
+    """Give the image of the undisturbed run."""
+    return undisturbed.with_name("small.tif")
 
 
 def sources(tiff: Path, photo: NDArray[np.uint8]) -> dict[str, Any]:
@@ -100,21 +176,72 @@ def test_the_current_client_is_used(
     )
 
 
+def set_on_fire(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
+    """Fail of one block of a Dask image."""
+    if block_info and block_info[0]["chunk-location"][:2] == (1, 0):
+        raise OSError("the scanner is on fire")
+    return block
+
+
+def resume_with(image: Any, store: Path, **options: Any) -> run.Receipt:
+    """Go on with a run of all quantities, in blocks of 16."""
+    return stream(image, QUANTITIES, store, block=16, progress="none", resume=True, **options)
+
+
+def at_block(number: int, error: BaseException) -> Callable[[Progress], None]:
+    """Make a listener that raises once so many blocks are done."""
+
+    def listen(event: Progress) -> None:
+        if event.blocks == number:
+            raise error
+
+    return listen
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Collect the corners of what is read of image files."""
+    corners = []
+    read = ImageFile.__getitem__
+
+    def note(file: ImageFile, region: Any) -> Any:
+        corners.append((region[0].start, region[1].start))
+        return read(file, region)
+
+    monkeypatch.setattr(ImageFile, "__getitem__", note)
+    return corners
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     st.tuples(st.integers(0, 60), st.integers(0, 60)),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.sampled_from(["uint8", "uint16", "float32"]),
 )
-def test_any_shape_and_block(
+def test_every_pixel_is_written_once(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], block: tuple[int, int], dtype: str
 ) -> None:
-    """Odd sizes, one pixel, thin and empty images: every pixel is written, once."""
+    """Odd sizes, one pixel, thin and empty images: each pixel is of one task, and each shard too."""
     mixture = random_mixture(2, 3)
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(dtype)
     store = tmp_path_factory.mktemp("run") / "out.zarr"
-    receipt = stream(image, Density(mixture), store, block=block, progress="none")
+    times, shards = np.zeros(shape, int), []
+    lock, write = threading.Lock(), job.write_block
+
+    def note(path: Path, name: str, grid: Grid, index: tuple[int, int], values: Any, **more: Any) -> int:
+        with lock:
+            times[grid.region(index)] += 1
+            rows, columns = grid.region(index)
+            corners = ((rows.start, columns.start), (rows.stop - 1, columns.stop - 1))
+            shards.extend({(row // grid.block[0], column // grid.block[1]) for row, column in corners})
+        return write(path, name, grid, index, values, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "write_block", note)
+        receipt = stream(image, Density(mixture), store, block=block, progress="none")
     assert receipt.pixels == shape[0] * shape[1]
+    assert (times == 1).all()
+    assert len(shards) == len(set(shards)) == receipt.blocks
     np.testing.assert_array_equal(open_result(store)["density"], compute_densities(image, mixture))
 
 
@@ -172,9 +299,9 @@ def test_a_result_may_be_made_from_the_one_it_replaces(
 def test_blocks_in_flight_are_bounded(
     tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more blocks are at work than there are threads, and each is written once."""
+    """No more blocks are at work than there are threads, and each is done once."""
     lock, now, most, seen = threading.Lock(), 0, 0, []
-    write = run._write_task
+    do_block = run.do_block
 
     def watched(*task: Any) -> Any:
         nonlocal now, most
@@ -183,12 +310,12 @@ def test_blocks_in_flight_are_bounded(
             most = max(most, now)
             seen.append(task[2])
         try:
-            return write(*task)
+            return do_block(*task)
         finally:
             with lock:
                 now -= 1
 
-    monkeypatch.setattr(run, "_write_task", watched)
+    monkeypatch.setattr(run, "do_block", watched)
     with dask.config.set(num_workers=3):
         stream(photo, Density(skin), tmp_path / "out.zarr", block=64, progress="none")
     assert 1 < most <= 3
@@ -202,9 +329,9 @@ def test_one_thread_with_the_synchronous_scheduler(
     windows = []
     original = run._windowed
 
-    def spy(submit: Any, source: Any, grid: Grid, window: int) -> Any:
-        windows.append(window)
-        return original(submit, source, grid, window)
+    def spy(*arguments: Any) -> Any:
+        windows.append(arguments[-1])
+        return original(*arguments)
 
     monkeypatch.setattr(run, "_windowed", spy)
     with dask.config.set(scheduler="synchronous"):
@@ -212,42 +339,66 @@ def test_one_thread_with_the_synchronous_scheduler(
     assert windows == [1]
 
 
-def test_a_failing_block_names_itself_and_leaves_nothing(
-    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture
-) -> None:
-    """The error says which block of which region failed and why; no store remains, the old one stays."""
-
-    def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
-        if block_info and block_info[0]["chunk-location"][:2] == (1, 0):
-            raise OSError("the scanner is on fire")
-        return block
-
-    image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(fail, dtype=np.uint8)
+def test_a_failing_block_names_itself(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """The error says which block of which region failed and why, and how to go on; the old store stays."""
+    image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(set_on_fire, dtype=np.uint8)
     store = tmp_path / "out.zarr"
-    message = r"block \(1, 0\), rows 256 to 512, columns 0 to 256: the scanner is on fire"
-    with pytest.raises(OSError, match=message):
+    message = r"block \(1, 0\) of the image, rows 256 to 512, columns 0 to 256: the scanner is on fire"
+    with pytest.raises(OSError, match=message) as caught:
         stream(image, Density(skin), store, block=256, progress="none")
-    assert list(tmp_path.iterdir()) == []
-    stream(photo, Density(skin), store, progress="none")
+    assert len(caught.value.__notes__) == 1
+    assert caught.value.__notes__[0].endswith(f"resume=True, or: mixture-pipeline resume {store}")
+    assert not store.exists()
+    stream(photo, Density(skin), store, progress="none", overwrite=True)
     with pytest.raises(OSError, match=message):
         stream(image, Density(skin), store, block=256, progress="none", overwrite=True)
     np.testing.assert_array_equal(open_result(store)["density"], compute_densities(photo, skin))
 
 
-def test_interruption_cleans_up(
-    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (KeyError("here"), RuntimeError),
+        (MemoryError(), RuntimeError),
+        (ValueError("bad"), ValueError),
+        (PermissionError("no"), OSError),
+    ],
+    ids=repr,
+)
+def test_what_a_block_fails_of_is_told_apart(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, wanted: type[Exception]
 ) -> None:
-    """Ctrl-C waits for the blocks at work, removes the store and goes on."""
-    original = run._windowed
+    """An error keeps its kind and its cause, and one without words is named; the file is named too."""
 
-    def interrupted(*arguments: Any) -> Any:
-        yield next(original(*arguments))
-        raise KeyboardInterrupt
+    def fail(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(run, "_windowed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        stream(photo, Density(skin), tmp_path / "out.zarr", block=64, progress="none")
+    monkeypatch.setattr(ImageFile, "__getitem__", fail)
+    cause = str(error) or type(error).__name__
+    message = rf"block \(0, 0\) of {small}, rows 0 to 16, columns 0 to 16: {cause}"
+    with dask.config.set(num_workers=1), pytest.raises(wanted, match=message) as caught:
+        stream(small, QUANTITIES, tmp_path / "out.zarr", block=16, progress="none")
+    assert caught.value.__cause__ is error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interruption_keeps_what_was_written(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Ctrl-C waits for the blocks at work, keeps all that are done and says how to go on."""
+    store = tmp_path / "out.zarr"
+    with pytest.raises(KeyboardInterrupt) as caught:
+        stream(photo, Density(skin), store, block=64, progress=at_block(7, KeyboardInterrupt()))
+    assert caught.value.__notes__ == [
+        f"7 of 64 blocks are done. Go on with resume=True, or: mixture-pipeline resume {store}"
+    ]
+    found = verify(store, progress="none")
+    assert not found.damaged
+    assert len(found.missing) <= 57
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr.partial"]
+    assert list(tmp_path.rglob("*.*.partial")) == [tmp_path / "out.zarr.partial"]
+    assert read_receipt(store) is None
+    receipt = stream(photo, Density(skin), store, block=64, progress="none", resume=True)
+    assert receipt.kept_blocks == 64 - len(found.missing)
+    np.testing.assert_array_equal(open_result(store)["density"], compute_densities(photo, skin))
 
 
 @pytest.mark.parametrize(
@@ -300,20 +451,498 @@ def test_names_and_channel_orders_of_quantities(
         stream("photo.tif", {"a": Density(skin), "b": Density(other)}, tmp_path / "out.zarr")
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """Where the store can't grow, the run says so and removes what it wrote."""
-    code = (
-        "import resource, sys, numpy as np, signal\n"
-        "from pipeline import Density, load_model, stream\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)\n"
-        "stream(image, Density(load_model('jones-rehg-skin')), sys.argv[1], block=128)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "out.zarr"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "OSError: block" in done.stderr
+def shards_of(store: Path) -> dict[str, tuple[bytes, int]]:
+    """Read the shards of a store, or of what a killed run left of it: what is there is whole."""
+    partial = store.with_name(f"{store.name}.partial")
+    files = files_of(partial if partial.exists() else store)
+    return {name: file for name, file in files.items() if "/0/c/" in name and "partial" not in name}
+
+
+@pytest.fixture
+def duration(tmp_path: Path, small: Path, command: Server, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Give the seconds of a run that nothing disturbs, in the directory that the test works in."""
+    monkeypatch.chdir(tmp_path)
+    seconds = []
+    # The first also reads what isn't in memory yet.
+    for _ in range(2):
+        started = time.perf_counter()
+        done = command("run", os.fspath(small), "timed.zarr", *ASKED, "--block", "16", "--overwrite")
+        assert done.returncode == 0, done.stderr
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def test_twenty_kills_at_random_moments(
+    tmp_path: Path, small: Path, undisturbed: Path, command: Server, duration: float
+) -> None:
+    """Killed at any moment, then resumed, a run gives the same bytes, and keeps what it had written.
+
+    Every other run replaces an older result, which is there until the new one is.
+    """
+    random = np.random.default_rng()
+    kills = in_the_middle = 0
+    while kills < 20:
+        store = tmp_path / f"{kills}.zarr"
+        if kills % 2:
+            stream(np.zeros((4, 5, 3), np.uint8), LogDensity(SKIN), store, progress="none", overwrite=True)
+        words = ("run", os.fspath(small), store.name, *ASKED, "--block", "16", "--overwrite")
+        process = command.start(*words)
+        time.sleep(random.uniform(0, duration))
+        process.end(signal.SIGKILL)
+        if process.wait().returncode == 0:
+            # It had ended by then.
+            assert_same(store, undisturbed)
+            shutil.rmtree(store)
+            continue
+        kills += 1
+        if store.exists():
+            # What is in its place is whole.
+            assert verify_in_place(store)
+        shards = shards_of(store)
+        in_the_middle += 0 < len(shards) < 48
+        try:
+            resume_with(small, store)
+        except ValueError as error:
+            # It was killed before it began to replace the old one.
+            assert kills % 2 == 0, error
+            assert list(open_result(store)) == ["log-density"]
+            stream(small, QUANTITIES, store, block=16, progress="none", overwrite=True)
+        else:
+            kept = shards_of(store)
+            assert {name: kept[name] for name in shards} == shards
+        assert_same(store, undisturbed)
+    assert in_the_middle >= 5
+
+
+def verify_in_place(store: Path) -> bool:
+    """Tell whether all of a store in its place can be read, beside whatever is unfinished."""
+    return all(np.asarray(result).size for result in open_result(store).values())
+
+
+def test_kills_of_resumed_runs(
+    tmp_path: Path, small: Path, undisturbed: Path, command: Server, duration: float
+) -> None:
+    """A run that is killed again and again as it is resumed by the command loses nothing that it had."""
+    store = tmp_path / "out.zarr"
+    words = ("run", os.fspath(small), "out.zarr", *ASKED, "--block", "16", "--resume")
+    before: dict[str, tuple[bytes, int]] = {}
+    for kill in range(6):
+        process = command.start(*(("resume", "out.zarr") if before else words))
+        time.sleep(duration * (0.3 + 0.05 * kill))
+        process.end(signal.SIGKILL)
+        process.wait()
+        if not list(tmp_path.glob("out.zarr*")):
+            continue
+        now = shards_of(store)
+        assert {name: now[name] for name in before} == before
+        before = now
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    assert_same(store, undisturbed)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_process_ends_cleanly(
+    tmp_path: Path,
+    undisturbed: Path,
+    small: Path,
+    command: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    """Ctrl-C ends the command with its status, a line that says how to go on, and no half-written file."""
+    monkeypatch.chdir(tmp_path)
+    process = command.start("run", os.fspath(small), "out.zarr", *ASKED, "--block", "16")
+    while not process.has_ended() and not list(tmp_path.glob("out.zarr.partial/label/0/c/*/*")):
+        time.sleep(0.005)
+    process.end(number)
+    done = process.wait()
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    if number == signal.SIGINT:
+        assert done.stderr.count("\n") == 1
+        assert "of 16 blocks are done. Go on with resume=True, or: mixture-pipeline resume out.zarr" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr.partial"]
+    assert list(tmp_path.rglob("*.*.partial")) == [tmp_path / "out.zarr.partial"]
+    found = verify(tmp_path / "out.zarr", progress="none")
+    assert 0 < len(found.missing) < 48
+    assert not found.damaged
+    done = command("resume", "out.zarr")
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "out.zarr", undisturbed)
+
+
+@pytest.mark.parametrize("largest", [1000, 15_000, 20_000])
+def test_files_that_cant_grow(
+    tmp_path: Path, command: Server, monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    """Where a file can't be written, at first or in the middle, a line says so, and the run can be resumed."""
+    monkeypatch.chdir(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    image[:128] = 0
+    tifffile.imwrite("image.tif", image, photometric="rgb")
+    stream("image.tif", Density(SKIN), "wanted.zarr", block=128, progress="none")
+    words = ("run", "image.tif", "out.zarr", "--density", "jones-rehg-skin", "--block", "128")
+    done = command(*words, largest_file=largest)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
     assert "File too large" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert not Path("out.zarr").exists()
+    shards = shards_of(tmp_path / "out.zarr") if Path("out.zarr.partial").exists() else {}
+    assert len(shards) == {1000: 0, 15_000: 2, 20_000: 2}[largest]
+    assert list(tmp_path.rglob("*.*.partial")) == ([tmp_path / "out.zarr.partial"] if shards else [])
+    assert ("block (1, " in done.stderr) == bool(shards)
+    done = command(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"{len(shards)} of them kept" in done.stdout or not shards
+    assert_same(tmp_path / "out.zarr", tmp_path / "wanted.zarr")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a disk in memory, where that is permitted, and give a function that changes its size."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    words = [mount or "mount", "-t", "tmpfs", "tmpfs", os.fspath(place), "-o"]
+
+    def resize(size: str) -> Path:
+        subprocess.run([*words, f"remount,size={size}"], check=True)
+        return place
+
+    done = mount and subprocess.run([*words, "size=1m"], capture_output=True, check=False).returncode == 0
+    if not done:
+        pytest.skip("mounting a disk in memory isn't permitted here")
+    yield resize
+    subprocess.run([shutil.which("umount") or "umount", os.fspath(place)], check=True)
+
+
+@pytest.mark.parametrize("size", ["4k", "36k", "120k", "180k"])
+def test_a_full_disk(
+    disk: Callable[[str], Path], small: Path, undisturbed: Path, command: Server, size: str
+) -> None:
+    """A run that fills the disk says so in a line, and goes on where it was once there is room."""
+    store = disk(size) / "out.zarr"
+    done = command("run", os.fspath(small), os.fspath(store), *ASKED, "--block", "16")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "No space left on device" in done.stderr
+    assert not store.exists()
+    partial = store.with_name("out.zarr.partial")
+    assert list(disk(size).rglob("*.*.partial")) == ([partial] if partial.exists() else [])
+    shards = shards_of(store) if partial.exists() else {}
+    assert bool(shards) == (size in {"120k", "180k"})
+    disk("10m")
+    if shards:
+        assert "block (" in done.stderr
+        resumed = command("resume", os.fspath(store))
+        assert resumed.returncode == 0, resumed.stderr
+    else:
+        resume_with(small, store)
+    after = shards_of(store)
+    assert {name: after[name] for name in shards} == shards
+    assert_same(store, undisturbed)
+
+
+def test_a_read_error_in_the_middle(
+    tmp_path: Path, small: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that fails ends the run with its block, file and cause; once it doesn't, the run goes on."""
+    store, read = tmp_path / "out.zarr", ImageFile.__getitem__
+
+    def fail(file: ImageFile, region: Any) -> Any:
+        if (region[0].start, region[1].start) == (32, 32):
+            raise OSError(5, "Input/output error")
+        return read(file, region)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile, "__getitem__", fail)
+        message = rf"block \(2, 2\) of {small}, rows 32 to 48, columns 32 to 48: \[Errno 5\] Input/output error"
+        with pytest.raises(OSError, match=message):
+            stream(small, QUANTITIES, store, block=16, progress="none")
+    shards = shards_of(store)
+    assert 24 <= len(shards) < 48
+    receipt = resume(store)
+    assert 0 < receipt.kept_blocks < 16
+    after = shards_of(store)
+    assert {name: after[name] for name in shards} == shards
+    assert_same(store, undisturbed)
+
+
+def test_skipped_blocks_are_recorded_and_mended(
+    tmp_path: Path, small: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With on_error="skip" the run goes on, tells what it passed over, and can be mended later."""
+    store, read, events = tmp_path / "out.zarr", ImageFile.__getitem__, []
+
+    def fail(file: ImageFile, region: Any) -> Any:
+        corner = (region[0].start, region[1].start)
+        if corner in {(16, 32), (48, 48)}:
+            raise OSError(5, "Input/output error")
+        return read(file, region)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile, "__getitem__", fail)
+        receipt = stream(small, QUANTITIES, store, block=16, progress=events.append, on_error="skip")
+    skipped = sorted(receipt.skipped, key=lambda one: one["block"])
+    error = "[Errno 5] Input/output error"
+    assert skipped == [
+        {"block": [1, 2], "rows": [16, 32], "columns": [32, 48], "error": error},
+        {"block": [3, 3], "rows": [48, 58], "columns": [48, 60], "error": error},
+    ]
+    assert "16 blocks, 2 of them skipped, " in str(receipt)
+    assert (events[-1].blocks, events[-1].skipped, events[-1].pixels) == (16, 2, 3480)
+    assert read_receipt(store) == receipt
+    results = open_result(store)
+    assert np.isnan(results["density"][16:32, 32:48]).all()
+    assert np.isnan(results["posterior"][:, 16:32, 32:48]).all()
+    assert (np.asarray(results["label"][48:, 48:]) == 255).all()
+    wanted = open_result(undisturbed)
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(results[name][..., :16, :], wanted[name][..., :16, :])
+    mended = resume(store)
+    assert (mended.kept_blocks, mended.skipped) == (14, [])
+    assert_same(store, undisturbed)
+
+
+def test_of_finished_blocks_nothing_is_read(
+    tmp_path: Path, small: Path, undisturbed: Path, reads: list[tuple[int, int]]
+) -> None:
+    """A resumed run reads exactly the blocks that are missing, once each; a finished one reads nothing."""
+    store = tmp_path / "out.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        stream(small, QUANTITIES, store, block=16, progress=at_block(8, KeyboardInterrupt()))
+    missing = {fault.block for fault in verify(store, progress="none").missing}
+    assert len(missing) >= 4
+    reads.clear()
+    receipt = resume_with(small, store)
+    assert sorted(reads) == sorted((16 * row, 16 * column) for row, column in missing)
+    assert receipt.kept_blocks == 16 - len(missing)
+    assert_same(store, undisturbed)
+    before = files_of(store)
+    reads.clear()
+    receipt = resume_with(small, store)
+    assert (reads, receipt.kept_blocks, receipt.bytes_written) == ([], 16, 0)
+    assert files_of(store) == before
+
+
+def test_of_a_block_only_what_is_missing_is_computed(
+    tmp_path: Path, small: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one result of a block is missing, the others aren't computed or written again."""
+    store, written, write = tmp_path / "out.zarr", [], job.write_block
+    shutil.copytree(undisturbed, store)
+    for name in ("label/0/c/1/2", "posterior/0/c/0/3/3"):
+        (store / name).unlink()
+
+    def note(path: Path, name: str, *more: Any, **options: Any) -> int:
+        written.append((name, more[1]))
+        return write(path, name, *more, **options)
+
+    monkeypatch.setattr(job, "write_block", note)
+    resume_with(small, store)
+    assert sorted(written) == [("label", (1, 2)), ("posterior", (3, 3))]
+    assert_same(store, undisturbed)
+
+
+def test_the_recorded_error_is_of_all_blocks(tmp_path: Path, small: Path, undisturbed: Path) -> None:
+    """The largest error of what is packed covers what an earlier run wrote."""
+    wanted = read_receipt(undisturbed)
+    assert wanted
+    store = tmp_path / "out.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        stream(small, QUANTITIES, store, block=16, progress=at_block(10, KeyboardInterrupt()))
+    assert resume_with(small, store).largest_errors == wanted.largest_errors
+    assert resume_with(small, store).largest_errors == wanted.largest_errors
+    assert 0 < wanted.largest_errors["posterior"] <= 0.5 / 254 * 1.001
+    packed = open_result(store)["posterior"]
+    exact = compute_posterior(small)
+    assert np.abs(np.asarray(packed) - exact).max() == pytest.approx(wanted.largest_errors["posterior"], abs=1e-6)
+
+
+def compute_posterior(small: Path) -> NDArray[np.float64]:
+    """Compute the posterior that the runs pack, without this package's."""
+    pixels = np.asarray(open_image(small))
+    chances = np.stack([scipy_density(pixels, SKIN), 3 * scipy_density(pixels, OTHER)])
+    return np.asarray(chances / chances.sum(axis=0))
+
+
+def begin(image: Any, store: Path, **options: Any) -> None:
+    """Interrupt a run after a few blocks."""
+    settled = {"quantities": QUANTITIES, "block": 16, **options}
+    with pytest.raises(KeyboardInterrupt):
+        stream(image, store=store, progress=at_block(5, KeyboardInterrupt()), **settled)
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["unfinished", "finished"])
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"quantities": {**QUANTITIES, "density": Density(OTHER)}}, "results"),
+        ({"quantities": {**QUANTITIES, "density": Density(SKIN, normalized=False)}}, "results"),
+        ({"quantities": {**QUANTITIES, "density": LogDensity(SKIN)}}, "results"),
+        ({"quantities": {**QUANTITIES, "density": Packed(Density(SKIN), "float16")}}, "results"),
+        ({"quantities": {**QUANTITIES, "posterior": Posterior(CLASSES)}}, "results"),
+        ({"quantities": {**QUANTITIES, "label": Label(CLASSES)}}, "results"),
+        ({"quantities": {"density": QUANTITIES["density"]}}, "results"),
+        ({"quantities": {**QUANTITIES, "more": Density(OTHER)}}, "results"),
+        ({"block": 32}, "grid"),
+        ({"mask": np.ones((58, 60))}, "mask"),
+        ({"no_data": 0}, "no_data"),
+        ({"image": np.zeros((58, 60, 3), np.uint8)}, "image"),
+        ({"image": np.zeros((58, 60, 3), np.uint16)}, "image"),
+        ({"image": np.zeros((58, 61, 3), np.uint8)}, "image"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_was_begun_otherwise_is_refused(
+    tmp_path: Path, photo: NDArray[np.uint8], change: dict[str, Any], what: str, finished: bool
+) -> None:
+    """Another model, packing, result, grid, mask or image is refused by name, and nothing is touched."""
+    image, store = photo[100:158, 200:260], tmp_path / "out.zarr"
+    if finished:
+        stream(image, QUANTITIES, store, block=32, progress="none")
+        change = {**change, "block": 16} if what == "grid" else {"block": 32, **change}
+    else:
+        begin(image, store)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    arguments = {"image": image, "quantities": QUANTITIES, "block": 16, "progress": "none", **change}
+    message = rf"out.zarr can't be resumed: its {what} was .*, and is now .*. Resume with what the run began"
+    with pytest.raises(ValueError, match=message):
+        stream(store=store, resume=True, **arguments)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_an_image_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A file of other content under the same name is another image, for the command too; so is a moved one."""
+    path, store = tmp_path / "image.tif", tmp_path / "out.zarr"
+    tifffile.imwrite(path, photo[:64, :64], photometric="rgb")
+    begin(path, store, quantities=Density(SKIN))
+    content = path.read_bytes()
+    tifffile.imwrite(path, photo[64:128, :64], photometric="rgb")
+    for go_on in (
+        lambda: stream(path, Density(SKIN), store, block=16, progress="none", resume=True),
+        lambda: resume(store),
+    ):
+        with pytest.raises(ValueError, match="can't be resumed: its image was"):
+            go_on()
+    path.write_bytes(content)
+    times = path.stat().st_mtime_ns
+    with pytest.raises(ValueError, match="can't be resumed: its image was"):
+        resume(store)
+    assert times == path.stat().st_mtime_ns
+
+
+def test_an_array_is_resumed_with_it_alone(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """What a store can't open again is asked for; a Zarr array within a group it can."""
+    image = photo[:64, :64]
+    begin(image, tmp_path / "numpy.zarr")
+    with pytest.raises(ValueError, match=r"image was an array in memory: resume with stream\(..., resume=True"):
+        resume(tmp_path / "numpy.zarr")
+    resume_with(image.copy(), tmp_path / "numpy.zarr")
+    group = zarr.create_group(tmp_path / "images.zarr")
+    array = group.create_array("deep/0", data=image, chunks=(20, 20, 3))
+    mask = group.create_array("mask", data=image[..., 0] > 10, chunks=(20, 20))
+    begin(array, tmp_path / "zarr.zarr", mask=mask)
+    assert resume(tmp_path / "zarr.zarr").kept_blocks >= 5
+    got = np.asarray(open_result(tmp_path / "zarr.zarr")["density"])
+    np.testing.assert_array_equal(got, np.where(image[..., 0] > 10, compute_densities(image, SKIN), np.nan))
+
+
+def test_resuming_nothing(tmp_path: Path, small: Path, undisturbed: Path) -> None:
+    """Where there is nothing, resume=True starts; the command's resume has nothing to know a run by."""
+    with pytest.raises(FileNotFoundError, match="out.zarr doesn't exist"):
+        resume(tmp_path / "out.zarr")
+    assert resume_with(small, tmp_path / "out.zarr").kept_blocks == 0
+    assert_same(tmp_path / "out.zarr", undisturbed)
+
+
+def test_the_grid_of_a_begun_run_is_kept(tmp_path: Path, small: Path, undisturbed: Path) -> None:
+    """Without a block, a resumed run takes the blocks that it began with, whatever the memory is now."""
+    store = tmp_path / "out.zarr"
+    begin(small, store)
+    receipt = stream(small, QUANTITIES, store, progress="none", resume=True, memory_limit="8 GiB")
+    assert receipt.blocks == 16
+    assert_same(store, undisturbed)
+
+
+def test_two_runs_at_once(
+    tmp_path: Path, small: Path, undisturbed: Path, command: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process writes a store, every other run on it is refused, and harms nothing."""
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "out.zarr"
+    process = command.start("run", os.fspath(small), "out.zarr", *ASKED, "--block", "16")
+    while not process.has_ended() and not list(tmp_path.glob("out.zarr.partial/label/0/c/*/*")):
+        time.sleep(0.005)
+    process.end(signal.SIGSTOP)
+    try:
+        for options in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(BlockingIOError, match="another run is writing"):
+                stream(small, QUANTITIES, store, block=16, progress="none", **options)
+        assert not verify(store, progress="none").complete
+    finally:
+        process.end(signal.SIGCONT)
+    done = process.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same(store, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Client]:
+    """Run a cluster whose workers may die; another takes a dead one's place."""
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        LocalCluster(n_workers=2, threads_per_worker=1, silence_logs=50, **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+def test_lost_workers(tmp_path: Path, small: Path, undisturbed: Path, mortal: Client, losses: int) -> None:
+    """When a worker is killed the run goes on without it; when all are, it goes on or can be resumed."""
+    mortal.wait_for_workers(2)
+    pids = list(mortal.run(os.getpid).values())
+    store = tmp_path / "out.zarr"
+
+    def kill(event: Progress) -> None:
+        if event.blocks == 6:
+            for pid in pids[:losses]:
+                os.kill(pid, signal.SIGKILL)
+
+    try:
+        stream(small, QUANTITIES, store, block=16, progress=kill, client=mortal)
+    except (OSError, RuntimeError) as error:
+        assert losses == 2, error  # noqa: PT017  the run may fail, and must be resumable then
+        assert "mixture-pipeline resume" in error.__notes__[0]
+        assert resume_with(small, store).kept_blocks >= 6
+    shutil.rmtree(store.with_name("out.zarr.lock"), ignore_errors=True)
+    assert_same(store, undisturbed)
+
+
+def test_options_that_are_refused() -> None:
+    """Options have no other values, and resume and overwrite exclude one another."""
+    Options().check()
+    for options, message in (
+        (Options(on_error="ignore"), "on_error is 'ignore'; wanted one of raise, skip"),
+        (Options(resume=True, overwrite=True), "got resume and overwrite; wanted one of them"),
+        (Options(progress="loud"), "progress is 'loud'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            options.check()
+
+
+def test_no_receipt_where_there_is_none(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """An unfinished store has no receipt, a later version's is read as far as it is known."""
+    store = tmp_path / "out.zarr"
+    begin(photo, store, block=128)
+    assert read_receipt(store) is None
+    receipt = stream(photo, QUANTITIES, store, block=128, progress="none", resume=True)
+    group = zarr.open_group(store)
+    recorded: Any = group.attrs["mixture_pipeline"]
+    group.attrs["mixture_pipeline"] = {**recorded, "receipt": {**recorded["receipt"], "energy": 3}}
+    assert read_receipt(store) == receipt

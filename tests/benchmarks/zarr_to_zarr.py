@@ -95,7 +95,7 @@ def copy_bytes(source: zarr.Array[Any], output: Path) -> None:
 
 def _write_floats(source: zarr.Array[Any], output: Path, make: Callable[..., NDArray[Any]]) -> None:
     grid = _grid(source)
-    store.create(output, grid, {"density": np.dtype("float32")}, {})
+    store.create(output, grid, {"density": Density(load_model("jones-rehg-skin"))}, {})
     _copy(source, output, grid, make)
     store.finish(output, {})
 

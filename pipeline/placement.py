@@ -1,0 +1,199 @@
+"""Where a run writes: beside its output's place until the store is whole, one run at a time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.store import read_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# As a Path prints it: one slash. A single letter is a drive.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def check_target(path: Path, *, sources: Iterable[Path]) -> None:
+    """Refuse an output that would destroy something.
+
+    Parameters
+    ----------
+    path : Path
+        Where the store shall be.
+    sources : iterable of Path
+        Files and directories that the run reads.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there already that isn't a result of this package.
+    ValueError
+        If the output is the source, or one lies inside the other.
+    """
+    if _URL.match(str(path)):
+        raise ValueError(f"{path}: results are written to a local or mounted directory; got a URL")
+    output = path.resolve()
+    places = (output, unfinished(output), _replaced(output))
+    for source in sources:
+        read = source.resolve()
+        if any(place == read or place in read.parents or read in place.parents for place in places):
+            raise ValueError(
+                f"output {path} and image {source} lie inside one another; choose another output"
+            )
+    for parent in output.parents:
+        if (parent / "zarr.json").exists():
+            raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
+    if path.exists() and not _is_created(path):
+        raise FileExistsError(
+            f"{path} exists and isn't a result of mixture-pipeline, so it isn't overwritten. Choose another "
+            "output, or remove it yourself."
+        )
+
+
+def unfinished(path: Path) -> Path:
+    """Give the directory in which a run writes until its store is whole."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def find_store(path: Path) -> Path:
+    """Give the directory that a run left: the unfinished one where there is one, else the store itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    for directory in (unfinished(path.resolve()), path):
+        if directory.exists():
+            return directory
+    raise FileNotFoundError(f"{path} doesn't exist")
+
+
+@contextmanager
+def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
+    """Give a run its directory, and move what is whole then to its place.
+
+    Parameters
+    ----------
+    path : Path
+        Where the store shall be. What is there already stays, and can be read, until the new one is whole.
+    overwrite : bool
+        Whether what is there may be replaced then, and what an unfinished run left is discarded now.
+    resume : bool
+        Whether to go on with what an unfinished run left, or else to mend what is there.
+
+    Yields
+    ------
+    Path
+        The directory ``path.partial``, this run's own, or `path` itself where it is mended. If the run fails,
+        what it wrote is kept for another to resume, unless it is nothing.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something and it may be neither replaced nor resumed.
+    BlockingIOError
+        If another run is writing there.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  costs a tenth of a second that evaluation needn't
+
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(f"another run is writing {path}. Wait for it, or end it.") from None
+    try:
+        directory = _prepare(path, overwrite=overwrite, resume=resume)
+        try:
+            yield directory
+        except BaseException:
+            if directory != path and not _holds_shards(directory):
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
+        if directory != path:
+            _replace(directory, path)
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
+    partial = unfinished(path)
+    _recover(path, resume=resume)
+    if partial.exists() and resume:
+        if _is_created(partial):
+            _remove_orphans(partial)
+            return partial
+        shutil.rmtree(partial)
+    if path.exists() and resume:
+        _remove_orphans(path)
+        return path
+    if partial.exists() and not overwrite:
+        raise FileExistsError(
+            f"{partial} is what an unfinished run left. Ask to resume it, or to overwrite it."
+        )
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir()
+    return partial
+
+
+def _recover(path: Path, *, resume: bool) -> None:
+    """Tidy what a run left that was killed while it replaced a store."""
+    partial, replaced = unfinished(path), _replaced(path)
+    for place in (partial, replaced):
+        if place.exists() and not _is_left(place):
+            raise FileExistsError(f"{place} is in the way, and isn't what a run left. Remove it yourself.")
+    if replaced.exists() and path.exists():
+        shutil.rmtree(replaced)
+    elif replaced.exists() and not (partial.exists() and resume):
+        replaced.rename(path)
+
+
+def _is_created(directory: Path) -> bool:
+    try:
+        read_attributes(directory)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_left(directory: Path) -> bool:
+    """Tell what a run left, even one killed while it created or removed a store, from what is foreign."""
+    if not directory.is_dir():
+        return False
+    if _is_created(directory):
+        return True
+    files = (path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
+    return all(file.name.startswith("zarr.") or file.parts[2:3] == ("c",) for file in files)
+
+
+def _replace(directory: Path, path: Path) -> None:
+    replaced = _replaced(path)
+    if path.exists():
+        path.rename(replaced)
+    directory.rename(path)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced")
+
+
+def _remove_orphans(directory: Path) -> None:
+    """Remove the temporary files that killed writers left: zarr writes a file aside, then renames it."""
+    for orphan in directory.rglob("*.partial"):
+        orphan.unlink(missing_ok=True)
+
+
+def _holds_shards(directory: Path) -> bool:
+    return any(path.is_file() for path in directory.glob("*/0/c/**/*"))

@@ -1,0 +1,111 @@
+"""Whether a store holds what its run wrote: every shard there, every checksum right."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.placement import find_store
+from pipeline.progress import reporting
+from pipeline.store import Fault, check_block, read_attributes, read_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.grid import Grid
+    from pipeline.progress import Listener
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify` found.
+
+    Attributes
+    ----------
+    store : str
+        The directory that was read.
+    n_shards : int
+        Shards that there should be: one a block and result.
+    faults : tuple of Fault
+        The missing and the damaged ones.
+    complete : bool
+        Whether the run has finished.
+    """
+
+    store: str
+    n_shards: int
+    faults: tuple[Fault, ...]
+    complete: bool
+
+    @property
+    def missing(self) -> tuple[Fault, ...]:
+        """Shards that don't exist."""
+        return tuple(fault for fault in self.faults if fault.kind == "missing")
+
+    @property
+    def damaged(self) -> tuple[Fault, ...]:
+        """Shards whose bytes aren't those that were written."""
+        return tuple(fault for fault in self.faults if fault.kind == "damaged")
+
+    @property
+    def intact(self) -> bool:
+        """Whether the run has finished and every shard is as it was written."""
+        return self.complete and not self.faults
+
+    def __str__(self) -> str:
+        found = f"{len(self.missing)} missing, {len(self.damaged)} damaged" if self.faults else "all intact"
+        return f"{self.n_shards} shards, {found}{'' if self.complete else '; the run is unfinished'}"
+
+
+def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") -> Verification:
+    """Check every shard of a store: whether it exists, and whether its bytes are those that were written.
+
+    Parameters
+    ----------
+    store : path
+        Of a run, finished or not.
+    progress : str or callable
+        As of :func:`stream`.
+
+    Returns
+    -------
+    Verification
+        Its faults are what ``stream(..., resume=True)`` or ``mixture-pipeline resume`` mends.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If it isn't a result of this package.
+    """
+    directory = find_store(Path(store))
+    attributes = read_attributes(directory)
+    grid, names = read_grid(directory), list(attributes["results"])
+    faults: list[Fault] = []
+    with reporting(progress, grid.n_blocks, grid.n_pixels) as reporter:
+        for index, found in check_blocks(directory, grid, names):
+            faults += found
+            rows, columns = grid.region(index)
+            reporter.advance((rows.stop - rows.start) * (columns.stop - columns.start))
+    return Verification(
+        store=os.fspath(store),
+        n_shards=grid.n_blocks * len(names),
+        faults=tuple(faults),
+        complete="receipt" in attributes,
+    )
+
+
+def check_blocks(
+    directory: Path, grid: Grid, names: Sequence[str]
+) -> Iterator[tuple[tuple[int, int], list[Fault]]]:
+    """Check the shards of every block, several at once, in the blocks' order."""
+    check = partial(check_block, directory, names=names)
+    with ThreadPoolExecutor() as pool:
+        for row in range(grid.counts[0]):
+            indices = [(row, column) for column in range(grid.counts[1])]
+            yield from zip(indices, pool.map(check, indices), strict=True)
