@@ -216,13 +216,17 @@ def _quantities(
         raise click.UsageError(
             "nothing to compute: give --density, --log-density, --log-ratio, --posterior or --label."
         )
-    quantities = {quantity.name: quantity for quantity in asked}
-    for name, packing in _pairs(pack).items():
-        if name not in quantities:
-            raise click.UsageError(f"--pack {name}: wanted one of the results {', '.join(quantities)}.")
+    return _packed({quantity.name: quantity for quantity in asked}, _pairs(pack))
+
+
+def _packed(quantities: dict[str, Quantity], packings: dict[str, str]) -> dict[str, Quantity]:
+    floats = [name for name, quantity in quantities.items() if not isinstance(quantity, Label)]
+    for name, packing in packings.items():
+        if name not in floats:
+            raise click.UsageError(f"--pack {name}: wanted one of the results {', '.join(floats)}.")
         dtype, *ends = packing.split(":")
         if len(ends) == 1 or ends[2:] not in ([], ["log"]):
-            raise click.UsageError(f"--pack {name}={packing}: wanted DTYPE, DTYPE:LOW:HIGH or the latter:log.")
+            raise click.UsageError(f"--pack {name}={packing}: wanted DTYPE, DTYPE:LOW:HIGH or LOW:HIGH:log.")
         scale = "log" if ends[2:] else "linear"
         low, high = map(_number, ends[:2]) if ends else (None, None)
         quantities[name] = Packed(quantities[name], dtype, low, high, scale)

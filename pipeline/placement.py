@@ -73,6 +73,11 @@ def find_store(path: Path) -> Path:
     raise FileNotFoundError(f"{path} doesn't exist")
 
 
+def holds_shards(directory: Path) -> bool:
+    """Tell whether anything was written to a store."""
+    return any(path.is_file() for path in directory.glob("*/0/c/**/*"))
+
+
 @contextmanager
 def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
     """Give a run its directory, and move what is whole then to its place.
@@ -109,11 +114,13 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
     except Timeout:
         raise BlockingIOError(f"another run is writing {path}. Wait for it, or end it.") from None
     try:
+        # Again: time may have passed since the run was planned.
+        check_target(path, sources=())
         directory = _prepare(path, overwrite=overwrite, resume=resume)
         try:
             yield directory
         except BaseException:
-            if directory != path and not _holds_shards(directory):
+            if directory != path and not holds_shards(directory):
                 shutil.rmtree(directory, ignore_errors=True)
             raise
         if directory != path:
@@ -193,7 +200,3 @@ def _remove_orphans(directory: Path) -> None:
     """Remove the temporary files that killed writers left: zarr writes a file aside, then renames it."""
     for orphan in directory.rglob("*.partial"):
         orphan.unlink(missing_ok=True)
-
-
-def _holds_shards(directory: Path) -> bool:
-    return any(path.is_file() for path in directory.glob("*/0/c/**/*"))

@@ -338,7 +338,7 @@ def _memory_limit(limit: int | str | None, client: Client | None) -> int:
         return available_memory(client)
     try:
         size = int(parse_bytes(limit))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):  # the last of what isn't text
         size = 0
     if size <= 0:
         raise ValueError(f"memory_limit is {limit!r}; wanted bytes, or a size like '2 GiB'")

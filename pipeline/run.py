@@ -16,7 +16,7 @@ import dask
 from dask.system import CPU_COUNT
 
 from pipeline.job import Done, Inputs, Job, do_block
-from pipeline.placement import find_store, opened_for_run
+from pipeline.placement import find_store, holds_shards, opened_for_run
 from pipeline.progress import check_mode, reporting
 from pipeline.store import create, finish, largest_errors, read_attributes
 from pipeline.verification import check_blocks
@@ -165,20 +165,21 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
         started = time.perf_counter()
         with reporting(options.progress, job.grid.n_blocks, job.grid.n_pixels) as reporter:
             pending = _all_blocks(job) if fresh else _faulty_blocks(job, tally, reporter)
-            # Closed before the submitter is, so that no block is at work when an error goes on.
-            with (
-                _submitter(options.client, job) as (submit, window),
-                closing(_windowed(submit, inputs, job.grid, pending, window)) as finished,
-            ):
-                try:
+            try:
+                # Closed before the submitter is, so that no block is at work when an error goes on.
+                with (
+                    _submitter(options.client, job) as (submit, window),
+                    closing(_windowed(submit, inputs, job.grid, pending, window)) as finished,
+                ):
                     for index, done in finished:
                         tally.add(job.grid, index, done, reporter, options.on_error)
-                except BaseException as error:
+            except BaseException as error:
+                if holds_shards(directory):
                     error.add_note(
                         f"{reporter.progress.blocks} of {job.grid.n_blocks} blocks are done. Go on with "
                         f"resume=True, or: mixture-pipeline resume {store}"
                     )
-                    raise
+                raise
         receipt = Receipt(
             store=os.fspath(store),
             pixels=job.grid.n_pixels,
@@ -324,8 +325,17 @@ def _record(job: Job, inputs: Inputs) -> dict[str, Any]:
 def _check_same(store: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key, value in wanted.items():
         if found.get(key) != value:
-            was, now = (f"{side.get(key)!s:.200}" for side in (found, wanted))
+            name, was, now = _difference(key, found.get(key), value)
             raise ValueError(
-                f"{store} can't be resumed: its {key} was {was}, and is now {now}. Resume with what the run "
-                "began with, or overwrite it."
+                f"{store} can't be resumed: its {name} was {was!s:.200}, and is now {now!s:.200}. Resume "
+                "with what the run began with, or overwrite it."
             )
+
+
+def _difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  # noqa: ANN401  anything JSON holds
+    """Give the first of what differs, as deep as it has a name."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in {**was, **now}:
+            if was.get(key) != now.get(key):
+                return _difference(f"{name} {key}", was.get(key), now.get(key))
+    return name, was, now

@@ -2,7 +2,7 @@
 
 What travels to a task is an `ImageFile`: a path, a shape and how the samples are laid out, never pixels.
 TIFFs are read tile by tile. The other formats have no random access: they are decoded whole, and each
-process keeps the last one that it decoded.
+process keeps the last two that it decoded.
 """
 
 from __future__ import annotations
@@ -179,12 +179,13 @@ def _is_tiff(path: str) -> bool:
 
 
 def _decode(path: str, identity: tuple[int, int], alpha: bool) -> NDArray[Any]:
-    """Decode a photo, or give it if it was this process's last; threads that want it meanwhile wait."""
+    """Decode a photo, or give it if it was one of this process's last two; threads that want it meanwhile wait."""
     with _decoding:
         return _decode_last(path, identity, alpha)
 
 
-@lru_cache(maxsize=1)
+# An image, and its mask.
+@lru_cache(maxsize=2)
 def _decode_last(path: str, identity: tuple[int, int], alpha: bool) -> NDArray[Any]:
     """Decode a photo to (H, W, samples): grey, BGR or BGRA, at the depth that is stored."""
     import cv2  # noqa: PLC0415  readers are imported where they are used

@@ -70,7 +70,14 @@ def create(path: Path, grid: Grid, quantities: Mapping[str, Quantity], attribute
             attributes=quantity.decoding if isinstance(quantity, Packed) else None,
         )
         if isinstance(quantity, Packed):
-            image.create_array(_ERRORS, shape=grid.counts, chunks=(1, 1), dtype="float32", fill_value=np.nan)
+            image.create_array(
+                _ERRORS,
+                shape=grid.counts,
+                chunks=(1, 1),
+                dtype="float32",
+                fill_value=np.nan,
+                compressors=[Crc32cCodec()],
+            )
     group.attrs[ATTRIBUTE] = {"version": version("mixture-pipeline"), **attributes}
 
 
@@ -139,9 +146,9 @@ def check_block(path: Path, index: tuple[int, int], names: Iterable[str]) -> lis
     for name in names:
         array = zarr.open_array(path, path=f"{name}/0", mode="r")
         shard = _shard(path, name, array, index)
-        if not shard.exists():
+        if not shard.is_file():
             faults.append(Fault(name, index, "missing"))
-        elif not _is_whole(shard, array, index):
+        elif not (_is_whole(shard, array, index) and _has_error(path, name, index)):
             faults.append(Fault(name, index, "damaged"))
     return faults
 
@@ -161,6 +168,17 @@ def _is_whole(shard: Path, array: zarr.Array[Any], index: tuple[int, int]) -> bo
     except Exception:  # noqa: BLE001  damaged bytes make decoders raise whatever comes
         return False
     return True
+
+
+def _has_error(path: Path, name: str, index: tuple[int, int]) -> bool:
+    """Tell whether the largest error of a block is recorded, if its result is packed."""
+    if not (path / name / _ERRORS).exists():
+        return True
+    try:
+        error: Any = zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r")[index]
+    except Exception:  # noqa: BLE001  the same
+        return False
+    return not np.isnan(error)
 
 
 def finish(path: Path, receipt: Mapping[str, Any]) -> None:

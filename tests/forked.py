@@ -124,10 +124,6 @@ def _run(request: dict[str, Any]) -> NoReturn:
 if __name__ == "__main__":
     # Whatever a run would import.
     import cv2  # noqa: F401
-    import distributed.system
-    import filelock
-    import imagecodecs
-    import tifffile
 
     import pipeline.cli  # noqa: F401
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,6 +21,8 @@ from pipeline.job import Inputs, Job, Piece, do_block, name_quantities, open_inp
 from pipeline.store import create
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from pipeline.quantity import Quantity
@@ -100,7 +101,7 @@ def test_a_mask_of_any_kind(
 def test_blocks_without_data_arent_read(
     tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> None:
-    """Where a mask leaves nothing of a block, its pixels aren't read, and the block is written all the same."""
+    """Where a mask leaves nothing of a block, its pixels aren't read; the block is written all the same."""
     read = []
 
     def note(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
@@ -197,12 +198,20 @@ def test_an_image_without_any_data(tmp_path: Path, image: NDArray[np.uint8]) -> 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mask": np.ones((70, 91))}, ValueError, r"mask has shape \(70, 91\); wanted \(70, 90\), the image's"),
+        (
+            {"mask": np.ones((70, 91))},
+            ValueError,
+            r"mask has shape \(70, 91\); wanted \(70, 90\), the image's",
+        ),
         ({"mask": np.ones((70, 90, 3))}, ValueError, r"mask has shape \(70, 90, 3\)"),
         ({"mask": np.ones(70)}, ValueError, r"mask is an array of shape \(70,\); wanted a path or an array"),
         ({"mask": 3}, ValueError, "mask is 3; wanted a path or an array"),
         ({"mask": "none.png"}, FileNotFoundError, "none.png is not there"),
-        ({"mask": "alpha"}, ValueError, "mask is 'alpha', but the image has 3 channels; wanted the model's 3"),
+        (
+            {"mask": "alpha"},
+            ValueError,
+            "mask is 'alpha', but the image has 3 channels; wanted the model's 3",
+        ),
         ({"mask": np.ma.masked_less(np.ones((70, 90)), 2)}, TypeError, "mask is a masked array"),
         ({"mask": da.ones(SHAPE)[da.arange(70) > -1]}, ValueError, "mask has chunks of unknown size"),
         ({"no_data": float("nan")}, ValueError, "no_data is NaN, which has no data anyway"),
@@ -301,7 +310,9 @@ def test_descriptions_tell_sources_apart(
         described = open_inputs(changed, DENSITY, mask=None, no_data=None).describe()
         assert described["image"] != opened["numpy"].describe()["image"]
     mask = np.ones(SHAPE)
-    masked = [open_inputs(image, DENSITY, mask=m, no_data=n) for m, n in ((mask, None), (None, 3), (mask * 2, 3))]
+    masked = [
+        open_inputs(image, DENSITY, mask=m, no_data=n) for m, n in ((mask, None), (None, 3), (mask * 2, 3))
+    ]
     records = [opened["numpy"].describe(), *(inputs.describe() for inputs in masked)]
     assert all(one not in records[:number] for number, one in enumerate(records))
 

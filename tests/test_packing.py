@@ -36,7 +36,9 @@ def pack(packed: Packed, values: Any) -> tuple[Any, Any]:
     st.floats(1e-3, 1e30),
     st.lists(st.floats(0, 1), min_size=1, max_size=50),
 )
-def test_linear_errors_are_within_half_a_step(dtype: str, low: float, span: float, shares: list[float]) -> None:
+def test_linear_errors_are_within_half_a_step(
+    dtype: str, low: float, span: float, shares: list[float]
+) -> None:
     """Within the range, no value is farther than half a step from what stands for it."""
     high = low + span
     assume(low < high and span > abs(low) * 1e-6)
@@ -202,7 +204,11 @@ def test_records_that_are_refused(record: dict[str, Any], message: str) -> None:
         ((MIXTURE, "uint8", 0, 1), TypeError, "<Mixture: .* can't be packed"),
         ((Density(MIXTURE), "int8", 0, 1), ValueError, "dtype is 'int8'; wanted 'float16', 'uint8' or 'uint"),
         ((Density(MIXTURE), "float32"), ValueError, "dtype is 'float32'"),
-        ((Density(MIXTURE), "uint8", 0, 1, "cubic"), ValueError, "scale is 'cubic'; wanted one of linear, log"),
+        (
+            (Density(MIXTURE), "uint8", 0, 1, "cubic"),
+            ValueError,
+            "scale is 'cubic'; wanted one of linear, log",
+        ),
         ((Density(MIXTURE), "float16", 0, 1), ValueError, "float16 takes no low, high or scale"),
         ((Density(MIXTURE), "float16", None, None, "log"), ValueError, "float16 takes no low"),
         ((Density(MIXTURE), "uint8"), ValueError, "uint8 of a density span None to None; wanted two finite"),
@@ -216,7 +222,11 @@ def test_records_that_are_refused(record: dict[str, Any], message: str) -> None:
         ((Density(MIXTURE), "uint8", -1e308, 1e308), ValueError, "two finite numbers"),
         ((Density(MIXTURE), "uint8", 0, 5e-324), ValueError, "low below high"),
         ((Density(MIXTURE), "uint8", 0, 1, "log"), ValueError, "low below high and above 0"),
-        ((Density(MIXTURE), "uint8", 1e300, math.nextafter(1e300, 2e300), "log"), ValueError, "low below high"),
+        (
+            (Density(MIXTURE), "uint8", 1e300, math.nextafter(1e300, 2e300), "log"),
+            ValueError,
+            "low below high",
+        ),
     ],
 )
 def test_packings_that_are_refused(arguments: Any, error: type[Exception], message: str) -> None:

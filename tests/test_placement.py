@@ -1,7 +1,8 @@
-"""Placement: a store is in its place only when whole, nothing else is touched, and one run writes at a time."""
+"""Placement: a store in its place is whole, nothing foreign is touched, and one run writes at a time."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -109,7 +110,11 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("options", "wanted"),
-    [(FRESH, "unfinished run left. Ask to resume it, or to overwrite it"), (REPLACING, None), (RESUMED, None)],
+    [
+        (FRESH, "unfinished run left. Ask to resume it, or to overwrite it"),
+        (REPLACING, None),
+        (RESUMED, None),
+    ],
     ids=["fresh", "overwrite", "resume"],
 )
 def test_what_is_done_with_an_unfinished_run(
@@ -252,9 +257,24 @@ def test_two_runs_on_one_output(tmp_path: Path, options: dict[str, bool]) -> Non
     assert names(tmp_path) == ["out.zarr"]
 
 
+def test_what_came_meanwhile_isnt_overwritten(tmp_path: Path) -> None:
+    """Something foreign that came since the run was planned is refused still."""
+    path = tmp_path / "out.zarr"
+    path.mkdir()
+    (path / "thesis.txt").write_text("all of it")
+    for options in (FRESH, REPLACING, RESUMED):
+        with pytest.raises(
+            FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
+        ):
+            write(path, 1, options)
+    assert (path / "thesis.txt").read_text() == "all of it"
+    assert names(tmp_path) == ["out.zarr"]
+
+
 def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
     """However many start together, at most one is inside at any time, and none breaks another."""
-    path, inside, most, ended = tmp_path / "out.zarr", 0, 0, []
+    path, inside, most, ended = tmp_path / "places" / "out.zarr", 0, 0, []
+    fill(tmp_path / "any.zarr", 1)
 
     def attempt() -> None:
         nonlocal inside, most
@@ -263,7 +283,7 @@ def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
                 with placement.opened_for_run(path, **REPLACING) as directory:
                     inside += 1
                     most = max(most, inside)
-                    (directory / "zarr.json").write_text("{}")
+                    shutil.copytree(tmp_path / "any.zarr", directory, dirs_exist_ok=True)
                     inside -= 1
             except BlockingIOError:
                 ended.append("refused")
@@ -278,7 +298,7 @@ def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
     assert most == 1
     assert len(ended) == 120
     assert "done" in ended
-    assert names(tmp_path) == ["out.zarr"]
+    assert names(path.parent) == ["out.zarr"]
 
 
 def test_a_lock_that_a_killed_run_left(tmp_path: Path) -> None:
@@ -307,7 +327,7 @@ def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
 def test_finding_a_store(tmp_path: Path) -> None:
     """What is unfinished comes before what it shall replace; where there is neither, that is said."""
     path = tmp_path / "out.zarr"
-    with pytest.raises(FileNotFoundError, match="out.zarr doesn't exist"):
+    with pytest.raises(FileNotFoundError, match=r"out.zarr doesn't exist"):
         placement.find_store(path)
     fill(path, 1)
     assert placement.find_store(path) == path
@@ -322,7 +342,9 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     foreign.mkdir()
     placement.check_target(result, sources=[tmp_path / "photo.png", foreign])
     for place in (foreign, tmp_path):
-        with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"):
+        with pytest.raises(
+            FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
+        ):
             placement.check_target(place, sources=[])
     (tmp_path / "photo.png").touch()
     with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
@@ -348,7 +370,7 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_read_is_no_output(tmp_path: Path, source: str) -> None:
-    """An output that is, holds or lies in the image is refused, by whatever name, as is what a run removes."""
+    """An output that is, holds or lies in the image is refused by any name, as is what a run removes."""
     (tmp_path / "link").symlink_to(tmp_path / "out.zarr")
     with pytest.raises(ValueError, match=r"output .*out.zarr and image .* lie inside one another"):
         placement.check_target(tmp_path / "out.zarr", sources=[tmp_path / "photo.png", tmp_path / source])

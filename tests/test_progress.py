@@ -63,7 +63,9 @@ def test_a_bar_is_drawn_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     assert "2.00M/2.00M" in draw("bar", io.StringIO(), monkeypatch)
 
 
-@pytest.mark.parametrize(("mode", "stream"), [("auto", io.StringIO()), ("log", Terminal()), ("none", Terminal())])
+@pytest.mark.parametrize(
+    ("mode", "stream"), [("auto", io.StringIO()), ("log", Terminal()), ("none", Terminal())]
+)
 def test_nothing_is_drawn_elsewhere(monkeypatch: pytest.MonkeyPatch, mode: str, stream: io.StringIO) -> None:
     """Where standard error is no terminal, or lines or nothing are wanted, there is no bar."""
     assert not draw(mode, stream, monkeypatch)
@@ -139,7 +141,9 @@ def test_before_the_first_block() -> None:
     """Nothing is known of the time left yet, and nothing divides by zero."""
     start = Progress(4, 400)
     assert (start.pixels_per_second, start.seconds_left) == (0, math.inf)
-    assert str(start).startswith("0.0%: block 0 of 4, 0.0 megapixels a second, 0:00:00 gone, unknown time left")
+    assert str(start).startswith(
+        "0.0%: block 0 of 4, 0.0 megapixels a second, 0:00:00 gone, unknown time left"
+    )
     empty = Progress(0, 0)
     assert (empty.pixels_per_second, empty.seconds_left) == (0, 0)
     assert str(empty).startswith("100.0%")
