@@ -54,6 +54,11 @@ class _Commands(click.Group):
             raise _Failure(error, 1) from error
         except KeyboardInterrupt as error:
             raise _Failure(error, 128 + signal.SIGINT) from error
+        except SystemExit as error:
+            # Of SIGTERM in the middle of a run.
+            for note in getattr(error, "__notes__", []):
+                click.echo(note, err=True)
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -279,4 +284,6 @@ def _describe_store(path: Path) -> list[str]:
         error = receipt.largest_errors.get(name)
         packed = "" if error is None else f", largest error {error:.3g}"
         lines.append(f"{name}: {shape}, {array.dtype}, shards of {shards}, chunks of {chunks}{packed}")
+    if unfinished(path).exists():
+        lines.append(f"beside it: an unfinished run. Go on with: mixture-pipeline resume {path}")
     return lines

@@ -114,19 +114,17 @@ def choose_engine(
         raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINES)}")
     bits = color_bits(dtype, quantity.n_channels)
     kind = f"{_count(quantity.n_channels)} of {dtype}"
-    if bits is None:
-        why_not = f"{kind} have too many colours for a table"
-    elif not fits_table(quantity, bits, result):
-        why_not = f"a table of {len(quantity.planes or ' ')} results for each colour has more than 256 MiB"
-    else:
-        why_not = ""
-    if why_not and engine == "table":
-        raise ValueError(
-            f"engine is 'table', but {why_not}; wanted 1 to 3 channels of uint8 or 1 of uint16. "
-            "Use engine='auto'."
-        )
-    if why_not:
-        return Choice("numexpr", why_not)
+    too_big = bits is not None and not fits_table(quantity, bits, result)
+    if bits is None or too_big:
+        why = f"{kind} have too many colours for a table"
+        if too_big:
+            why = f"a table of {len(quantity.planes or ' ')} results for each colour has more than 256 MiB"
+        if engine == "table":
+            raise ValueError(
+                f"engine is 'table', but {why}; wanted 1 to 3 channels of uint8 or 1 of uint16. Use "
+                "engine='auto'."
+            )
+        return Choice("numexpr", why)
     if engine != "auto":
         return Choice(engine, "as asked for")
     computing = n_pixels * _constants(quantity) * _NS_PER_CONSTANT

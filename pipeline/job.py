@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -337,10 +338,22 @@ def _describe(source: Source | None) -> dict[str, Any] | None:
     elif isinstance(source, da.Array):
         identity = source.name
     else:
-        identity = tokenize(source.metadata.to_dict() if isinstance(source, zarr.Array) else source)
+        content = source if isinstance(source, np.ndarray) else [source.metadata.to_dict(), _stored(path)]
+        identity = tokenize(content)
     return {
         "path": path and str(path),
         "shape": list(source.shape),
         "dtype": str(source.dtype),
         "identity": identity,
     }
+
+
+def _stored(path: Path | None) -> str:
+    """Digest the names, sizes and times of a local Zarr array's files; of other stores metadata must do."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(path) if path else ():
+        folders.sort()
+        for name in sorted(files):
+            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  there may be millions
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

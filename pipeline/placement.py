@@ -59,15 +59,23 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def find_store(path: Path) -> Path:
-    """Give the directory that a run left: the unfinished one where there is one, else the store itself.
+def find_store(path: Path, *, to_resume: bool = False) -> Path:
+    """Give the directory that a run left.
+
+    Parameters
+    ----------
+    path : Path
+        Where the store shall be.
+    to_resume : bool
+        True looks first for what an unfinished run left, False for the store itself.
 
     Raises
     ------
     FileNotFoundError
         If there is neither.
     """
-    for directory in (unfinished(path.resolve()), path):
+    places = [path, unfinished(path.resolve())]
+    for directory in reversed(places) if to_resume else places:
         if directory.exists():
             return directory
     raise FileNotFoundError(f"{path} doesn't exist")
@@ -108,7 +116,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
 
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
     try:
         lock.acquire()
     except Timeout:

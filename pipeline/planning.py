@@ -274,7 +274,7 @@ def resume(store: str | os.PathLike[str], *, on_error: str = "raise") -> Receipt
     ValueError
         If the run's image or mask wasn't a file, or is another now.
     """
-    recorded = read_attributes(find_store(Path(store)))
+    recorded = read_attributes(find_store(Path(store), to_resume=True))
     quantities = {name: read_quantity(record) for name, record in recorded["results"].items()}
     image, mask = (_recorded_path(recorded[what], what) for what in ("image", "mask"))
     return stream(
@@ -354,7 +354,7 @@ def _grids(inputs: Inputs, block: int | tuple[int, int] | None) -> list[Grid]:
 
 def _begun(path: Path) -> Grid | None:
     try:
-        return read_grid(find_store(path))
+        return read_grid(find_store(path, to_resume=True))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -34,6 +34,8 @@ class Progress:
         Pixels of these.
     skipped : int
         Blocks that failed and were passed over, among those done.
+    kept_pixels : int
+        Pixels of blocks that an earlier run had done, among those done.
     seconds : float
         Since the start.
     peak_memory : int
@@ -45,19 +47,20 @@ class Progress:
     blocks: int = 0
     pixels: int = 0
     skipped: int = 0
+    kept_pixels: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
 
     @property
     def pixels_per_second(self) -> float:
-        """The mean rate so far."""
-        return self.pixels / self.seconds if self.seconds else 0.0
+        """The mean rate so far, of what wasn't kept."""
+        return (self.pixels - self.kept_pixels) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float:
-        """What the rest takes at this rate; infinite before the first block is done."""
-        left = self.total_pixels - self.pixels
-        return left / self.pixels_per_second if self.pixels else float("inf") if left else 0.0
+        """What the rest takes at this rate; infinite before the first block was computed."""
+        left, rate = self.total_pixels - self.pixels, self.pixels_per_second
+        return left / rate if rate else float("inf") if left else 0.0
 
     def __str__(self) -> str:
         share = self.pixels / self.total_pixels if self.total_pixels else 1.0
@@ -80,7 +83,7 @@ class Reporter:
         self._started = time.perf_counter()
         self.progress = Progress(total_blocks, total_pixels)
 
-    def advance(self, pixels: int, *, memory: int = 0, skipped: bool = False) -> None:
+    def advance(self, pixels: int, *, memory: int = 0, skipped: bool = False, kept: bool = False) -> None:
         """Count one more block."""
         before = self.progress
         self.progress = replace(
@@ -88,6 +91,7 @@ class Reporter:
             blocks=before.blocks + 1,
             pixels=before.pixels + pixels,
             skipped=before.skipped + skipped,
+            kept_pixels=before.kept_pixels + pixels * kept,
             seconds=time.perf_counter() - self._started,
             peak_memory=max(before.peak_memory, memory),
         )

@@ -18,7 +18,7 @@ from dask.system import CPU_COUNT
 from pipeline.job import Done, Inputs, Job, do_block
 from pipeline.placement import find_store, holds_shards, opened_for_run
 from pipeline.progress import check_mode, reporting
-from pipeline.store import create, finish, largest_errors, read_attributes
+from pipeline.store import create, finish, largest_errors, mend_metadata, read_attributes
 from pipeline.verification import check_blocks
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Receipt:
         Pixels of the image.
     blocks : int
         Blocks of the image, each with one shard a result.
-    kept_blocks : int
+    kept_blocks, kept_pixels : int
         Of these, the ones that an earlier run had done, which this one left as they were.
     seconds : float
         From the first block's submission to the last one's end.
@@ -75,6 +75,7 @@ class Receipt:
     pixels: int
     blocks: int
     kept_blocks: int
+    kept_pixels: int
     seconds: float
     bytes_written: int
     peak_memory: int
@@ -84,12 +85,13 @@ class Receipt:
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        rate = self.pixels / self.seconds / 1e6 if self.seconds else 0.0
+        pixels = self.pixels - self.kept_pixels
+        rate = pixels / self.seconds / 1e6 if self.seconds else 0.0
         kept = f"{self.kept_blocks} of them kept, " if self.kept_blocks else ""
         skipped = f"{len(self.skipped)} of them skipped, " if self.skipped else ""
         blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
         return (
-            f"{self.pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
+            f"{pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
             f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, peak memory "
             f"{self.peak_memory / 2**30:.2f} GiB, engine {self.engine} ({self.engine_reason})"
         )
@@ -161,6 +163,7 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             create(directory, job.grid, job.quantities, record)
         else:
             _check_same(store, read_attributes(directory), record)
+            mend_metadata(directory, job.grid, job.quantities)
         tally = _Tally(inputs.name)
         started = time.perf_counter()
         with reporting(options.progress, job.grid.n_blocks, job.grid.n_pixels) as reporter:
@@ -185,6 +188,7 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             pixels=job.grid.n_pixels,
             blocks=job.grid.n_blocks,
             kept_blocks=tally.kept,
+            kept_pixels=reporter.progress.kept_pixels,
             seconds=time.perf_counter() - started,
             bytes_written=tally.n_bytes,
             peak_memory=reporter.progress.peak_memory,
@@ -246,7 +250,7 @@ def _faulty_blocks(job: Job, tally: _Tally, reporter: Reporter) -> Iterator[Pend
             yield index, tuple(fault.result for fault in faults)
         else:
             tally.kept += 1
-            reporter.advance(job.grid.pixels(index))
+            reporter.advance(job.grid.pixels(index), kept=True)
 
 
 def _windowed(

@@ -179,7 +179,7 @@ def _is_tiff(path: str) -> bool:
 
 
 def _decode(path: str, identity: tuple[int, int], alpha: bool) -> NDArray[Any]:
-    """Decode a photo, or give it if it was one of this process's last two; threads that want it meanwhile wait."""
+    """Decode a photo, or give it if it was one of the last two; threads that want it meanwhile wait."""
     with _decoding:
         return _decode_last(path, identity, alpha)
 

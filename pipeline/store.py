@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,6 +28,7 @@ _AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
 _CLASS_AXIS = {"name": "c", "type": "channel"}
 # Beside the levels of an image that is packed: an array of its blocks' largest errors.
 _ERRORS = "largest_error"
+_METADATA = "zarr.json"
 
 
 class Fault(NamedTuple):
@@ -54,31 +56,72 @@ def create(path: Path, grid: Grid, quantities: Mapping[str, Quantity], attribute
     """
     group = zarr.create_group(path)
     for name, quantity in quantities.items():
-        dtype = quantity.output_dtype()
-        axes = _AXES if quantity.planes is None else (_CLASS_AXIS, *_AXES)
-        leading = () if quantity.planes is None else (len(quantity.planes),)
-        image = group.create_group(name, attributes={"ome": _multiscale(name, axes)})
-        image.create_array(
-            "0",
-            shape=(*leading, *grid.shape),
-            shards=(*leading, *grid.block),
-            chunks=(*(1 for _ in leading), *grid.chunk),
-            dtype=dtype,
-            fill_value=no_data_value(dtype),
-            compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-            dimension_names=[axis["name"] for axis in axes],
-            attributes=quantity.decoding if isinstance(quantity, Packed) else None,
-        )
-        if isinstance(quantity, Packed):
-            image.create_array(
-                _ERRORS,
-                shape=grid.counts,
-                chunks=(1, 1),
-                dtype="float32",
-                fill_value=np.nan,
-                compressors=[Crc32cCodec()],
-            )
+        _create_result(group, grid, name, quantity)
     group.attrs[ATTRIBUTE] = {"version": version("mixture-pipeline"), **attributes}
+    for metadata in [path / _METADATA, *(file for name in quantities for file in _metadata(path, name))]:
+        _flush(metadata)
+
+
+def _create_result(group: zarr.Group, grid: Grid, name: str, quantity: Quantity) -> None:
+    dtype = quantity.output_dtype()
+    axes = _AXES if quantity.planes is None else (_CLASS_AXIS, *_AXES)
+    leading = () if quantity.planes is None else (len(quantity.planes),)
+    image = group.create_group(name, attributes={"ome": _multiscale(name, axes)})
+    image.create_array(
+        "0",
+        shape=(*leading, *grid.shape),
+        shards=(*leading, *grid.block),
+        chunks=(*(1 for _ in leading), *grid.chunk),
+        dtype=dtype,
+        fill_value=no_data_value(dtype),
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
+        dimension_names=[axis["name"] for axis in axes],
+        attributes=quantity.decoding if isinstance(quantity, Packed) else None,
+    )
+    if isinstance(quantity, Packed):
+        image.create_array(
+            _ERRORS,
+            shape=grid.counts,
+            chunks=(1, 1),
+            dtype="float32",
+            fill_value=np.nan,
+            compressors=[Crc32cCodec()],
+        )
+
+
+def _metadata(path: Path, name: str) -> list[Path]:
+    """List the metadata files of a result."""
+    places = [path / name, path / name / "0", path / name / _ERRORS]
+    return [place / _METADATA for place in places if place.exists()]
+
+
+def _flush(file: Path) -> None:
+    """Bring a file to the disk: a power cut may lose shards, which is noticed, but not the metadata."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def mend_metadata(path: Path, grid: Grid, quantities: Mapping[str, Quantity]) -> None:
+    """Write the metadata of results anew where they are missing or can't be read.
+
+    Parameters
+    ----------
+    path : Path
+        Of a store that :func:`create` made.
+    grid, quantities
+        With which it did.
+    """
+    group = zarr.open_group(path, mode="r+")
+    for name, quantity in quantities.items():
+        arrays = ["0", _ERRORS] if isinstance(quantity, Packed) else ["0"]
+        try:
+            image = zarr.open_group(path, path=name, mode="r")
+            for array in arrays:
+                image[array]
+        except (OSError, ValueError, KeyError):
+            for file in _metadata(path, name):
+                file.unlink(missing_ok=True)
+            _create_result(group, grid, name, quantity)
 
 
 def write_block(
@@ -140,11 +183,16 @@ def check_block(path: Path, index: tuple[int, int], names: Iterable[str]) -> lis
     Returns
     -------
     list of Fault
-        The shards that are missing or damaged.
+        The shards that are missing or damaged. Where a result's metadata are, all of its shards are damaged
+        as they can't be read: :func:`mend_metadata` tells them apart.
     """
     faults = []
     for name in names:
-        array = zarr.open_array(path, path=f"{name}/0", mode="r")
+        try:
+            array = zarr.open_array(path, path=f"{name}/0", mode="r")
+        except (OSError, ValueError, KeyError):
+            faults.append(Fault(name, index, "damaged"))
+            continue
         shard = _shard(path, name, array, index)
         if not shard.is_file():
             faults.append(Fault(name, index, "missing"))

@@ -208,7 +208,8 @@ def test_an_ended_run_leaves_the_old_result(folder: Path, command: Server, numbe
         assert "Go on with resume=True, or: mixture-pipeline resume out.zarr" in done.stderr
     np.testing.assert_array_equal(open_result("out.zarr")["density"], densities(folder, SKIN))
     lines = command("info", "out.zarr").stdout.splitlines()
-    assert lines == ["store out.zarr: unfinished. Go on with: mixture-pipeline resume out.zarr"]
+    assert lines[0].startswith("store out.zarr: 0.3 megapixels in")
+    assert lines[2:] == ["beside it: an unfinished run. Go on with: mixture-pipeline resume out.zarr"]
     done = command("resume", "out.zarr")
     assert (done.returncode, done.stderr) == (0, "")
     assert " of them kept" in done.stdout

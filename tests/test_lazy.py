@@ -9,16 +9,31 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import xarray
 import zarr
 from references import random_mixture
 
-from pipeline import Density, Kernel, Mixture, compute_densities, evaluate, open_result, stream
+from pipeline import (
+    Density,
+    Kernel,
+    Label,
+    Mixture,
+    Packed,
+    Posterior,
+    compute_densities,
+    evaluate,
+    open_result,
+    stream,
+)
+from pipeline.quantity import no_data_value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed import Client
     from numpy.typing import NDArray
+
+    from pipeline.quantity import Quantity
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -109,7 +124,9 @@ def test_errors_come_before_the_graph(skin: Mixture) -> None:
         evaluate(image, Density(skin))
     with pytest.raises(ValueError, match="engine is 'gpu'"):
         evaluate(da.zeros((10, 10, 3)), Density(skin), engine="gpu")
-    with pytest.raises(ValueError, match="engine is 'table', but the pixels are 3 channels of float64"):
+    with pytest.raises(
+        ValueError, match="engine is 'table', but 3 channels of float64 have too many colours"
+    ):
         evaluate(da.zeros((10, 10, 3)), Density(skin), engine="table")
 
 
@@ -134,3 +151,64 @@ def test_open_result_refuses_other_things(tmp_path: Path, photo: NDArray[np.uint
         open_result(tmp_path / "foreign.zarr")
     with pytest.raises(FileNotFoundError, match="doesn't exist"):
         open_result(tmp_path / "none.zarr")
+
+
+CLASSES = {"one": random_mixture(2, 3), "other": random_mixture(3, 3, seed=1)}
+QUANTITIES = [
+    Density(CLASSES["one"]),
+    Posterior(CLASSES),
+    Label(CLASSES),
+    Packed(Posterior(CLASSES), "uint8"),
+]
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: type(quantity).__name__)
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_classes_stand_where_the_channels_stood(
+    photo: NDArray[np.uint8], quantity: Quantity, axis: int, masked: bool
+) -> None:
+    """NumPy, Dask and xarray agree on shapes, masks and coordinates, wherever the channels are."""
+    image = np.moveaxis(photo[:30, :40], -1, axis)
+    mask = photo[:30, :40, 0] > 100 if masked else None
+    flat = evaluate(photo[:30, :40], quantity)
+    if mask is not None:
+        flat[~mask] = no_data_value(flat.dtype)
+    wanted = flat if quantity.planes is None else np.moveaxis(flat, -1, axis)
+    np.testing.assert_array_equal(evaluate(image, quantity, channel_axis=axis, mask=mask), wanted)
+    lazy = evaluate(da.from_array(image, chunks=20), quantity, channel_axis=axis, mask=mask)
+    assert (lazy.shape, lazy.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_array_equal(lazy, wanted)
+    dims = ["y", "x"]
+    dims.insert(axis % 3, "band")
+    scene = xarray.DataArray(image, dims=dims, coords={"y": np.arange(30) * 2.0, "band": list("rgb")})
+    result = evaluate(scene, quantity, channel_axis=axis, mask=mask)
+    dims[axis % 3 : axis % 3 + 1] = [] if quantity.planes is None else ["class"]
+    assert list(result.dims) == dims
+    np.testing.assert_array_equal(result, wanted)
+    np.testing.assert_array_equal(result.coords["y"], np.arange(30) * 2.0)
+    assert "band" not in result.coords
+    assert quantity.planes is None or list(result.coords["class"].to_numpy()) == ["one", "other"]
+
+
+def test_classes_of_a_grey_image_stand_last(photo: NDArray[np.uint8]) -> None:
+    """Where there was no axis of channels, the classes' is the last."""
+    grey, kernels = photo[:30, :40, 0], random_mixture(3, 1)
+    wanted = evaluate(grey[..., np.newaxis], Posterior(kernels))
+    assert wanted.shape == (30, 40, 3)
+    np.testing.assert_array_equal(evaluate(grey, Posterior(kernels), channel_axis=None), wanted)
+    lazy = evaluate(da.from_array(grey, chunks=20), Posterior(kernels), channel_axis=None)
+    np.testing.assert_array_equal(lazy, wanted)
+
+
+def test_a_mask_of_another_shape_is_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A mask is of the image's shape without its channels."""
+    with pytest.raises(ValueError, match=r"mask has shape \(5, 5\); wanted that of the image without"):
+        evaluate(photo, Density(skin), mask=np.ones((5, 5)))
+
+
+def test_a_lazy_mask_stays_lazy(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A Dask mask makes the result lazy, and nothing is computed before it is asked for."""
+    lazy = evaluate(photo, Density(skin), mask=da.from_array(photo[..., 0] > 100, chunks=100))
+    assert isinstance(lazy, da.Array)
+    np.testing.assert_array_equal(lazy, evaluate(photo, Density(skin), mask=photo[..., 0] > 100))

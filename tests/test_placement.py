@@ -57,7 +57,7 @@ def test_what_is_whole_is_moved(tmp_path: Path) -> None:
     """A store is beside its place while it is written, and in its place alone then."""
     path = tmp_path / "deep" / "out.zarr"
     with placement.opened_for_run(path, **FRESH) as directory:
-        assert names(path.parent) == ["out.zarr.lock", "out.zarr.partial"]
+        assert names(path.parent) == [".out.zarr.lock", "out.zarr.partial"]
         fill(directory, 1)
         assert not path.exists()
     assert names(path.parent) == ["out.zarr"]
@@ -303,7 +303,7 @@ def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
 
 def test_a_lock_that_a_killed_run_left(tmp_path: Path) -> None:
     """The system frees a dead process's lock; its file is no hindrance."""
-    (tmp_path / "out.zarr.lock").touch()
+    (tmp_path / ".out.zarr.lock").touch()
     write(tmp_path / "out.zarr", 1, FRESH)
     assert names(tmp_path) == ["out.zarr"]
 
@@ -317,7 +317,7 @@ def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
         fill(path, 1)
     with pytest.raises(OSError, match="disk full"):
         write(link, 2, REPLACING, OSError("disk full"))
-    assert placement.find_store(link) == tmp_path / "out.zarr.partial"
+    assert placement.find_store(link, to_resume=True) == tmp_path / "out.zarr.partial"
     write(link, 2, RESUMED)
     assert link.is_symlink()
     assert run_of(path) == 2
@@ -325,14 +325,15 @@ def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
 
 
 def test_finding_a_store(tmp_path: Path) -> None:
-    """What is unfinished comes before what it shall replace; where there is neither, that is said."""
+    """A store is read where it is whole and resumed where it isn't; where there is neither, that is said."""
     path = tmp_path / "out.zarr"
     with pytest.raises(FileNotFoundError, match=r"out.zarr doesn't exist"):
         placement.find_store(path)
     fill(path, 1)
     assert placement.find_store(path) == path
     fill(tmp_path / "out.zarr.partial", 2, finished=False)
-    assert placement.find_store(path) == tmp_path / "out.zarr.partial"
+    assert placement.find_store(path) == path
+    assert placement.find_store(path, to_resume=True) == tmp_path / "out.zarr.partial"
 
 
 def test_targets_that_are_refused(tmp_path: Path) -> None:

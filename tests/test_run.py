@@ -858,6 +858,16 @@ def test_an_image_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.uint
     assert times == path.stat().st_mtime_ns
 
 
+def test_a_zarr_array_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """Of a Zarr array on the disk the files count, not the metadata alone."""
+    store = tmp_path / "out.zarr"
+    array = zarr.create_array(tmp_path / "image.zarr", data=photo[:64, :64], chunks=(32, 32, 3))
+    begin(array, store, quantities=Density(SKIN))
+    array[:8, :8] = 0
+    with pytest.raises(ValueError, match="can't be resumed: its image identity was"):
+        stream(array, Density(SKIN), store, block=16, progress="none", resume=True)
+
+
 def test_an_array_is_resumed_with_it_alone(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     """What a store can't open again is asked for; a Zarr array within a group it can."""
     image = photo[:64, :64]

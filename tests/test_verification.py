@@ -159,3 +159,19 @@ def test_what_is_refused(tmp_path: Path, store: Path) -> None:
         verify(tmp_path)
     with pytest.raises(ValueError, match="progress is 'loud'"):
         verify(store, progress="loud")
+
+
+@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize("content", [None, b"", b"{"])
+def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> None:
+    """Metadata that a power cut lost or cut short are written anew, and no shard is."""
+    file = store / place / "zarr.json"
+    before, shards = file.read_bytes(), files_of(store)
+    file.unlink() if content is None else file.write_bytes(content)
+    if place.endswith("/0"):
+        assert {fault.kind for fault in verify(store, progress="none").faults} == {"damaged"}
+    receipt = resume(store)
+    assert (receipt.kept_blocks, receipt.bytes_written) == (20, 0)
+    assert file.read_bytes() == before
+    assert files_of(store) == shards
+    assert verify(store, progress="none").intact

@@ -1,7 +1,7 @@
 """Compare the memory that plans project with what runs take, measured from outside, and print a table.
 
-Each run is a process of its own, whose highest resident memory the system tells when it ends. So is the making
-of each image: a process's highest memory counts what its parent had when it started it.
+Each run is a process of its own, whose highest resident memory the system tells when it ends; so is making
+an image, since the highest memory of a process counts what its parent had when it started it.
 """
 
 # ruff: noqa: T201 - printing is what a benchmark is for
