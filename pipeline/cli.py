@@ -20,7 +20,7 @@ from pipeline.planning import plan as plan_run
 from pipeline.planning import resume as resume_run
 from pipeline.planning import stream
 from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior, Quantity
-from pipeline.run import ON_ERROR, read_receipt
+from pipeline.run import ON_ERROR, Receipt, read_receipt
 from pipeline.sources import open_file
 from pipeline.verification import verify as verify_store
 
@@ -67,6 +67,9 @@ def main() -> None:
     """Gaussian mixtures over the pixels of images too big for memory."""
 
 
+_memory_limit = click.option("--memory-limit", metavar="SIZE", help="Memory that may be used, as 2GiB.")
+
+
 def _asked(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the arguments that say what is computed of what."""
     options = [
@@ -99,7 +102,7 @@ def _asked(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--block", type=int, help="Height and width of a block in pixels; by default about 4096."
         ),
-        click.option("--memory-limit", metavar="SIZE", help="Memory that may be used, as 2GiB."),
+        _memory_limit,
         click.option(
             "--resume", is_flag=True, help="Go on with what an interrupted run left, if it left any."
         ),
@@ -121,7 +124,7 @@ _on_error = click.option(
 def run(image: Path, output: Path, *, on_error: str, **asked: Any) -> None:  # noqa: ANN401  of _asked
     """Compute what is asked of models at every pixel of IMAGE, in one pass, and write it to OUT.zarr."""
     options = _options(asked)
-    click.echo(f"{output}: {stream(image, _quantities(**asked), output, on_error=on_error, **options)}")
+    _report(output, stream(image, _quantities(**asked), output, on_error=on_error, **options))
 
 
 @main.command()
@@ -137,9 +140,10 @@ def plan(image: Path, output: Path, **asked: Any) -> None:  # noqa: ANN401  of _
 @main.command()
 @click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
 @_on_error
-def resume(store: Path, *, on_error: str) -> None:
+@_memory_limit
+def resume(store: Path, *, on_error: str, memory_limit: str | None) -> None:
     """Go on with an interrupted run, or mend a damaged store, by what it records."""
-    click.echo(f"{store}: {resume_run(store, on_error=on_error)}")
+    _report(store, resume_run(store, on_error=on_error, memory_limit=memory_limit))
 
 
 @main.command()
@@ -259,6 +263,16 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise click.UsageError(f"got {text!r}; wanted a number.") from None
+
+
+def _report(store: Path, receipt: Receipt) -> None:
+    """Say what a run did; status 1 if it skipped blocks."""
+    for block in receipt.skipped:
+        rows, columns = ("{} to {}".format(*block[side]) for side in ("rows", "columns"))
+        click.echo(f"skipped: rows {rows}, columns {columns}: {block['error']}")
+    click.echo(f"{store}: {receipt}")
+    if receipt.skipped:
+        sys.exit(1)
 
 
 def _describe_image(path: Path) -> list[str]:

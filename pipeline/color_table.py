@@ -8,7 +8,7 @@ gives, bit for bit.
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ _MOST_BYTES = 3
 # Of one table, as for a posterior of four classes.
 _MOST_MEMORY = 2**28
 _ERROR = np.dtype("float32")
-# Tables that a process keeps, the least recently used of which goes first.
-_TABLES = 8
+# Of the tables that a process keeps, the least recently used of which goes first.
+_MOST_KEPT = 2**30
 
 
 def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
@@ -56,7 +56,7 @@ def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
 def table_bytes(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> int:
     """Give the memory of a table in bytes."""
     errors = _ERROR.itemsize if isinstance(quantity, Packed) else 0
-    return int(2**bits) * (len(quantity.planes or " ") * dtype.itemsize + errors)
+    return int(2**bits) * (quantity.n_planes * dtype.itemsize + errors)
 
 
 def fits_table(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> bool:
@@ -132,7 +132,7 @@ class ColorTable:
 
     def __init__(self, quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> None:
         self._missing = no_data_value(dtype)
-        self.values: NDArray[Any] = np.full((len(quantity.planes or " "), 2**bits), self._missing, dtype)
+        self.values: NDArray[Any] = np.full((quantity.n_planes, 2**bits), self._missing, dtype)
         self.errors = np.zeros(2**bits, _ERROR) if isinstance(quantity, Packed) else None
         self._quantity = quantity
         self._filling = threading.Lock()
@@ -183,6 +183,7 @@ class ColorTable:
                 self.values[:, colors] = values
 
 
+_tables: OrderedDict[tuple[Quantity, int, np.dtype[Any]], ColorTable] = OrderedDict()
 _finding = threading.Lock()
 
 
@@ -200,10 +201,13 @@ def find_table(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> ColorTabl
     Returns
     -------
     ColorTable
-        The same for all threads and all blocks. A process keeps the last eight.
+        The same for all threads and all blocks. A process keeps those used last, up to 1 GiB of them.
     """
+    key = (quantity, bits, dtype)
     with _finding:
-        return _find_table(quantity, bits, dtype)
-
-
-_find_table = lru_cache(maxsize=_TABLES)(ColorTable)
+        if key not in _tables:
+            _tables[key] = ColorTable(quantity, bits, dtype)
+        _tables.move_to_end(key)
+        while len(_tables) > 1 and sum(table_bytes(*kept) for kept in _tables) > _MOST_KEPT:
+            _tables.popitem(last=False)
+        return _tables[key]

@@ -118,7 +118,7 @@ def choose_engine(
     if bits is None or too_big:
         why = f"{kind} have too many colours for a table"
         if too_big:
-            why = f"a table of {len(quantity.planes or ' ')} results for each colour has more than 256 MiB"
+            why = f"a table of {quantity.n_planes} results for each colour has more than 256 MiB"
         if engine == "table":
             raise ValueError(
                 f"engine is 'table', but {why}; wanted 1 to 3 channels of uint8 or 1 of uint16. Use "
@@ -219,7 +219,7 @@ def evaluate_requests(
     largest_errors : list of float
         Of what is packed, else 0.
     """
-    results = [np.empty((len(r.quantity.planes or " "), *pixels.shape[:-1]), r.dtype) for r in requests]
+    results = [np.empty((r.quantity.n_planes, *pixels.shape[:-1]), r.dtype) for r in requests]
     errors = [0.0] * len(requests)
     if not math.prod(pixels.shape[:-1]):
         return results, errors

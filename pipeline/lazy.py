@@ -123,7 +123,7 @@ def evaluate(
     """
     xarray = sys.modules.get("xarray")
     if xarray is not None and isinstance(image, xarray.DataArray):
-        plain = mask.data if isinstance(mask, xarray.DataArray) else mask
+        plain = _plain_mask(mask, image, channel_axis) if isinstance(mask, xarray.DataArray) else mask
         data = evaluate(
             image.data, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, mask=plain
         )
@@ -187,6 +187,15 @@ def _without_masked(result: Any, mask: Any, quantity: Quantity, axis: int) -> An
     return (da if lazy else np).where(keep, result, result.dtype.type(no_data_value(result.dtype)))
 
 
+def _plain_mask(mask: Any, image: Any, channel_axis: int | None) -> Any:  # noqa: ANN401  xarray's
+    dims = list(image.dims)
+    if channel_axis is not None:
+        del dims[channel_axis]
+    if set(mask.dims) != set(dims):
+        raise ValueError(f"mask has dimensions {mask.dims}; wanted {tuple(dims)}, the image's")
+    return mask.transpose(*dims).data
+
+
 def _label(xarray: Any, image: Any, data: Any, quantity: Quantity, channel_axis: int | None) -> Any:  # noqa: ANN401  an extra
     """Give results the image's dimensions and coordinates, but for the channels'."""
     dims, channels = list(image.dims), None
@@ -235,7 +244,8 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
         except FileNotFoundError:
             raise ValueError(f"{os.fspath(store)} has no level {level} of {name}") from None
         # Left alone, Dask takes the chunks inside the shards, and one task each.
-        stored = da.from_array(array, chunks=array.shards or array.chunks)
+        token = tokenize(str(path.resolve()), name, level, (path / "zarr.json").stat().st_mtime_ns)
+        stored = da.from_array(array, chunks=array.shards or array.chunks, name=f"{name}-{token}")
         quantity = read_quantity(record)
         if isinstance(quantity, Packed):
             stored = stored.map_blocks(quantity.unpack, dtype=np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import dask
 import dask.array as da
-import numpy as np
 import psutil
 
 from pipeline.color_table import color_bits, table_bytes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine import Request
     from pipeline.grid import Grid
-    from pipeline.job import Inputs, Source
+    from pipeline.inputs import Inputs, Source
 
 # An interpreter with everything imported that a run uses.
 _INTERPRETER = 200 * 2**20
@@ -30,7 +30,9 @@ _WRITING = 2.0
 _THREAD = 32 * 2**20
 
 
-def project_memory(inputs: Inputs, grid: Grid, requests: Iterable[Request], threads: int) -> int:
+def project_memory(
+    inputs: Inputs, grid: Grid, requests: Iterable[Request], threads: int, *, here: bool
+) -> int:
     """Project the peak resident memory of a process that does blocks.
 
     Parameters
@@ -40,6 +42,8 @@ def project_memory(inputs: Inputs, grid: Grid, requests: Iterable[Request], thre
     requests : iterable of Request
     threads : int
         Blocks that the process does at once.
+    here : bool
+        Whether that is this process, which has what it has by now, or a worker.
 
     Returns
     -------
@@ -48,15 +52,17 @@ def project_memory(inputs: Inputs, grid: Grid, requests: Iterable[Request], thre
     """
     wanted = list(requests)
     n_pixels = math.prod(min(b, s) for b, s in zip(grid.block, grid.shape, strict=True))
-    results = [n_pixels * len(r.quantity.planes or " ") * r.dtype.itemsize for r in wanted]
+    results = [n_pixels * r.quantity.n_planes * r.dtype.itemsize for r in wanted]
     block = sum(results) + _WRITING * max(results) + _reading(inputs.image, n_pixels)
     if inputs.mask is not None or inputs.has_alpha or inputs.no_data is not None:
-        block += _reading(inputs.mask, n_pixels) + 2 * n_pixels
+        block += _reading(inputs.mask, n_pixels) + 2 * n_pixels + _reading(inputs.image, n_pixels)
     blocks = min(threads, grid.n_blocks)
-    held = sum(_held(source) for source in (inputs.image, inputs.mask))
+    files = [source for source in (inputs.image, inputs.mask) if isinstance(source, ImageFile)]
+    photos = sum(file.whole_bytes for file in files)
     bits = color_bits(inputs.image.dtype, inputs.n_channels)
     tables = sum(table_bytes(r.quantity, bits, r.dtype) for r in wanted if r.engine == "table" and bits)
-    return int(_INTERPRETER + held + tables + threads * _THREAD + blocks * block)
+    present = psutil.Process().memory_info().rss if here else 0
+    return int(max(_INTERPRETER, present) + photos + tables + threads * _THREAD + blocks * block)
 
 
 def _reading(source: Source | None, n_pixels: int) -> int:
@@ -67,21 +73,14 @@ def _reading(source: Source | None, n_pixels: int) -> int:
     return 2 * size if isinstance(source, da.Array) else size
 
 
-def _held(source: Source | None) -> int:
-    """Count what a process holds all along: an array, or a photo that was decoded whole."""
-    if isinstance(source, ImageFile):
-        return source.whole_bytes
-    return source.nbytes if isinstance(source, np.ndarray) else 0
-
-
 def available_memory(client: Client | None) -> int:
     """Give the memory that a process which does blocks may use, in bytes.
 
     Parameters
     ----------
     client : distributed.Client or None
-        Its smallest worker's limit counts; without one, what this machine or its control group allows, and at
-        most what is free now.
+        Its smallest worker's limit counts, up to where Dask pauses the worker; without one, what this machine
+        or its control group allows, and at most what is free now.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def available_memory(client: Client | None) -> int:
         workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
         limits = [worker["memory_limit"] for worker in workers.values() if worker["memory_limit"]]
         if limits:
-            return int(min(limits))
+            return int(min(limits) * (dask.config.get("distributed.worker.memory.pause", 0.8) or 1))
     from distributed.system import MEMORY_LIMIT  # noqa: PLC0415  costs half a second, which evaluation needn't
 
     return int(min(MEMORY_LIMIT, psutil.virtual_memory().available + psutil.Process().memory_info().rss))

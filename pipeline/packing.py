@@ -54,7 +54,8 @@ class Packed(Quantity):
     -----
     The highest integer marks a pixel without data. :func:`evaluate` gives the integers, and so does the array
     in the store; :func:`open_result` gives the values that they stand for, as float32. A run records the
-    largest error: absolute, or relative for the scale ``"log"``, of which values below `low` are no part.
+    largest error: absolute, but relative for the scale ``"log"``, of which values below `low` are no part,
+    and of densities in float16, which are 0 below 6e-8.
     """
 
     quantity: Quantity
@@ -152,13 +153,15 @@ class Packed(Quantity):
         Returns
         -------
         ndarray of float64
-            The errors: absolute, or relative for the scale ``"log"``.
+            The errors: absolute, but relative for the scale ``"log"`` and of densities in float16.
         """
         missing = np.isnan(values)
         if self.dtype == "float16":
             largest = float(np.finfo(np.float16).max)
             out[...] = np.clip(values, -largest, largest)
             errors = np.abs(out.astype(np.float64) - values)
+            if isinstance(self.quantity, Density):
+                errors = np.divide(errors, values, out=np.zeros_like(errors), where=values > 0)
         else:
             codes = self._codes(np.where(missing, self._range[0], values))
             out[...] = np.where(missing, no_data_value(out.dtype), codes)
@@ -234,9 +237,9 @@ def _read_unpacked(record: dict[str, Any]) -> Quantity:
             return one(Mixture.from_dict(record["mixture"]), normalized=bool(record["normalized"]))
     if kind == LogRatio.name:
         return LogRatio(Mixture.from_dict(record["numerator"]), Mixture.from_dict(record["denominator"]))
-    classes = {name: Mixture.from_dict(mixture) for name, mixture in record["classes"].items()}
-    if kind == Posterior.name:
-        return Posterior(classes, record["priors"], only=record["only"])
+    if kind not in (Posterior.name, Label.name):
+        raise ValueError(f"no quantity is named {kind!r}; upgrade mixture-pipeline")
+    classes = {entry["name"]: Mixture.from_dict(entry["mixture"]) for entry in record["classes"]}
     if kind == Label.name:
         return Label(classes, record["priors"])
-    raise ValueError(f"no quantity is named {kind!r}; upgrade mixture-pipeline")
+    return Posterior(classes, record["priors"], only=record["only"])

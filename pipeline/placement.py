@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
-def check_target(path: Path, *, sources: Iterable[Path]) -> None:
+def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume: bool) -> None:
     """Refuse an output that would destroy something.
 
     Parameters
@@ -26,11 +27,14 @@ def check_target(path: Path, *, sources: Iterable[Path]) -> None:
         Where the store shall be.
     sources : iterable of Path
         Files and directories that the run reads.
+    overwrite, resume : bool
+        As of :func:`opened_for_run`.
 
     Raises
     ------
     FileExistsError
-        If something is there already that isn't a result of this package.
+        If something is there already that isn't a result of this package, or may be neither replaced nor
+        resumed.
     ValueError
         If the output is the source, or one lies inside the other.
     """
@@ -52,6 +56,18 @@ def check_target(path: Path, *, sources: Iterable[Path]) -> None:
             f"{path} exists and isn't a result of mixture-pipeline, so it isn't overwritten. Choose another "
             "output, or remove it yourself."
         )
+    if not (overwrite or resume):
+        _check_free(path.resolve())
+
+
+def _check_free(path: Path) -> None:
+    partial = unfinished(path)
+    if partial.exists():
+        raise FileExistsError(
+            f"{partial} is what an unfinished run left. Ask to resume it, or to overwrite it."
+        )
+    if path.exists():
+        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
 
 
 def unfinished(path: Path) -> Path:
@@ -123,7 +139,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
         raise BlockingIOError(f"another run is writing {path}. Wait for it, or end it.") from None
     try:
         # Again: time may have passed since the run was planned.
-        check_target(path, sources=())
+        check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
         try:
             yield directory
@@ -134,27 +150,30 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
         if directory != path:
             _replace(directory, path)
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        # While it is held, lest another's is removed; Windows doesn't allow that, and keeps it.
+        with suppress(PermissionError):
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
 def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
     partial = unfinished(path)
     _recover(path, resume=resume)
+    if not (overwrite or resume):
+        # Of what is there now: the last line may have put an old store back.
+        _check_free(path)
     if partial.exists() and resume:
         if _is_created(partial):
             _remove_orphans(partial)
             return partial
+        if holds_shards(partial):
+            raise FileExistsError(
+                f"{partial} can't be resumed: its zarr.json can't be read. Ask to overwrite it, or remove it."
+            )
         shutil.rmtree(partial)
     if path.exists() and resume:
         _remove_orphans(path)
         return path
-    if partial.exists() and not overwrite:
-        raise FileExistsError(
-            f"{partial} is what an unfinished run left. Ask to resume it, or to overwrite it."
-        )
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir()
@@ -194,6 +213,9 @@ def _is_left(directory: Path) -> bool:
 def _replace(directory: Path, path: Path) -> None:
     replaced = _replaced(path)
     if path.exists():
+        # The old store goes at once: after a power cut the new one must be there.
+        if hasattr(os, "sync"):
+            os.sync()
         path.rename(replaced)
     directory.rename(path)
     if replaced.exists():

@@ -15,7 +15,8 @@ from dask.utils import format_bytes, parse_bytes
 
 from pipeline.engine import Request, choose_engine
 from pipeline.grid import LARGEST_BLOCK, Grid, choose_grid
-from pipeline.job import Inputs, Job, do_block, name_quantities, open_inputs
+from pipeline.inputs import Inputs, name_quantities, open_inputs
+from pipeline.job import Job, do_block
 from pipeline.memory import available_memory, project_memory
 from pipeline.packing import read_quantity
 from pipeline.placement import check_target, find_store
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from pipeline.job import Source
+    from pipeline.inputs import Source
     from pipeline.progress import Listener
     from pipeline.quantity import Quantity
 
@@ -128,14 +129,23 @@ class Plan:
         return rows
 
     def _remedy(self) -> str:
-        for length in _LENGTHS:
-            grid = choose_grid(self.grid.shape, tile=self._inputs.tile, length=length)
-            needed = project_memory(self._inputs, grid, self._job.requests.values(), self.threads)
+        # A run that has begun keeps its blocks.
+        grids = [self.grid] if self._options.resume else _grids(self._inputs, None)
+        for grid in grids:
+            needed = self._project(grid, self.threads)
             if needed <= self.memory_limit:
                 return f"Leave block out, or pass block={grid.block}: that needs {format_bytes(needed)}."
-        grid = choose_grid(self.grid.shape, tile=self._inputs.tile, length=_LENGTHS[-1])
-        least = project_memory(self._inputs, grid, self._job.requests.values(), 1)
-        return f"It takes at least {format_bytes(least)}, with one thread: dask.config.set(num_workers=1)."
+        least = format_bytes(self._project(grids[-1], 1))
+        if self._options.client is not None:
+            return f"It takes at least {least}, on workers of one thread."
+        return (
+            f"It takes at least {least}, with one thread: dask.config.set(num_workers=1), or "
+            "DASK_NUM_WORKERS=1 in the environment."
+        )
+
+    def _project(self, grid: Grid, threads: int) -> int:
+        here = self._options.client is None
+        return project_memory(self._inputs, grid, self._job.requests.values(), threads, here=here)
 
 
 def plan(
@@ -254,13 +264,15 @@ def stream(
     return _plan(image, quantities, store, options, probe=False).execute()
 
 
-def resume(store: str | os.PathLike[str], *, on_error: str = "raise") -> Receipt:
+def resume(
+    store: str | os.PathLike[str], *, on_error: str = "raise", memory_limit: int | str | None = None
+) -> Receipt:
     """Go on with an interrupted run, or mend a damaged store, by what the store records of its run.
 
     Parameters
     ----------
     store : path
-    on_error : str
+    on_error, memory_limit
         As of :func:`stream`.
 
     Returns
@@ -278,7 +290,14 @@ def resume(store: str | os.PathLike[str], *, on_error: str = "raise") -> Receipt
     quantities = {name: read_quantity(record) for name, record in recorded["results"].items()}
     image, mask = (_recorded_path(recorded[what], what) for what in ("image", "mask"))
     return stream(
-        image, quantities, store, mask=mask, no_data=recorded["no_data"], resume=True, on_error=on_error
+        image,
+        quantities,
+        store,
+        memory_limit=memory_limit,
+        mask=mask,
+        no_data=recorded["no_data"],
+        resume=True,
+        on_error=on_error,
     )
 
 
@@ -304,13 +323,18 @@ def _plan(
     options.check()
     path, named, client = Path(store), name_quantities(quantities), options.client or current_client()
     inputs = open_inputs(image, named, mask=options.mask, no_data=options.no_data)
-    check_target(path, sources=inputs.paths)
+    check_target(path, sources=inputs.paths, overwrite=options.overwrite, resume=options.resume)
+    if client is not None and inputs.is_persisted:
+        raise ValueError(
+            "the image or mask is persisted on the cluster, where a task can't take pieces of it. Pass it as "
+            "it was before persist(), or store it: image.to_zarr(...)"
+        )
     threads = n_threads() if client is None else max(client.nthreads().values(), default=1)
     limit = _memory_limit(options.memory_limit, client)
     begun = _begun(path) if options.resume and options.block is None else None
     for grid in [begun] if begun else _grids(inputs, options.block):
         requests = _choose_engines(named, inputs, grid)
-        needed = project_memory(inputs, grid, requests.values(), threads)
+        needed = project_memory(inputs, grid, requests.values(), threads, here=client is None)
         if needed <= limit:
             break
     job = Job(path, grid, requests)
@@ -337,7 +361,7 @@ def _memory_limit(limit: int | str | None, client: Client | None) -> int:
     if limit is None:
         return available_memory(client)
     try:
-        size = int(parse_bytes(limit))
+        size = int(parse_bytes(limit or 0))
     except (TypeError, ValueError, AttributeError):  # the last of what isn't text
         size = 0
     if size <= 0:

@@ -50,6 +50,11 @@ class Quantity(ABC):
         """The names along the results' extra axis, or None where a pixel has one result."""
         return None
 
+    @property
+    def n_planes(self) -> int:
+        """Results that a pixel has."""
+        return 1 if self.planes is None else len(self.planes)
+
     def output_dtype(self, dtype: DTypeLike | None = None) -> np.dtype[Any]:
         """Give the dtype of the results: the one asked for, float32 by default.
 
@@ -76,6 +81,9 @@ def no_data_value(dtype: np.dtype[Any]) -> float:
 class _OfOneMixture(Quantity):
     mixture: Mixture
     normalized: bool = True
+
+    def __post_init__(self) -> None:
+        _check_mixture(self.mixture)
 
     @property
     def mixtures(self) -> tuple[Mixture, ...]:
@@ -153,6 +161,8 @@ class LogRatio(Quantity):
     name: ClassVar[str] = "log-ratio"
 
     def __post_init__(self) -> None:
+        for mixture in self.mixtures:
+            _check_mixture(mixture)
         _check_same_channels(self.mixtures)
 
     @property
@@ -202,9 +212,11 @@ class _OfClasses(Quantity):
         """Give the quantity as plain lists and numbers, for a store's attributes."""
         return {
             "quantity": self.name,
-            "classes": {
-                name: mixture.to_dict() for name, mixture in zip(self.names, self.members, strict=True)
-            },
+            # A list, since the order is what labels mean.
+            "classes": [
+                {"name": name, "mixture": mixture.to_dict()}
+                for name, mixture in zip(self.names, self.members, strict=True)
+            ],
             "priors": list(self.priors),
         }
 
@@ -303,6 +315,11 @@ class Label(_OfClasses):
                 f"dtype {wanted} can't hold labels of {len(self.names)} classes; wanted {smallest}"
             )
         return wanted
+
+
+def _check_mixture(mixture: Any) -> None:  # noqa: ANN401  a caller may pass anything
+    if not isinstance(mixture, Mixture):
+        raise TypeError(f"got {mixture!r:.80}; wanted a Mixture, as Mixture.from_kernels(kernels)")
 
 
 def _check_same_channels(mixtures: tuple[Mixture, ...]) -> None:

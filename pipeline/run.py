@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 from dask.system import CPU_COUNT
 
-from pipeline.job import Done, Inputs, Job, do_block
+from pipeline.job import Done, Job, do_block
 from pipeline.placement import find_store, holds_shards, opened_for_run
 from pipeline.progress import check_mode, reporting
 from pipeline.store import create, finish, largest_errors, mend_metadata, read_attributes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from pipeline.grid import Grid
-    from pipeline.job import Source
+    from pipeline.inputs import Inputs, Source
     from pipeline.progress import Listener, Reporter
 
     Index = tuple[int, int]
@@ -198,6 +198,11 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             skipped=tally.skipped,
         )
         finish(directory, asdict(receipt))
+        if tally.skipped and options.overwrite and store.exists():
+            raise RuntimeError(
+                f"{len(tally.skipped)} blocks failed, so {store} isn't replaced; the first was of "
+                f"{tally.skipped[0]['error']}. The others are kept: go on with resume=True"
+            )
     return receipt
 
 
@@ -245,7 +250,7 @@ def _all_blocks(job: Job) -> Iterator[Pending]:
 
 def _faulty_blocks(job: Job, tally: _Tally, reporter: Reporter) -> Iterator[Pending]:
     """Check what an earlier run left, block by block, and give what is missing or damaged."""
-    for index, faults in check_blocks(job.directory, job.grid, tuple(job.requests)):
+    for index, faults in check_blocks(job.directory, job.grid, tuple(job.requests), n_threads()):
         if faults:
             yield index, tuple(fault.result for fault in faults)
         else:
@@ -292,6 +297,8 @@ def _submitter(client: Client | None, job: Job) -> Iterator[tuple[Callable[..., 
         with ThreadPoolExecutor(threads, thread_name_prefix="mixture-pipeline") as pool:
             yield (lambda *task: pool.submit(do_block, job, *task)), threads
     else:
+        if not client.nthreads():
+            raise RuntimeError("the cluster has no workers. Start some, or wait: client.wait_for_workers(1).")
         shared = client.scatter(job, broadcast=True, hash=False)
         window = _CLUSTER_QUEUE * max(1, sum(client.nthreads().values()))
         with client.get_executor(pure=False) as pool:
@@ -328,12 +335,20 @@ def _record(job: Job, inputs: Inputs) -> dict[str, Any]:
 
 def _check_same(store: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key, value in wanted.items():
-        if found.get(key) != value:
-            name, was, now = _difference(key, found.get(key), value)
+        before = found.get(key)
+        if _essence(before) != _essence(value):
+            name, was, now = _difference(key, _essence(before), _essence(value))
             raise ValueError(
                 f"{store} can't be resumed: its {name} was {was!s:.200}, and is now {now!s:.200}. Resume "
                 "with what the run began with, or overwrite it."
             )
+
+
+def _essence(recorded: Any) -> Any:  # noqa: ANN401  anything JSON holds
+    """Leave out where an image was found: its identity tells it from others."""
+    if isinstance(recorded, dict):
+        return {key: value for key, value in recorded.items() if key != "path"}
+    return recorded
 
 
 def _difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  # noqa: ANN401  anything JSON holds

@@ -97,7 +97,7 @@ def _metadata(path: Path, name: str) -> list[Path]:
 
 def _flush(file: Path) -> None:
     """Bring a file to the disk: a power cut may lose shards, which is noticed, but not the metadata."""
-    with file.open("rb") as opened:
+    with file.open("r+b") as opened:
         os.fsync(opened.fileno())
 
 
@@ -212,7 +212,8 @@ def _is_whole(shard: Path, array: zarr.Array[Any], index: tuple[int, int]) -> bo
         return False
     rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, (array.shards or ())[-2:], strict=True))
     try:
-        array[..., rows, columns]
+        for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
+            array[plane, rows, columns]
     except Exception:  # noqa: BLE001  damaged bytes make decoders raise whatever comes
         return False
     return True
@@ -233,6 +234,7 @@ def finish(path: Path, receipt: Mapping[str, Any]) -> None:
     """Record in the store that it is complete."""
     group = zarr.open_group(path, mode="r+")
     group.attrs[ATTRIBUTE] = {**read_attributes(path), "receipt": dict(receipt)}
+    _flush(path / _METADATA)
 
 
 def largest_errors(path: Path, names: Sequence[str]) -> dict[str, float]:

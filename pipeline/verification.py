@@ -6,8 +6,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dask.system import CPU_COUNT
 
 from pipeline.placement import find_store
 from pipeline.progress import reporting
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
     from pipeline.grid import Grid
     from pipeline.progress import Listener
+
+
+# Blocks that each thread is given at once.
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Verification:
     faults : tuple of Fault
         The missing and the damaged ones.
     complete : bool
-        Whether the run has finished.
+        Whether the run has finished, and skipped no block.
     """
 
     store: str
@@ -88,7 +95,7 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
     grid, names = read_grid(directory), list(attributes["results"])
     faults: list[Fault] = []
     with reporting(progress, grid.n_blocks, grid.n_pixels) as reporter:
-        for index, found in check_blocks(directory, grid, names):
+        for index, found in check_blocks(directory, grid, names, CPU_COUNT):
             faults += found
             rows, columns = grid.region(index)
             reporter.advance((rows.stop - rows.start) * (columns.stop - columns.start))
@@ -96,16 +103,16 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
         store=os.fspath(store),
         n_shards=grid.n_blocks * len(names),
         faults=tuple(faults),
-        complete="receipt" in attributes,
+        complete="receipt" in attributes and not attributes["receipt"]["skipped"],
     )
 
 
 def check_blocks(
-    directory: Path, grid: Grid, names: Sequence[str]
+    directory: Path, grid: Grid, names: Sequence[str], threads: int
 ) -> Iterator[tuple[tuple[int, int], list[Fault]]]:
     """Check the shards of every block, several at once, in the blocks' order."""
     check = partial(check_block, directory, names=names)
-    with ThreadPoolExecutor() as pool:
-        for row in range(grid.counts[0]):
-            indices = [(row, column) for column in range(grid.counts[1])]
-            yield from zip(indices, pool.map(check, indices), strict=True)
+    blocks = grid.blocks()
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(islice(blocks, _BATCH * threads)):
+            yield from zip(batch, pool.map(check, batch), strict=True)

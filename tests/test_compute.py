@@ -29,7 +29,7 @@ FLOATS = [
 def compute(quantity: Quantity, pixels: NDArray[Any], dtype: str | None = None) -> NDArray[Any]:
     """Compute (n, C) pixels, which gives (n_results, n)."""
     planes = np.ascontiguousarray(pixels.T, dtype=np.float64)
-    out = np.empty((len(quantity.planes or "1"), len(pixels)), quantity.output_dtype(dtype))
+    out = np.empty((quantity.n_planes, len(pixels)), quantity.output_dtype(dtype))
     compute_planes(quantity, planes, out, serial=True)
     return out
 
@@ -158,7 +158,7 @@ def test_results_do_not_depend_on_threads(numexpr_threads: int) -> None:
     for quantity in every_quantity():
         both = []
         for serial in (True, False):
-            out = np.empty((len(quantity.planes or "1"), planes.shape[1]), quantity.output_dtype())
+            out = np.empty((quantity.n_planes, planes.shape[1]), quantity.output_dtype())
             compute_planes(quantity, planes, out, serial=serial)
             both.append(out)
         np.testing.assert_array_equal(*both)
@@ -236,7 +236,7 @@ def test_packed(quantity: Packed) -> None:
     """What is packed is the exact value, and each pixel's error is given back."""
     pixels = pixels_near(random_mixture(2, 3), (50,))
     planes = np.ascontiguousarray(pixels.T)
-    out = np.empty((len(quantity.planes or "1"), 50), quantity.output_dtype())
+    out = np.empty((quantity.n_planes, 50), quantity.output_dtype())
     errors = compute_planes(quantity, planes, out, serial=True)
     assert errors is not None
     exact = compute(quantity.quantity, pixels, "float64")

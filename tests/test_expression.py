@@ -37,7 +37,7 @@ def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) 
 def run_quantity(quantity: Quantity, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> tuple[Any, Any]:
     """Run a quantity's program, which gives the results, shape (n_results, n), and the doubt."""
     dtype = quantity.output_dtype() if isinstance(quantity, Label) else FLOAT64
-    out = np.empty((len(quantity.planes or "1"), len(pixels)), dtype)
+    out = np.empty((quantity.n_planes, len(pixels)), dtype)
     doubt = compile_program(quantity, dtype).run(np.ascontiguousarray(pixels.T), out, serial=serial)
     return out, doubt
 

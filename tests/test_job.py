@@ -17,7 +17,8 @@ from references import random_mixture
 from pipeline import Density, Label, Mixture, Packed, Posterior, evaluate, open_result, stream
 from pipeline.engine import Request
 from pipeline.grid import Grid
-from pipeline.job import Inputs, Job, Piece, do_block, name_quantities, open_inputs
+from pipeline.inputs import Inputs, Piece, name_quantities, open_inputs
+from pipeline.job import Job, do_block
 from pipeline.store import create
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from references import random_mixture
 from pipeline import Density, Label, Packed, Posterior
 from pipeline.engine import Request
 from pipeline.grid import Grid
-from pipeline.job import Inputs, open_inputs
+from pipeline.inputs import Inputs, open_inputs
 from pipeline.memory import available_memory, project_memory
 
 if TYPE_CHECKING:

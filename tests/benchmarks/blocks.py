@@ -19,7 +19,8 @@ from distributed import Client
 
 from pipeline import run
 from pipeline.grid import Grid
-from pipeline.job import Done, Inputs, Job
+from pipeline.inputs import Inputs
+from pipeline.job import Done, Job
 
 ROWS_OF_TABLE = 10
 

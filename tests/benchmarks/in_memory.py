@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numexpr
 import numpy as np
+from images import photo, side_of
 from references import scipy_density
-from ways import OURS, UNCHECKED, UNNORMALIZED, WAYS, photo, side_of
+from ways import OURS, UNCHECKED, UNNORMALIZED, WAYS
 
 from pipeline import load_model
 

@@ -19,7 +19,7 @@ import cv2
 import dask.array as da
 import tifffile
 import zarr
-from ways import photo
+from images import photo
 
 from pipeline import Density, Label, LogRatio, Packed, Posterior, load_model, plan
 

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zarr_to_zarr import make_source
+from images import make_source
+from zarr.codecs import BloscCodec
 
 from pipeline import Density, Label, LogRatio, Packed, Posterior, load_model, stream
 
@@ -58,10 +59,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megapixels", type=float, default=400)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--compressors",
+        default="auto",
+        help="of the source: 'auto', which is zarr's default, or 'lz4'",
+    )
     options = parser.parse_args()
+    if options.compressors == "lz4":
+        options.compressors = BloscCodec(cname="lz4")
     ratios = []
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        source = make_source(Path(folder, "source.zarr"), options.megapixels)
+        source = make_source(Path(folder, "source.zarr"), options.megapixels, options.compressors)
         output = Path(folder, "out.zarr")
         stream(source, QUANTITIES, output, progress="none")
         print(", ".join(f"{name} {size:.1f} MB" for name, size in sizes(output).items()))

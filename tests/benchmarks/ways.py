@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numexpr
 import numpy as np
+from images import photo
 from references import REFERENCES
-from skimage import data
 
 from pipeline import Density, Mixture, evaluate
-from pipeline.color_table import _find_table, find_table
+from pipeline.color_table import _tables, find_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 # Pixels that plain numexpr casts and computes at once, as its users must to stay in a core's cache.
 STRIP = 42 * 1024
-_MEBI = 2**20
-# The photo's side.
-TILE = 512
 # These leave out the power of 2 pi, as the question does.
 UNNORMALIZED = {"pixel-loop", "kernel-loop"}
 # Copies of the photo in so many lights have several times its colours: harder for a table.
@@ -55,29 +52,6 @@ class Way(NamedTuple):
         """Import the packages, so that neither time nor memory of that is counted."""
         for name in self.packages:
             importlib.import_module(name)
-
-
-def side_of(megapixels: float) -> int:
-    """Give the side of a square of about as many megapixels (2**20 pixels), in whole photos."""
-    return max(1, round((megapixels * _MEBI) ** 0.5 / TILE)) * TILE
-
-
-def photo(side: int, lights: int = 1) -> Image:
-    """Tile a real photo, as it is or under several slightly different lights."""
-    random = np.random.default_rng(0)
-    tints = random.uniform(0.8, 1.0, (lights, 1)) * random.uniform(0.95, 1.05, (lights, 3))
-    tints[0] = 1
-    astronaut = data.astronaut()
-    image = np.empty((side, side, 3), np.uint8)
-    levels = np.arange(256)
-    for top in range(0, side, TILE):
-        for left in range(0, side, TILE):
-            tint = tints[(top + left) // TILE % lights]
-            for channel in range(3):
-                curve = np.clip(np.rint(levels * tint[channel]), 0, 255).astype(np.uint8)
-                tile = image[top : top + TILE, left : left + TILE, channel]
-                tile[...] = curve[astronaut[..., channel]]
-    return image
 
 
 def _reference(name: str) -> Callable[[Image, Mixture], Run]:
@@ -203,7 +177,7 @@ def _numba(image: Image, mixture: Mixture) -> Run:
 
 def _cold_table(image: Image, mixture: Mixture) -> Run:
     def run() -> NDArray[Any]:
-        _find_table.cache_clear()
+        _tables.clear()
         return np.asarray(evaluate(image, Density(mixture), engine="table"))
 
     return run

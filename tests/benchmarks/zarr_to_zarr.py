@@ -24,8 +24,8 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.system import CPU_COUNT
+from images import CHUNK, SHARD, make_source, photo
 from references import broadcast, random_mixture
-from ways import photo, side_of
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline import Density, compute_densities, load_model, store, stream
@@ -38,34 +38,11 @@ if TYPE_CHECKING:
 
     Write = Callable[[Path], object]
 
-SHARD = 4096
-CHUNK = 1024
 # Rows of a block that the NumPy answer takes at once: its temporaries are 16 times the float64 pixels.
 _ROWS = 16
 _KERNELS = (16, 256)
 # Bytes of an output whose writing to the disk doesn't disturb the next run.
 _SMALL = 2**24
-
-
-def make_source(path: Path, megapixels: float) -> zarr.Array[Any]:
-    """Write an 8-bit photo in shards; beyond one shard it repeats."""
-    side = side_of(megapixels)
-    chunk = min(CHUNK, side)
-    shard = min(SHARD, -(-side // chunk) * chunk)
-    source = zarr.create_array(
-        path,
-        shape=(side, side, 3),
-        shards=(shard, shard, 3),
-        chunks=(chunk, chunk, 3),
-        dtype=np.uint8,
-        compressors=BloscCodec(cname="lz4"),
-    )
-    piece = photo(shard)
-    for top in range(0, side, shard):
-        for left in range(0, side, shard):
-            height, width = min(shard, side - top), min(shard, side - left)
-            source[top : top + height, left : left + width] = piece[:height, :width]
-    return source
 
 
 def copy_floats(source: zarr.Array[Any], output: Path) -> None:
