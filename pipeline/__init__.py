@@ -1,10 +1,11 @@
 """Gaussian mixtures over the pixels of images too big for memory."""
 
 from pipeline.lazy import compute_densities, evaluate, open_result
-from pipeline.mixture import Kernel, Mixture, list_models, load_model
+from pipeline.mixture import Kernel, Mixture
 from pipeline.packing import Packed
 from pipeline.planning import Plan, plan, stream
 from pipeline.progress import Progress
+from pipeline.published import list_models, load_model
 from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior
 from pipeline.run import Receipt
 from pipeline.sources import open_image

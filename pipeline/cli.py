@@ -13,12 +13,12 @@ import zarr
 
 from pipeline.demo import run_demo
 from pipeline.lazy import open_result
-from pipeline.mixture import Mixture, list_models, load_model
 from pipeline.packing import Packed
 from pipeline.placement import unfinished
 from pipeline.planning import plan as plan_run
 from pipeline.planning import resume as resume_run
 from pipeline.planning import stream
+from pipeline.published import list_models, load_model
 from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior, Quantity
 from pipeline.run import ON_ERROR, Receipt, read_receipt
 from pipeline.sources import open_file
@@ -26,6 +26,8 @@ from pipeline.verification import verify as verify_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from pipeline.mixture import Mixture
 
 
 class _Failure(click.ClickException):

@@ -8,8 +8,8 @@ import dask.array as da
 import numpy as np
 
 from pipeline.lazy import open_result
-from pipeline.mixture import load_model
 from pipeline.planning import stream
+from pipeline.published import load_model
 from pipeline.quantity import Density
 from pipeline.sources import open_image
 

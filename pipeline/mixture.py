@@ -1,4 +1,4 @@
-"""Gaussian mixtures as data: parameters, validation, JSON, scikit-learn, the published models that ship."""
+"""Gaussian mixtures as data: validation, JSON, and scikit-learn's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from pipeline.parameters import (
+    as_parameter,
+    channel_names,
+    check_shapes,
+    covariance_of,
+    mean_vector,
+    sklearn_parameters,
+    weight_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,9 +90,9 @@ class Mixture:
         channels: Sequence[str] | None = None,
     ) -> None:
         for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
-            object.__setattr__(self, name, _parameter(name, value))
-        _check_shapes(self.weights, self.means, self.covariances)
-        names = None if channels is None else _channel_names(channels, self.n_channels)
+            object.__setattr__(self, name, as_parameter(name, value))
+        check_shapes(self.weights, self.means, self.covariances)
+        names = None if channels is None else channel_names(channels, self.n_channels)
         object.__setattr__(self, "channels", names)
         self._check_values()
         for array in (self.weights, self.means, self.covariances):
@@ -118,14 +127,14 @@ class Mixture:
                 raise ValueError(
                     f"kernel {k} is {kernel!r:.80}; wanted Kernel(mean, covariance, weight)"
                 ) from None
-            means.append(_mean_vector(k, mean))
-            covariances.append(_covariance(k, covariance, len(means[0])))
+            means.append(mean_vector(k, mean))
+            covariances.append(covariance_of(k, covariance, len(means[0])))
             if len(means[k]) != len(means[0]):
                 raise ValueError(
                     f"kernel {k}: the mean has {len(means[k])} channels, kernel 0's has {len(means[0])}; "
                     "all kernels of a mixture share the same channels"
                 )
-            weights.append(_weight(k, weight))
+            weights.append(weight_of(k, weight))
         if not means:
             raise ValueError("got no kernels; a mixture needs at least one")
         if any(covariance.ndim == 2 for covariance in covariances):  # noqa: PLR2004  a matrix
@@ -161,7 +170,7 @@ class Mixture:
         Of a Bayesian model it takes the estimates, as the model's own ``sample`` does. Its ``score_samples``
         and ``predict`` also count how uncertain the estimates are, and differ a little.
         """
-        return cls(*_sklearn_parameters(model), channels)
+        return cls(*sklearn_parameters(model), channels)
 
     def to_sklearn(self) -> GaussianMixture:
         """Give the mixture as a scikit-learn model that counts as fitted.
@@ -365,132 +374,6 @@ class Mixture:
                     f"{eigenvalues[0] / eigenvalues[-1]:.3g}). Drop the kernel, or add a little to the "
                     "diagonal."
                 )
-
-
-def list_models() -> dict[str, str]:
-    """Name the published models that ship with the package.
-
-    Returns
-    -------
-    dict
-        A name that :func:`load_model` takes, and the source of its figures.
-    """
-    files = sorted(resources.files(__package__).joinpath("models").iterdir(), key=lambda file: file.name)
-    return {Path(file.name).stem: json.loads(file.read_text(encoding="utf-8"))["source"] for file in files}
-
-
-def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
-    """Load a published model by its name, or any mixture from a JSON file.
-
-    Parameters
-    ----------
-    name_or_path : str or path-like
-        ``"jones-rehg-skin"``, ``"jones-rehg-nonskin"`` (see :func:`list_models`), or a path for
-        :meth:`Mixture.load`.
-
-    Returns
-    -------
-    Mixture
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is neither a model's name nor a file.
-    ValueError
-        If the file isn't a mixture.
-    """
-    models = list_models()
-    if name_or_path in models:
-        with resources.as_file(resources.files(__package__) / "models" / f"{name_or_path}.json") as path:
-            return Mixture.load(path)
-    if not Path(name_or_path).is_file():
-        raise FileNotFoundError(
-            f"no model {os.fspath(name_or_path)!r}: wanted a JSON file or one of {', '.join(models)}"
-        )
-    return Mixture.load(name_or_path)
-
-
-def _parameter(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        array = np.array(None)
-    if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{name} aren't real numbers in an array of one shape: got {value!r:.80}")
-    return np.array(array, dtype=np.float64, order="C")
-
-
-def _check_shapes(
-    weights: NDArray[np.float64], means: NDArray[np.float64], covariances: NDArray[np.float64]
-) -> None:
-    if weights.ndim != 1 or means.ndim != 2:  # noqa: PLR2004  (K, C)
-        raise ValueError(
-            f"weights have shape {weights.shape} and means {means.shape}; wanted (K,) and (K, C)"
-        )
-    if means.size == 0 or len(weights) != len(means):
-        raise ValueError(
-            f"{len(weights)} weights for means of shape {means.shape}; wanted one weight a kernel, at least "
-            "one kernel and at least one channel"
-        )
-    if covariances.shape not in {means.shape, (*means.shape, means.shape[1])}:
-        raise ValueError(
-            f"covariances have shape {covariances.shape}; wanted {means.shape} for variances or "
-            f"{(*means.shape, means.shape[1])} for full covariances"
-        )
-
-
-def _channel_names(channels: Any, wanted: int) -> tuple[str, ...]:  # noqa: ANN401  a JSON file may say anything
-    names = tuple(channels) if isinstance(channels, list | tuple) else ()
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one a channel")
-    if len(names) != wanted or len(set(names)) != wanted:
-        raise ValueError(f"channels are {', '.join(names)}; wanted {wanted} different names")
-    return names
-
-
-def _mean_vector(k: int, mean: ArrayLike) -> NDArray[np.float64]:
-    array = _parameter(f"kernel {k}: the mean's elements", mean)
-    if array.size and array.ndim in {1, 2} and array.size == max(array.shape):
-        return array.reshape(-1)
-    raise ValueError(f"kernel {k}: the mean has shape {array.shape}; wanted (C,), (1, C) or (C, 1)")
-
-
-def _covariance(k: int, covariance: ArrayLike, n_channels: int) -> NDArray[np.float64]:
-    array = _parameter(f"kernel {k}: the covariance's elements", covariance)
-    if array.shape in {(n_channels,), (1, n_channels)}:
-        return array.reshape(-1)
-    if array.shape == (n_channels, n_channels):
-        return array
-    raise ValueError(
-        f"kernel {k}: the covariance has shape {array.shape}; for {n_channels} channels wanted "
-        f"({n_channels},), (1, {n_channels}) or ({n_channels}, {n_channels})"
-    )
-
-
-def _weight(k: int, weight: ArrayLike) -> NDArray[np.float64]:
-    array = _parameter(f"kernel {k}: the weight's elements", weight)
-    if array.size != 1:
-        raise ValueError(f"kernel {k}: the weight has shape {array.shape}; wanted one number")
-    return array.reshape(())
-
-
-def _sklearn_parameters(model: Any) -> tuple[ArrayLike, ArrayLike, ArrayLike]:  # noqa: ANN401  the same
-    kind = getattr(model, "covariance_type", None)
-    if kind not in {"full", "tied", "diag", "spherical"}:
-        raise TypeError(f"got {model!r:.80}; wanted a fitted GaussianMixture or BayesianGaussianMixture")
-    missing = [name for name in ("weights_", "means_", "covariances_") if not hasattr(model, name)]
-    if missing:
-        raise ValueError(
-            f"the {type(model).__name__} lacks {', '.join(missing)}: it isn't fitted. Call its fit first."
-        )
-    covariances = np.asarray(model.covariances_, dtype=np.float64)
-    if kind == "tied":
-        covariances = np.repeat(covariances[np.newaxis], len(model.means_), axis=0)
-    elif kind == "spherical":
-        covariances = np.repeat(covariances[:, np.newaxis], len(model.means_[0]), axis=1)
-    if kind in {"full", "tied"}:  # fitted to float32, they are symmetric only to 1e-6
-        covariances = covariances / 2 + covariances.mT / 2
-    return model.weights_, model.means_, covariances
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON is whatever the file holds; from_dict checks it

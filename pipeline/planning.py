@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import format_bytes, parse_bytes
+from dask.utils import format_bytes, format_time, parse_bytes
 
 from pipeline.engine import Request, choose_engine
 from pipeline.grid import LARGEST_BLOCK, Grid, choose_grid
@@ -125,7 +125,7 @@ class Plan:
         size = "unknown" if self.output_bytes is None else f"about {format_bytes(self.output_bytes)}"
         rows.append(("output", f"{size}, {format_bytes(self.free_disk)} free"))
         if self.seconds is not None:
-            rows.append(("time", f"about {self.seconds:.3g} s"))
+            rows.append(("time", f"about {format_time(self.seconds)}"))
         return rows
 
     def _remedy(self) -> str:

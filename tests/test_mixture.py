@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from references import pixels_near, random_mixture, relative_error
 from sklearn.cluster import KMeans
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
-from pipeline import Density, Kernel, LogDensity, Mixture, evaluate, list_models, load_model
+from pipeline import Density, Kernel, LogDensity, Mixture, evaluate, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,28 +184,6 @@ def test_bad_json_is_refused(tmp_path: Path, content: bytes, message: str) -> No
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"model.json: .*{message}"):
         load_model(path)
-
-
-def test_unknown_model_lists_the_known(tmp_path: Path) -> None:
-    """A name that is neither a model nor a file gets the list of models."""
-    with pytest.raises(FileNotFoundError, match=r"no model 'skin'.*jones-rehg-nonskin, jones-rehg-skin"):
-        load_model("skin")
-    with pytest.raises(FileNotFoundError):
-        Mixture.load(tmp_path / "none.json")
-
-
-def test_published_models() -> None:
-    """The shipped figures have the printed sums of weights, and name their source and channels."""
-    assert set(list_models()) == {"jones-rehg-skin", "jones-rehg-nonskin"}
-    for name, total in (("jones-rehg-skin", 0.9992), ("jones-rehg-nonskin", 0.9996)):
-        mixture = load_model(name)
-        assert mixture.channels == ("red", "green", "blue")
-        assert mixture.means.shape == (16, 3)
-        assert mixture.weights.sum() == pytest.approx(total, abs=1e-12)
-        assert "Jones" in list_models()[name]
-        assert json.loads(json.dumps(mixture.to_dict())) == mixture.to_dict()
-    assert load_model("jones-rehg-skin").means[0].tolist() == [73.53, 29.94, 17.76]
-    assert load_model("jones-rehg-nonskin").covariances[0].tolist() == [2.77, 2.81, 5.46]
 
 
 def test_a_byte_order_mark_and_large_covariances(tmp_path: Path) -> None:
