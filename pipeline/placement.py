@@ -63,6 +63,7 @@ def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume
 def _check_free(path: Path) -> None:
     partial = unfinished(path)
     if partial.exists():
+        _check_left(partial)
         raise FileExistsError(
             f"{partial} is what an unfinished run left. Ask to resume it, or to overwrite it."
         )
@@ -184,8 +185,8 @@ def _recover(path: Path, *, resume: bool) -> None:
     """Tidy what a run left that was killed while it replaced a store."""
     partial, replaced = unfinished(path), _replaced(path)
     for place in (partial, replaced):
-        if place.exists() and not _is_left(place):
-            raise FileExistsError(f"{place} is in the way, and isn't what a run left. Remove it yourself.")
+        if place.exists():
+            _check_left(place)
     if replaced.exists() and path.exists():
         shutil.rmtree(replaced)
     elif replaced.exists() and not (partial.exists() and resume):
@@ -198,6 +199,11 @@ def _is_created(directory: Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_left(place: Path) -> None:
+    if not _is_left(place):
+        raise FileExistsError(f"{place} is in the way, and isn't what a run left. Remove it yourself.")
 
 
 def _is_left(directory: Path) -> bool:

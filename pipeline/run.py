@@ -198,10 +198,13 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             skipped=tally.skipped,
         )
         finish(directory, asdict(receipt))
-        if tally.skipped and options.overwrite and store.exists():
+        if tally.skipped and store.exists() and not directory.samefile(store):
+            kept = (
+                "The others are kept: go on with resume=True" if holds_shards(directory) else "None is done."
+            )
             raise RuntimeError(
                 f"{len(tally.skipped)} blocks failed, so {store} isn't replaced; the first was of "
-                f"{tally.skipped[0]['error']}. The others are kept: go on with resume=True"
+                f"{tally.skipped[0]['error']}. {kept}"
             )
     return receipt
 

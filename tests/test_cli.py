@@ -323,17 +323,23 @@ def test_masks(folder: Path, photo: NDArray[np.uint8]) -> None:
 
 
 def test_failing_blocks_may_be_skipped(folder: Path, damaged: Path) -> None:
-    """With --on-error skip a run goes on, says how much it skipped, and verify tells what is missing."""
+    """With --on-error skip a run goes on, says what it skipped and ends with 1; verify tells it too."""
     runner = CliRunner()
     words = ["run", damaged.name, "out.zarr", "--density", SKIN, "--block", "128"]
     result = runner.invoke(cli.main, [*words, "--on-error", "skip"])
-    assert result.exit_code == 0, result.output
-    assert "16 blocks, 1 of them skipped" in result.stdout
+    assert result.exit_code == 1, result.output
+    skipped, receipt = result.stdout.splitlines()
+    assert skipped.startswith("skipped: rows 128 to 256, columns 128 to 256: ")
+    assert "16 blocks, 1 of them skipped" in receipt
     assert "missing: density, block (1, 1)" in runner.invoke(cli.main, ["verify", "out.zarr"]).stdout
     result = runner.invoke(cli.main, ["resume", "out.zarr"])
     assert result.exit_code == 2
     assert "block (1, 1), rows 128 to 256, columns 128 to 256: " in result.stderr
-    assert runner.invoke(cli.main, ["resume", "out.zarr", "--on-error", "skip"]).exit_code == 0
+    result = runner.invoke(cli.main, ["resume", "out.zarr", "--on-error", "skip", "--memory-limit", "8GiB"])
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == skipped
+    result = runner.invoke(cli.main, ["run", "photo.tif", "whole.zarr", *words[3:], "--on-error", "skip"])
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
     del folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
+from pipeline import Density, LogDensity, LogRatio, Mixture, color_table, load_model
 from pipeline.color_table import ColorTable, color_bits, find_table, pack_colors
-from pipeline.engine import evaluate_block
+from pipeline.engine import Request, evaluate_block, evaluate_requests
 from pipeline.program import Program
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pipeline.quantity import Quantity
 
 KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1), (">u2", 1)])
 
@@ -136,6 +139,52 @@ def test_a_process_has_one_table_for_a_quantity(skin: Mixture) -> None:
     assert len(tables) == 1
     assert find_table(Density(random_mixture(1, 3)), *kind) not in tables
     assert find_table(Density(skin), 24, np.dtype("float64")) not in tables
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, ColorTable]:
+    """Give the process's tables, none at first."""
+    kept: OrderedDict[Any, ColorTable] = OrderedDict()
+    monkeypatch.setattr(color_table, "_tables", kept)
+    return kept
+
+
+def test_many_quantities_fill_each_table_once(
+    tables: OrderedDict[Any, ColorTable], monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
+) -> None:
+    """However many results a run has, no block computes a colour again that an earlier one had."""
+    computed = []
+    original = color_table.compute_planes
+
+    def spy(quantity: Quantity, planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
+        computed.extend((quantity, *color) for color in planes.T.tolist())
+        return original(quantity, planes, *more, **options)
+
+    monkeypatch.setattr(color_table, "compute_planes", spy)
+    requests = [
+        Request(Density(random_mixture(1, 2, seed=seed)), np.dtype("float32"), "table") for seed in range(9)
+    ]
+    for block in np.split(photo[..., :2], 4):
+        evaluate_requests(block, requests, serial=True)
+    n_colors = len(np.unique(photo[..., :2].reshape(-1, 2), axis=0))
+    assert len(computed) == len(set(computed)) == 9 * n_colors
+    assert len(tables) == 9
+
+
+def test_tables_are_kept_by_their_bytes(
+    tables: OrderedDict[Any, ColorTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bytes that are kept, the table used longest ago goes, never the one that is asked for."""
+    kind = (8, np.dtype("float32"))
+    quantities = [Density(random_mixture(1, 1, seed=seed)) for seed in range(4)]
+    monkeypatch.setattr(color_table, "_MOST_KEPT", 3 * 2**8 * 4)
+    first = [find_table(quantity, *kind) for quantity in quantities[:3]]
+    assert find_table(quantities[0], *kind) is first[0]
+    find_table(quantities[3], *kind)
+    assert [key[0] for key in tables] == [quantities[number] for number in (2, 0, 3)]
+    assert find_table(quantities[1], *kind) is not first[1]
+    large = find_table(quantities[0], 16, np.dtype("float64"))
+    assert list(tables.values()) == [large]
 
 
 def test_memory_is_what_is_said(skin: Mixture) -> None:

@@ -1,25 +1,20 @@
-"""Jobs: which pixels have data, by whichever of three ways, and what a task reads and writes."""
+"""Jobs: what the task of one block writes, and what it says of it."""
 
 from __future__ import annotations
 
-import os
-import pickle
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import dask.array as da
 import numpy as np
 import pytest
-import tifffile
 import zarr
 from references import random_mixture
 
-from pipeline import Density, Label, Mixture, Packed, Posterior, evaluate, open_result, stream
+from pipeline import Density, Label, LogDensity, Mixture, Packed, Posterior, evaluate
 from pipeline.engine import Request
 from pipeline.grid import Grid
-from pipeline.inputs import Inputs, Piece, name_quantities, open_inputs
+from pipeline.inputs import open_inputs
 from pipeline.job import Job, do_block
-from pipeline.store import create
+from pipeline.store import create, largest_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +29,6 @@ QUANTITIES: dict[str, Quantity] = {
     "packed": Packed(Posterior(CLASSES), "uint8"),
     "label": Label(CLASSES),
 }
-DENSITY = {"density": QUANTITIES["density"]}
 SHAPE = (70, 90)
 
 
@@ -44,289 +38,20 @@ def image(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return photo[100:170, 200:290]
 
 
-@pytest.fixture
-def mask() -> NDArray[np.uint8]:
-    """Give a mask that has blocks of 32 x 32 with all, some and no data."""
-    mask = np.random.default_rng(0).integers(0, 2, SHAPE).astype(np.uint8)
-    mask[:32, :32] = 0
-    mask[32:64, 32:64] = 255
-    mask[64:, 64:] = 0
-    return mask
-
-
-def check(store: Path, image: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-    """Compare a store with what evaluate gives under a mask."""
-    results = open_result(store)
-    for name, quantity in QUANTITIES.items():
-        wanted = np.asarray(evaluate(image, quantity, mask=valid))
-        if quantity.planes is not None:
-            wanted = np.moveaxis(wanted, -1, 0)
-        if isinstance(quantity, Packed):
-            wanted = quantity.unpack(wanted)
-        got = np.asarray(results[name])
-        np.testing.assert_array_equal(got, wanted, err_msg=name)
-        missing = np.isnan(got) if got.dtype.kind == "f" else got == 255
-        np.testing.assert_array_equal(missing, np.broadcast_to(~valid, missing.shape), err_msg=name)
-
-
-def run(image: Any, store: Path, **options: Any) -> Path:
-    """Stream all quantities in small blocks."""
-    stream(image, QUANTITIES, store, block=32, progress="none", **options)
-    return store
-
-
-@pytest.mark.parametrize(
-    "kind", ["uint8", "bool", "float", "one channel", "Fortran", "Dask", "Zarr", "TIFF", "PNG", "path object"]
-)
-def test_a_mask_of_any_kind(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8], kind: str
-) -> None:
-    """Where a mask is 0, whatever it is, there are no data; elsewhere the values are as without it."""
-    tifffile.imwrite(tmp_path / "mask.tif", mask, tile=(32, 32), photometric="minisblack")
-    cv2.imwrite(os.fspath(tmp_path / "mask.png"), mask)
-    kinds: dict[str, Any] = {
-        "uint8": mask,
-        "bool": mask != 0,
-        "float": mask / 7,
-        "one channel": mask[..., np.newaxis],
-        "Fortran": np.asfortranarray(mask),
-        "Dask": da.from_array(mask, chunks=(17, 40)),
-        "Zarr": zarr.create_array(tmp_path / "mask.zarr", data=mask, chunks=(20, 20)),
-        "TIFF": os.fspath(tmp_path / "mask.tif"),
-        "PNG": os.fspath(tmp_path / "mask.png"),
-        "path object": tmp_path / "mask.tif",
-    }
-    check(run(image, tmp_path / "out.zarr", mask=kinds[kind]), image, mask != 0)
-
-
-def test_blocks_without_data_arent_read(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> None:
-    """Where a mask leaves nothing of a block, its pixels aren't read; the block is written all the same."""
-    read = []
-
-    def note(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
-        if block_info:
-            read.append(block_info[0]["chunk-location"][:2])
-        return block
-
-    watched = da.from_array(image, chunks=(32, 32, 3)).map_blocks(note, dtype=np.uint8)
-    store = run(watched, tmp_path / "out.zarr", mask=mask)
-    assert sorted(read) == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
-    check(store, image, mask != 0)
-    for name in QUANTITIES:
-        folder = store / name / "0" / "c"
-        assert len([path for path in folder.rglob("*") if path.is_file()]) == 9
-
-
-def test_alpha_is_a_mask(tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """An image's own alpha, of a file in any format or an array, tells where there are data."""
-    four = np.dstack([image, mask])
-    tifffile.imwrite(
-        tmp_path / "four.tif", four, tile=(32, 32), photometric="rgb", extrasamples=["unassalpha"]
-    )
-    cv2.imwrite(os.fspath(tmp_path / "four.png"), four[..., [2, 1, 0, 3]])
-    sources = {
-        "array": four,
-        "dask": da.from_array(four, chunks=(33, 90, 2)),
-        "tiff": tmp_path / "four.tif",
-        "png": tmp_path / "four.png",
-    }
-    for kind, source in sources.items():
-        check(run(source, tmp_path / f"{kind}.zarr", mask="alpha"), image, mask != 0)
-
-
-def test_alpha_follows_the_channels_of_the_model(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> None:
-    """A file is opened in the model's order, with alpha last."""
-    four = np.dstack([image, mask])
-    tifffile.imwrite(tmp_path / "four.tif", four, photometric="rgb", extrasamples=["unassalpha"])
-    plain = random_mixture(2, 3)
-    mixture = Mixture(plain.weights, plain.means, plain.covariances, ["blue", "green", "red"])
-    store = tmp_path / "out.zarr"
-    stream(tmp_path / "four.tif", Density(mixture), store, mask="alpha", progress="none")
-    wanted = evaluate(image[..., ::-1], Density(mixture), mask=mask)
-    np.testing.assert_array_equal(open_result(store)["density"], wanted)
-
-
-@pytest.mark.parametrize("value", [0, 0.0, np.uint8(0), np.float32(0)], ids=repr)
-def test_a_value_without_data(tmp_path: Path, image: NDArray[np.uint8], value: float) -> None:
-    """Pixels all of whose channels have the value have no data; one channel isn't enough."""
-    marked = image.copy()
-    marked[10:50, 20:60] = 0
-    marked[5, 5] = (0, 0, 1)
-    marked[5, 6] = (1, 0, 0)
-    check(run(marked, tmp_path / "out.zarr", no_data=value), marked, (marked != 0).any(axis=-1))
-
-
-@pytest.mark.parametrize("value", [-1, 256, 0.5, float("inf")])
-def test_a_value_that_no_pixel_can_have(tmp_path: Path, image: NDArray[np.uint8], value: float) -> None:
-    """A value beyond the image's dtype marks nothing."""
-    check(run(image, tmp_path / "out.zarr", no_data=value), image, np.ones(SHAPE, bool))
-
-
-def test_a_value_without_data_in_floats(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """A value that a float32 image rounds marks its pixels all the same; NaN has no data anyway."""
-    marked = image.astype(np.float32)
-    marked[:40, :40] = -9999.9
-    marked[60:, 60:, 1] = np.nan
-    valid = np.ones(SHAPE, bool)
-    valid[:40, :40] = valid[60:, 60:] = False
-    stream(marked, DENSITY, tmp_path / "out.zarr", block=32, progress="none", no_data=-9999.9)
-    got = np.asarray(open_result(tmp_path / "out.zarr")["density"])
-    np.testing.assert_array_equal(np.isnan(got), ~valid)
-
-
-def test_mask_and_value_together(tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """A pixel has data only where everything says so."""
-    marked = image.copy()
-    marked[20:50, 20:70] = 7
-    valid = (mask != 0) & (marked != 7).any(axis=-1)
-    check(run(marked, tmp_path / "out.zarr", mask=mask, no_data=7), marked, valid)
-    four = np.dstack([marked, mask])
-    check(run(four, tmp_path / "alpha.zarr", mask="alpha", no_data=7), marked, valid)
-
-
-def test_an_image_without_any_data(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """A mask of zeros gives a whole store of nothing."""
-    store = run(image, tmp_path / "out.zarr", mask=np.zeros(SHAPE))
-    check(store, image, np.zeros(SHAPE, bool))
-    alpha = np.dstack([image, np.zeros(SHAPE, np.uint8)])
-    check(run(alpha, tmp_path / "alpha.zarr", mask="alpha"), image, np.zeros(SHAPE, bool))
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (
-            {"mask": np.ones((70, 91))},
-            ValueError,
-            r"mask has shape \(70, 91\); wanted \(70, 90\), the image's",
-        ),
-        ({"mask": np.ones((70, 90, 3))}, ValueError, r"mask has shape \(70, 90, 3\)"),
-        ({"mask": np.ones(70)}, ValueError, r"mask is an array of shape \(70,\); wanted a path or an array"),
-        ({"mask": 3}, ValueError, "mask is 3; wanted a path or an array"),
-        ({"mask": "none.png"}, FileNotFoundError, "none.png is not there"),
-        (
-            {"mask": "alpha"},
-            ValueError,
-            "mask is 'alpha', but the image has 3 channels; wanted the model's 3",
-        ),
-        ({"mask": np.ma.masked_less(np.ones((70, 90)), 2)}, TypeError, "mask is a masked array"),
-        ({"mask": da.ones(SHAPE)[da.arange(70) > -1]}, ValueError, "mask has chunks of unknown size"),
-        ({"no_data": float("nan")}, ValueError, "no_data is NaN, which has no data anyway"),
-    ],
-)
-def test_masks_that_are_refused(
-    tmp_path: Path, image: NDArray[np.uint8], options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    """What is no mask of the image is refused before anything is written."""
-    with pytest.raises(error, match=message):
-        run(image, tmp_path / "out.zarr", **options)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_without_alpha(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """Alpha of a file that has none is refused by the file's name."""
-    tifffile.imwrite(tmp_path / "photo.tif", image, photometric="rgb")
-    with pytest.raises(ValueError, match=r"photo.tif has no alpha channel"):
-        run(tmp_path / "photo.tif", tmp_path / "out.zarr", mask="alpha")
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ({}, ValueError, "got no quantities; wanted at least one"),
-        (random_mixture(1, 3), TypeError, "quantities are .*; wanted one, as Density"),
-        (None, TypeError, "quantities are None"),
-        ({"../out": DENSITY["density"]}, ValueError, r"named '\.\./out'; wanted letters, digits, - and _"),
-        ({"": DENSITY["density"]}, ValueError, "named ''"),
-        ({"a.b": DENSITY["density"]}, ValueError, "named 'a.b'"),
-        ({1: DENSITY["density"]}, ValueError, "named 1"),
-    ],
-)
-def test_names_that_are_refused(given: Any, error: type[Exception], message: str) -> None:
-    """A result's name is a directory's, anywhere."""
-    with pytest.raises(error, match=message):
-        name_quantities(given)
-
-
-def test_names() -> None:
-    """One quantity goes by its own name, several by those that are given, in their order."""
-    assert name_quantities(DENSITY["density"]) == DENSITY
-    assert list(name_quantities(QUANTITIES)) == list(QUANTITIES)
-    assert list(name_quantities({"skin-density": DENSITY["density"]})) == ["skin-density"]
-
-
-@pytest.fixture
-def opened(tmp_path: Path, image: NDArray[np.uint8]) -> dict[str, Inputs]:
-    """Open the image in every way."""
-    tifffile.imwrite(tmp_path / "photo.tif", image, tile=(16, 32), compression="zlib", photometric="rgb")
-    group = zarr.create_group(tmp_path / "group.zarr")
-    sources = {
-        "file": tmp_path / "photo.tif",
-        "numpy": image,
-        "dask": da.from_array(image, chunks=(20, 30, 2)),
-        "zarr": group.create_array("deep/0", data=image, chunks=(10, 10, 3), shards=(30, 20, 3)),
-        "chunks": zarr.create_array({}, data=image, chunks=(11, 12, 3)),
-    }
-    return {kind: open_inputs(source, DENSITY, mask=None, no_data=None) for kind, source in sources.items()}
-
-
-def test_what_is_known_of_inputs(tmp_path: Path, opened: dict[str, Inputs]) -> None:
-    """Tiles, extents and paths are those of what is read."""
-    tiles = {"file": (16, 32), "numpy": (1, 1), "dask": (20, 30), "zarr": (30, 20), "chunks": (11, 12)}
-    assert {kind: inputs.tile for kind, inputs in opened.items()} == tiles
-    assert {inputs.extent for inputs in opened.values()} == {SHAPE}
-    assert {inputs.n_channels for inputs in opened.values()} == {3}
-    paths = {kind: inputs.paths for kind, inputs in opened.items() if inputs.paths}
-    assert paths == {"file": [tmp_path / "photo.tif"], "zarr": [tmp_path / "group.zarr" / "deep" / "0"]}
-
-
-def test_a_task_gets_its_piece_alone(opened: dict[str, Inputs], image: NDArray[np.uint8]) -> None:
-    """What a worker is sent is no larger than the block, and gives the block's pixels there."""
-    region = (slice(10, 20), slice(5, 30))
-    for kind, inputs in opened.items():
-        if kind == "chunks":
-            continue
-        sent = pickle.dumps(inputs.cut(region))
-        assert len(sent) < 5000 or kind == "dask", kind
-        piece: Piece = pickle.loads(sent)  # noqa: S301  made here
-        read = piece.image.source[region] if kind in {"file", "zarr"} else np.asarray(piece.image)
-        np.testing.assert_array_equal(read, image[region], err_msg=kind)
-
-
-def test_descriptions_tell_sources_apart(
-    tmp_path: Path, opened: dict[str, Inputs], image: NDArray[np.uint8]
-) -> None:
-    """The same source is described alike when it is opened again, and another one otherwise."""
-    again = open_inputs(tmp_path / "photo.tif", DENSITY, mask=None, no_data=None)
-    assert again.describe() == opened["file"].describe()
-    copy = open_inputs(image.copy(), DENSITY, mask=None, no_data=None)
-    assert copy.describe() == opened["numpy"].describe()
-    other = image.copy()
-    other[0, 0] ^= 1
-    for changed in (other, image.astype("u2"), image[:-1]):
-        described = open_inputs(changed, DENSITY, mask=None, no_data=None).describe()
-        assert described["image"] != opened["numpy"].describe()["image"]
-    mask = np.ones(SHAPE)
-    masked = [
-        open_inputs(image, DENSITY, mask=m, no_data=n) for m, n in ((mask, None), (None, 3), (mask * 2, 3))
-    ]
-    records = [opened["numpy"].describe(), *(inputs.describe() for inputs in masked)]
-    assert all(one not in records[:number] for number, one in enumerate(records))
+def job_of(directory: Path, quantities: dict[str, Quantity], engine: str = "numexpr") -> Job:
+    """Create a store of blocks of 32 x 32."""
+    grid = Grid(SHAPE, (32, 32), (16, 16))
+    requests = {name: Request(q, q.output_dtype(), engine) for name, q in quantities.items()}
+    create(directory, grid, quantities, {})
+    return Job(directory, grid, requests)
 
 
 def test_a_task_does_what_it_is_asked(tmp_path: Path, image: NDArray[np.uint8]) -> None:
     """Of several results a task writes those that are wanted, and says how many pixels and bytes."""
     inputs = open_inputs(image, QUANTITIES, mask=None, no_data=None)
-    grid = Grid(SHAPE, (32, 32), (16, 16))
-    requests = {name: Request(q, q.output_dtype(), "numexpr") for name, q in QUANTITIES.items()}
-    job = Job(tmp_path / "out.zarr", grid, requests)
+    job = job_of(tmp_path / "out.zarr", QUANTITIES)
     assert job.quantities == QUANTITIES
-    create(job.directory, grid, QUANTITIES, {})
-    done = do_block(job, inputs.cut(grid.region((2, 2))), (2, 2), ("label", "packed"))
+    done = do_block(job, inputs.cut(job.grid.region((2, 2))), (2, 2), ("label", "packed"))
     files = [path for path in job.directory.glob("*/0/c/**/*") if path.is_file()]
     assert sorted(path.relative_to(job.directory).as_posix() for path in files) == [
         "label/0/c/2/2",
@@ -335,3 +60,35 @@ def test_a_task_does_what_it_is_asked(tmp_path: Path, image: NDArray[np.uint8]) 
     assert done.pixels == 6 * 26
     assert done.n_bytes == sum(path.stat().st_size for path in files)
     assert done.memory > 2**20
+
+
+@pytest.mark.parametrize("engine", ["numexpr", "table"])
+@pytest.mark.parametrize("kind", ["mask", "alpha", "no_data"])
+def test_errors_are_of_what_has_data(
+    tmp_path: Path, image: NDArray[np.uint8], engine: str, kind: str
+) -> None:
+    """The error that is recorded is the largest of the pixels that are stored, whatever the background is."""
+    image = np.maximum(image, 60)
+    image[20:50, 20:70] = image[60:] = 0
+    valid = (image != 0).any(axis=-1)
+    sources: dict[str, tuple[Any, dict[str, Any]]] = {
+        "mask": (image, {"mask": valid, "no_data": None}),
+        "alpha": (np.dstack([image, valid.astype(np.uint8)]), {"mask": "alpha", "no_data": None}),
+        "no_data": (image, {"mask": None, "no_data": 0}),
+    }
+    quantity = LogDensity(Mixture([1], [[150, 150, 150]], [[500, 500, 500]]))
+    exact: Any = evaluate(image, quantity, dtype="float64")
+    # Black is farther below the range than any stored pixel is from its code.
+    packed = Packed(quantity, "uint8", exact[valid].min(), exact[valid].max())
+    codes = np.empty(SHAPE, np.uint8)
+    errors = packed.pack(exact, codes)
+    assert errors[~valid].max() > 2 * errors[valid].max() > 0
+    codes[~valid] = 255
+    job = job_of(tmp_path / "out.zarr", {"packed": packed}, engine)
+    source, options = sources[kind]
+    inputs = open_inputs(source, job.quantities, **options)
+    for index in job.grid.blocks():
+        do_block(job, inputs.cut(job.grid.region(index)), index, ("packed",))
+    recorded = largest_errors(job.directory, ["packed"])["packed"]
+    assert recorded == pytest.approx(errors[valid].max(), rel=1e-6)
+    np.testing.assert_array_equal(zarr.open_array(job.directory, path="packed/0", mode="r")[:], codes)

@@ -141,6 +141,24 @@ def test_open_result(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) ->
     np.testing.assert_array_equal(results["skin"], compute_densities(photo, skin))
 
 
+def test_a_replaced_result_has_another_name(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Dask takes a result that was replaced for another, and one that is opened again for the same."""
+    store, quantities = (
+        tmp_path / "out.zarr",
+        {"plain": Density(skin), "half": Packed(Density(skin), "float16")},
+    )
+    stream(photo, quantities, store, block=256, progress="none")
+    before = {name: result.name for name, result in open_result(store).items()}
+    assert {name: result.name for name, result in open_result(store).items()} == before
+    stream(photo[::-1], quantities, store, block=256, progress="none", overwrite=True)
+    after = {name: result.name for name, result in open_result(store).items()}
+    assert len({*before.values(), *after.values()}) == 4
+    stream(photo, quantities, tmp_path / "other.zarr", block=256, progress="none")
+    assert {result.name for result in open_result(tmp_path / "other.zarr").values()}.isdisjoint(
+        after.values()
+    )
+
+
 def test_open_result_refuses_other_things(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A level that isn't there, a foreign store and a missing one each get an error."""
     stream(photo, Density(skin), tmp_path / "out.zarr", progress="none")
@@ -205,6 +223,25 @@ def test_a_mask_of_another_shape_is_refused(photo: NDArray[np.uint8], skin: Mixt
     """A mask is of the image's shape without its channels."""
     with pytest.raises(ValueError, match=r"mask has shape \(5, 5\); wanted that of the image without"):
         evaluate(photo, Density(skin), mask=np.ones((5, 5)))
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None])
+def test_a_mask_of_xarrays_goes_by_its_dimensions(photo: NDArray[np.uint8], axis: int | None) -> None:
+    """Whatever order a mask has its dimensions in, they are the image's; others are refused."""
+    crop = photo[:30, :30] if axis is not None else photo[:30, :30, 0]
+    dims = ["y", "x"] if axis is None else ["y", "x", "band"] if axis else ["band", "y", "x"]
+    scene = xarray.DataArray(crop if axis is None or axis else np.moveaxis(crop, -1, 0), dims=dims)
+    quantity = Density(random_mixture(2, 1 if axis is None else 3))
+    valid = photo[:30, :30, 0] > photo[:30, :30, 0].T
+    wanted = evaluate(scene, quantity, channel_axis=axis, mask=valid)
+    assert 0 < np.isnan(wanted).sum() < wanted.size
+    for mask in (xarray.DataArray(valid, dims=["y", "x"]), xarray.DataArray(valid.T, dims=["x", "y"])):
+        result = evaluate(scene, quantity, channel_axis=axis, mask=mask)
+        assert result.dims == ("y", "x")
+        np.testing.assert_array_equal(result, wanted)
+    for others in (["y", "z"], ["row", "column"]):
+        with pytest.raises(ValueError, match=r"mask has dimensions .*; wanted \('y', 'x'\), the image's"):
+            evaluate(scene, quantity, channel_axis=axis, mask=xarray.DataArray(valid, dims=others))
 
 
 def test_a_lazy_mask_stays_lazy(photo: NDArray[np.uint8], skin: Mixture) -> None:

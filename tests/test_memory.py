@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import dask
 import dask.array as da
 import numpy as np
 import psutil
@@ -48,8 +50,9 @@ def lazy(side: int = 10**6, dtype: str = "uint8", mask: bool = False) -> Inputs:
 
 
 def project(inputs: Inputs, block: tuple[int, int], threads: int, *quantities: Quantity) -> int:
-    """Project a run of blocks."""
-    return project_memory(inputs, Grid(inputs.extent, block, (16, 16)), map(request, quantities), threads)
+    """Project a run of blocks on a worker."""
+    grid = Grid(inputs.extent, block, (16, 16))
+    return project_memory(inputs, grid, map(request, quantities), threads, here=False)
 
 
 ENDLESS = lazy()
@@ -103,14 +106,22 @@ def test_a_small_image_takes_little(block: tuple[int, int], threads: int) -> Non
     assert 0 < needed[1] - needed[0] <= 32 * 4 * 100 * 100
 
 
-def test_an_array_in_memory_counts_once() -> None:
-    """NumPy's pixels are held all along, whatever the threads; Dask's are read with room to spare."""
+def test_what_is_in_memory_counts_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array in memory is part of what this process has by now; a worker has its pieces alone."""
     array = np.zeros((2048, 2048, 3), np.uint8)
     held = Inputs(array, None, has_alpha=False, no_data=None)
     same = Inputs(lazy(2048).image, None, has_alpha=False, no_data=None)
     for threads in (1, 8):
-        with_array = project(held, (256, 256), threads, DENSITY)
-        assert with_array - project(same, (256, 256), threads, DENSITY) == array.nbytes
+        worker = project(held, (256, 256), threads, DENSITY)
+        assert worker == project(same, (256, 256), threads, DENSITY)
+        for resident, more in ((0, 0), (100 * 2**20, 0), (3 * 2**30, 3 * 2**30 - 200 * 2**20)):
+            memory = SimpleNamespace(rss=resident)
+            monkeypatch.setattr(
+                psutil, "Process", lambda memory=memory: SimpleNamespace(memory_info=lambda: memory)
+            )
+            grid = Grid(held.extent, (256, 256), (16, 16))
+            here = project_memory(held, grid, [request(DENSITY)], threads, here=True)
+            assert here - worker == more
     dask = Inputs(da.from_array(array), None, has_alpha=False, no_data=None)
     assert project(dask, (256, 256), 1, DENSITY) > project(same, (256, 256), 1, DENSITY)
 
@@ -134,7 +145,7 @@ def test_tables_count_once() -> None:
     grid = Grid(ENDLESS.extent, (1024, 1024), (1024, 1024))
     for threads in (1, 4):
         computed, looked_up = (
-            project_memory(ENDLESS, grid, [request(DENSITY, engine)], threads)
+            project_memory(ENDLESS, grid, [request(DENSITY, engine)], threads, here=False)
             for engine in ("numexpr", "table")
         )
         assert looked_up - computed == 2**24 * 4
@@ -159,9 +170,11 @@ def cluster(*limits: int) -> Client:
 
 
 def test_available_memory() -> None:
-    """The smallest worker's limit counts, and without a limit what this machine has free."""
-    assert available_memory(cluster(*[2**30] * 9, 2**28)) == 2**28
-    assert available_memory(cluster(0, 2**29)) == 2**29
+    """The smallest worker's limit counts, up to where it pauses; without one what this machine has free."""
+    for pause, share in ((0.8, 0.8), (0.5, 0.5), (False, 1)):
+        with dask.config.set({"distributed.worker.memory.pause": pause}):
+            assert available_memory(cluster(*[2**30] * 9, 2**28)) == int(2**28 * share)
+            assert available_memory(cluster(0, 2**29)) == int(2**29 * share)
     for nothing in (None, cluster(0), cluster()):
         assert 2**20 < available_memory(nothing) <= psutil.virtual_memory().total
 

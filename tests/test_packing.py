@@ -115,6 +115,19 @@ def test_examples() -> None:
     assert np.isnan(codes[3])
 
 
+@given(st.lists(st.floats(0, 6e4), min_size=1))
+def test_errors_of_densities_in_float16_are_relative(values: list[float]) -> None:
+    """A density may be small everywhere, and its absolute error says nothing then; 0 has no error."""
+    packed = Packed(Density(MIXTURE), "float16")
+    codes, errors = pack(packed, [*values, 0, math.nan])
+    given_values, unpacked = np.array([*values, 0]), packed.unpack(codes)[:-1].astype(float)
+    wanted = np.abs(unpacked - given_values) / np.where(given_values > 0, given_values, 1)
+    np.testing.assert_allclose(errors[:-1], wanted, rtol=1e-12)
+    assert errors[-1] == 0
+    normal = given_values >= np.finfo(np.float16).tiny
+    assert (errors[:-1][normal] <= 2.0**-11).all()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_a_chance_needs_no_range(dtype: str) -> None:
     """A posterior spans 0 to 1, whose ends are exact."""
@@ -185,7 +198,8 @@ def test_a_record_is_the_quantity(quantity: Quantity) -> None:
         ({}, "not the record of a quantity"),
         ({"quantity": "density"}, "not the record of a quantity: 'mixture'"),
         ({"quantity": "label", "classes": 3, "priors": []}, "not the record of a quantity"),
-        ({"quantity": "entropy", "classes": {}}, "no quantity is named 'entropy'; upgrade mixture-pipeline"),
+        ({"quantity": "entropy"}, "no quantity is named 'entropy'; upgrade mixture-pipeline"),
+        ({"quantity": "label", "classes": {"a": {}}, "priors": [1]}, "not the record of a quantity"),
         ({**Density(MIXTURE).to_dict(), "packing": {"dtype": "int4"}}, "dtype is 'int4'"),
         ({**Density(MIXTURE).to_dict(), "packing": {"kind": 1}}, "not the record of a quantity"),
     ],

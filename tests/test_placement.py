@@ -169,8 +169,8 @@ def test_a_kill_between_the_two_renames(tmp_path: Path, options: dict[str, bool]
     if options == FRESH:
         with pytest.raises(FileExistsError, match="Ask to resume it"):
             write(path, 3, options)
-        assert (run_of(path), run_of(tmp_path / "out.zarr.partial")) == (1, 2)
-        assert names(tmp_path) == ["out.zarr", "out.zarr.partial"]
+        assert (run_of(tmp_path / "out.zarr.replaced"), run_of(tmp_path / "out.zarr.partial")) == (1, 2)
+        assert names(tmp_path) == ["out.zarr.partial", "out.zarr.replaced"]
         options = RESUMED
     write(path, 3, options)
     assert run_of(path) == (2 if options["resume"] else 3)
@@ -200,6 +200,22 @@ def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> N
         (partial / name).unlink()
     (partial / "zarr.0123.partial").touch()
     write(tmp_path / "out.zarr", 2, RESUMED)
+    assert run_of(tmp_path / "out.zarr") == 2
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"{}"], ids=repr)
+def test_shards_without_a_record_arent_removed_unasked(tmp_path: Path, content: bytes | None) -> None:
+    """What holds shards but can't say of which run is neither resumed nor begun anew, only overwritten."""
+    partial = tmp_path / "out.zarr.partial"
+    fill(partial, 1, finished=False)
+    record = partial / "zarr.json"
+    record.unlink() if content is None else record.write_bytes(content)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=r"partial can't be resumed: its zarr.json can't be read"):
+        write(tmp_path / "out.zarr", 2, RESUMED)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    write(tmp_path / "out.zarr", 2, REPLACING)
     assert run_of(tmp_path / "out.zarr") == 2
     assert names(tmp_path) == ["out.zarr"]
 
@@ -341,21 +357,24 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     result, foreign = tmp_path / "out.zarr", tmp_path / "photos"
     fill(result, 1)
     foreign.mkdir()
-    placement.check_target(result, sources=[tmp_path / "photo.png", foreign])
+    for options in (REPLACING, RESUMED):
+        placement.check_target(result, sources=[tmp_path / "photo.png", foreign], **options)
+    with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, or ask to overwrite"):
+        placement.check_target(result, sources=[], **FRESH)
     for place in (foreign, tmp_path):
         with pytest.raises(
             FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
         ):
-            placement.check_target(place, sources=[])
+            placement.check_target(place, sources=[], **REPLACING)
     (tmp_path / "photo.png").touch()
     with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
-        placement.check_target(tmp_path / "photo.png", sources=[])
+        placement.check_target(tmp_path / "photo.png", sources=[], **REPLACING)
     for inner in (result / "inner.zarr", result / "density" / "0" / "c"):
         with pytest.raises(ValueError, match="lies inside the Zarr store"):
-            placement.check_target(inner, sources=[])
+            placement.check_target(inner, sources=[], **REPLACING)
     for url in ("s3://bucket/out.zarr", "https://host/out.zarr"):
         with pytest.raises(ValueError, match="got a URL"):
-            placement.check_target(Path(url), sources=[])
+            placement.check_target(Path(url), sources=[], **REPLACING)
 
 
 @pytest.mark.parametrize(
@@ -374,4 +393,4 @@ def test_what_is_read_is_no_output(tmp_path: Path, source: str) -> None:
     """An output that is, holds or lies in the image is refused by any name, as is what a run removes."""
     (tmp_path / "link").symlink_to(tmp_path / "out.zarr")
     with pytest.raises(ValueError, match=r"output .*out.zarr and image .* lie inside one another"):
-        placement.check_target(tmp_path / "out.zarr", sources=[tmp_path / "photo.png", tmp_path / source])
+        placement.check_target(tmp_path / "out.zarr", sources=[tmp_path / source], **REPLACING)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
 from dask.utils import parse_bytes
+from distributed import Client, LocalCluster
 from references import random_mixture
 
 from pipeline import Density, Label, LogDensity, Packed, Plan, Posterior, Progress, open_result, plan, stream
@@ -25,7 +27,6 @@ from pipeline.planning import resume
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distributed import Client
     from numpy.typing import NDArray
 
     from pipeline.quantity import Quantity
@@ -52,6 +53,13 @@ def endless(side: int = 10**6) -> zarr.Array[Any]:
     return zarr.create_array(
         {}, shape=(side, side, 3), chunks=(1024, 1024, 3), shards=(4096, 4096, 3), dtype="uint8"
     )
+
+
+@pytest.fixture
+def young(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process, whatever it has run before, have the memory of one that has just started."""
+    memory = SimpleNamespace(rss=100 * 2**20)
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: memory))
 
 
 def files_of(store: Path) -> dict[str, bytes]:
@@ -131,9 +139,9 @@ def test_what_is_said(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     assert lines["image"] == "512 x 512 pixels (0.3 megapixels)"
     assert lines["blocks"] == "16 of 128 x 128, in chunks of 128 x 128"
     assert lines["engine of label"].startswith("numexpr (262144 pixels take less time than a table of 2^24")
-    assert re.fullmatch(r"[\d.]+ MiB of [\d.]+ [GM]iB", lines["peak memory"])
+    assert re.fullmatch(r"[\d.]+ [GM]iB of [\d.]+ [GM]iB", lines["peak memory"])
     assert re.fullmatch(r"about [\d.]+ [kM]iB, [\d.]+ [TGM]iB free", lines["output"])
-    assert re.fullmatch(r"about [\d.e-]+ s", lines["time"])
+    assert re.fullmatch(r"about [\d.]+ (us|ms|s)", lines["time"])
     shown = planned._repr_html_()
     assert shown.startswith("<table><tr><th>store</th><td>")
     assert "&lt;b&gt;.zarr" in shown
@@ -191,6 +199,7 @@ def test_an_image_without_end_in_bounded_memory(tmp_path: Path, kind: str) -> No
     assert len(list(tmp_path.glob("out.zarr.partial/density/0/c/*/*"))) >= 3
 
 
+@pytest.mark.usefixtures("young")
 def test_memory_chooses_the_blocks(tmp_path: Path) -> None:
     """With less memory the blocks are smaller, as large as fits, and the plan is within the limit."""
     image, sides = endless(10**5), []
@@ -205,6 +214,7 @@ def test_memory_chooses_the_blocks(tmp_path: Path) -> None:
     assert len(set(sides)) >= 3
 
 
+@pytest.mark.usefixtures("young")
 def test_what_cant_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     """Too large a block, and too little memory at all, are refused; what the message advises does fit."""
     image, store = endless(10**5), tmp_path / "out.zarr"
@@ -330,11 +340,53 @@ def test_a_plan_for_a_cluster(tmp_path: Path, photo: NDArray[np.uint8], processe
     planned = plan(image, DENSITY, tmp_path / "out.zarr", client=processes, block=128, progress="none")
     workers = processes.scheduler_info(n_workers=-1)["workers"].values()
     assert planned.threads == 1
-    assert planned.memory_limit == min(worker["memory_limit"] for worker in workers)
+    pause = dask.config.get("distributed.worker.memory.pause")
+    assert planned.memory_limit == int(min(worker["memory_limit"] for worker in workers) * pause)
     assert planned.execute().blocks == 16
     wanted = plan(photo, DENSITY, tmp_path / "wanted.zarr", block=128, progress="none")
     wanted.execute()
     assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "wanted.zarr")
+
+
+def test_what_a_cluster_cant_do(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
+    """Pixels that the cluster holds, and a cluster without workers, are refused with what to do instead."""
+    lazy = da.from_array(photo, chunks=(128, 128, 3))
+    held = processes.persist(lazy)
+    for image, mask in ((held, None), (lazy, held[..., 0])):
+        for start in (plan, stream):
+            with pytest.raises(
+                ValueError, match=r"persisted on the cluster.* Pass it as it was before persist"
+            ):
+                start(image, DENSITY, tmp_path / "out.zarr", mask=mask, client=processes, progress="none")
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as idle,
+        pytest.raises(RuntimeError, match=r"has no workers. Start some, or wait: client.wait_for_workers"),
+    ):
+        stream(lazy, DENSITY, tmp_path / "out.zarr", client=idle, progress="none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_refuses_what_exists(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A plan, as a run, refuses a store, whole or not, unless it may be overwritten or resumed."""
+
+    def end(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    store, options = tmp_path / "out.zarr", {"block": 256, "progress": "none"}
+    with pytest.raises(KeyboardInterrupt):
+        stream(photo, DENSITY, store, block=256, progress=end)
+    for message in (
+        "unfinished run left. Ask to resume it, or to",
+        r"out.zarr exists. Choose another output",
+    ):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(FileExistsError, match=message):
+            plan(photo, DENSITY, store, **options)
+        plan(photo, DENSITY, store, overwrite=True, **options)
+        planned = plan(photo, DENSITY, store, resume=True, **options)
+        assert sorted(tmp_path.rglob("*")) == before
+        planned.execute()
 
 
 def test_resume_takes_all_from_the_store(tmp_path: Path, tiff: Path, photo: NDArray[np.uint8]) -> None:

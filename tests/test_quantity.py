@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Posterior, load_model
+from pipeline import Density, Kernel, Label, LogDensity, LogRatio, Mixture, Posterior, load_model
 from pipeline.quantity import no_data_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.quantity import Quantity
 
 
 def test_quantities_travel_and_compare(skin: Mixture) -> None:
@@ -58,6 +63,22 @@ def test_log_quantities(skin: Mixture) -> None:
             LogRatio(skin, wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong", ["x", None, [Kernel([1, 2, 3], [1, 1, 1], 1)]], ids=["text", "None", "kernels"]
+)
+def test_what_is_no_mixture_is_refused(skin: Mixture, wrong: Any) -> None:
+    """A quantity of something else than a mixture is refused, with how to make one."""
+    made: list[Callable[[], Quantity]] = [
+        lambda: Density(wrong),
+        lambda: LogDensity(wrong),
+        lambda: LogRatio(skin, wrong),
+        lambda: LogRatio(wrong, skin),
+    ]
+    for make in made:
+        with pytest.raises(TypeError, match=r"got .*; wanted a Mixture, as Mixture.from_kernels\(kernels\)"):
+            make()
+
+
 CLASSES = {"skin": load_model("jones-rehg-skin"), "other": load_model("jones-rehg-nonskin")}
 
 
@@ -69,6 +90,10 @@ def test_classes_travel_and_compare(kind: type[Posterior | Label]) -> None:
     assert copy == quantity
     assert hash(copy) == hash(quantity)
     assert copy.to_dict() == quantity.to_dict()
+    assert [entry["name"] for entry in quantity.to_dict()["classes"]] == list(CLASSES)
+    assert [entry["mixture"] for entry in quantity.to_dict()["classes"]] == [
+        mixture.to_dict() for mixture in CLASSES.values()
+    ]
     reversed_classes = dict(reversed(CLASSES.items()))
     others = [kind(CLASSES), kind(reversed_classes), kind({"a": CLASSES["skin"], "b": CLASSES["other"]})]
     assert len({quantity, *others}) == 4

@@ -47,7 +47,7 @@ from pipeline.sources import ImageFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from forked import Server
+    from forked import Running, Server
     from numpy.typing import NDArray
 
     from pipeline.grid import Grid
@@ -420,7 +420,7 @@ def test_interruption_keeps_what_was_written(tmp_path: Path, photo: NDArray[np.u
             TypeError,
             "quantities are .*wanted one, as Density",
         ),
-        ({"quantities": {"a": random_mixture(1, 3)}}, TypeError, "the quantity is <Mixture: "),
+        ({"quantities": {"a": random_mixture(1, 3)}}, TypeError, "the quantity 'a' is <Mixture: "),
         ({"quantities": {1: Density(random_mixture(1, 3))}}, ValueError, "named 1"),
         ({"block": 0}, ValueError, "block is 0"),
         ({"progress": "loud"}, ValueError, "progress is 'loud'"),
@@ -477,7 +477,8 @@ def test_twenty_kills_at_random_moments(
 ) -> None:
     """Killed at any moment, then resumed, a run gives the same bytes, and keeps what it had written.
 
-    Every other run replaces an older result, which is there until the new one is.
+    Every other run replaces an older result, which is there until the new one is. Every third is killed once
+    it has written something.
     """
     random = np.random.default_rng()
     kills = in_the_middle = 0
@@ -487,7 +488,10 @@ def test_twenty_kills_at_random_moments(
             stream(np.zeros((4, 5, 3), np.uint8), LogDensity(SKIN), store, progress="none", overwrite=True)
         words = ("run", os.fspath(small), store.name, *ASKED, "--block", "16", "--overwrite")
         process = command.start(*words)
-        time.sleep(random.uniform(0, duration))
+        if kills % 3:
+            time.sleep(random.uniform(0, duration))
+        else:
+            wait_for_shards(process, store)
         process.end(signal.SIGKILL)
         if process.wait().returncode == 0:
             # It had ended by then.
@@ -512,6 +516,12 @@ def test_twenty_kills_at_random_moments(
             assert {name: kept[name] for name in shards} == shards
         assert_same(store, undisturbed)
     assert in_the_middle >= 5
+
+
+def wait_for_shards(process: Running, store: Path) -> None:
+    """Wait until a process has written a block of an unfinished store, or has ended."""
+    while not process.has_ended() and not list(store.parent.glob(f"{store.name}.partial/label/0/c/*/*")):
+        time.sleep(0.005)
 
 
 def verify_in_place(store: Path) -> bool:
@@ -554,8 +564,7 @@ def test_an_interrupted_process_ends_cleanly(
     """Ctrl-C ends the command with its status, a line that says how to go on, and no half-written file."""
     monkeypatch.chdir(tmp_path)
     process = command.start("run", os.fspath(small), "out.zarr", *ASKED, "--block", "16")
-    while not process.has_ended() and not list(tmp_path.glob("out.zarr.partial/label/0/c/*/*")):
-        time.sleep(0.005)
+    wait_for_shards(process, tmp_path / "out.zarr")
     process.end(number)
     done = process.wait()
     assert done.returncode == status
@@ -712,6 +721,66 @@ def test_skipped_blocks_are_recorded_and_mended(
     assert_same(store, undisturbed)
 
 
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
+    """Give the corners of the regions that can't be read of image files, none at first."""
+    corners, read = set[tuple[int, int]](), ImageFile.__getitem__
+
+    def fail(file: ImageFile, region: Any) -> Any:
+        if (region[0].start, region[1].start) in corners:
+            raise OSError(5, "Input/output error")
+        return read(file, region)
+
+    monkeypatch.setattr(ImageFile, "__getitem__", fail)
+    return corners
+
+
+def test_what_lacks_blocks_replaces_nothing(
+    tmp_path: Path, small: Path, undisturbed: Path, broken: set[tuple[int, int]]
+) -> None:
+    """A run that skipped blocks leaves an older result alone, overwriting or resumed, until it is whole."""
+    store, options = tmp_path / "out.zarr", {"block": 16, "progress": "none", "on_error": "skip"}
+    stream(np.zeros((4, 5, 3), np.uint8), LogDensity(SKIN), store, progress="none")
+    old = files_of(store)
+    broken |= {(16, 32), (48, 48)}
+    message = r"{} blocks failed, so .*out.zarr isn't replaced; the first was of \[Errno 5\] .*resume=True"
+    with pytest.raises(RuntimeError, match=message.format(2)):
+        stream(small, QUANTITIES, store, overwrite=True, **options)
+    assert files_of(store) == old
+    assert len(shards_of(store)) == 42
+    broken.remove((16, 32))
+    with pytest.raises(RuntimeError, match=message.format(1)):
+        resume(store, on_error="skip")
+    assert files_of(store) == old
+    assert len(shards_of(store)) == 45
+    assert not verify(tmp_path / "out.zarr.partial", progress="none").complete
+    broken.clear()
+    receipt = stream(small, QUANTITIES, store, resume=True, **options)
+    assert (receipt.kept_blocks, receipt.skipped) == (15, [])
+    assert_same(store, undisturbed)
+
+
+def test_a_run_of_which_every_block_fails_replaces_nothing(
+    tmp_path: Path, small: Path, undisturbed: Path, broken: set[tuple[int, int]]
+) -> None:
+    """When no block could be read, the older result is as it was, and nothing is beside it."""
+    store, options = tmp_path / "out.zarr", {"block": 16, "progress": "none", "on_error": "skip"}
+    shutil.copytree(undisturbed, store)
+    old = files_of(store)
+    broken |= {(row, column) for row in range(0, 58, 16) for column in range(0, 60, 16)}
+    with pytest.raises(
+        RuntimeError, match=r"16 blocks failed, so .*out.zarr isn't replaced; .* None is done"
+    ):
+        stream(small, QUANTITIES, store, overwrite=True, **options)
+    assert files_of(store) == old
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+    broken.clear()
+    assert stream(small, QUANTITIES, store, resume=True, **options).kept_blocks == 16
+    assert files_of(store) == old
+    assert stream(small, QUANTITIES, store, overwrite=True, **options).kept_blocks == 0
+    assert_same(store, undisturbed)
+
+
 def test_of_finished_blocks_nothing_is_read(
     tmp_path: Path, small: Path, undisturbed: Path, reads: list[tuple[int, int]]
 ) -> None:
@@ -838,6 +907,59 @@ def test_what_was_begun_otherwise_is_refused(
     assert {path: path.stat().st_mtime_ns for path in store.parent.rglob("*")} == before
 
 
+@pytest.mark.parametrize("kind", [Posterior, Label])
+@pytest.mark.parametrize("finished", [True, False])
+def test_classes_in_another_order_are_refused(
+    tmp_path: Path, photo: NDArray[np.uint8], kind: type[Posterior | Label], finished: bool
+) -> None:
+    """Classes of equal priors in another order would mix two meanings of a plane or label in one store."""
+    image, store = photo[:64, :64], tmp_path / "out.zarr"
+    if finished:
+        stream(image, kind(CLASSES), store, block=16, progress="none")
+    else:
+        begin(image, store, quantities=kind(CLASSES))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    swapped = kind(dict(reversed(CLASSES.items())))
+    assert swapped.priors == kind(CLASSES).priors
+    with pytest.raises(ValueError, match=rf"can't be resumed: its results {kind.name} classes was"):
+        stream(image, swapped, store, block=16, progress="none", resume=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    stream(image, kind(CLASSES), store, block=16, progress="none", resume=True)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "Zarr", "masked"])
+def test_a_path_may_be_spelled_in_any_way(
+    tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A run begun by a relative path is resumed by an absolute one, a link or none, from anywhere."""
+    folder, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    tifffile.imwrite(folder / "image.tif", photo[:64, :64], photometric="rgb")
+    zarr.create_array(folder / "image.zarr", data=photo[:64, :64], chunks=(20, 20, 3))
+    zarr.create_array(folder / "mask.zarr", data=photo[:64, :64, 0] > 10, chunks=(20, 20))
+    name = "image.tif" if kind == "TIFF" else "image.zarr"
+
+    def spell(place: str) -> dict[str, Any]:
+        return {"image": f"{place}{name}", **({"mask": f"{place}mask.zarr"} if kind == "masked" else {})}
+
+    monkeypatch.chdir(folder)
+    begin(store=Path("out.zarr"), **spell(""))
+    shutil.copytree("out.zarr.partial", "again.zarr.partial")
+    kept = 0
+    for place, where in (("./", folder), (f"{folder}/", elsewhere), ("../link/", elsewhere)):
+        monkeypatch.chdir(where)
+        store = folder / "out.zarr"
+        receipt = stream(
+            quantities=QUANTITIES, store=store, block=16, progress="none", resume=True, **spell(place)
+        )
+        assert receipt.kept_blocks >= max(5, kept)
+        kept = 16
+    assert resume("../link/again.zarr").kept_blocks >= 5
+    assert_same(folder / "again.zarr", folder / "out.zarr")
+
+
 def test_an_image_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     """A file that was written again is another image, whichever way the run is resumed."""
     path, store = tmp_path / "image.tif", tmp_path / "out.zarr"
@@ -910,12 +1032,15 @@ def test_two_runs_at_once(
     monkeypatch.chdir(tmp_path)
     store = tmp_path / "out.zarr"
     process = command.start("run", os.fspath(small), "out.zarr", *ASKED, "--block", "16")
-    while not process.has_ended() and not list(tmp_path.glob("out.zarr.partial/label/0/c/*/*")):
-        time.sleep(0.005)
+    wait_for_shards(process, tmp_path / "out.zarr")
     process.end(signal.SIGSTOP)
     try:
-        for options in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(BlockingIOError, match="another run is writing"):
+        for options, error, message in (
+            ({}, FileExistsError, "unfinished run left"),
+            ({"resume": True}, BlockingIOError, "another run is writing"),
+            ({"overwrite": True}, BlockingIOError, "another run is writing"),
+        ):
+            with pytest.raises(error, match=message):
                 stream(small, QUANTITIES, store, block=16, progress="none", **options)
         assert not verify(store, progress="none").complete
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Label, Packed, Posterior, Progress, stream, verify
+from pipeline import Density, Label, Packed, Posterior, Progress, stream, verification, verify
 from pipeline.planning import resume
-from pipeline.store import Fault
+from pipeline.store import Fault, read_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ def test_reading_changes_nothing(store: Path) -> None:
 
 
 def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
-    """A run that passed over a block is complete, but not intact."""
+    """A run that passed over a block is neither complete nor intact."""
 
     def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
         if block_info and block_info[0]["chunk-location"][:2] == (1, 0):
@@ -147,8 +148,26 @@ def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) ->
     stream(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none", on_error="skip")
     found = verify(tmp_path / "out.zarr", progress="none")
     assert found.faults == tuple(Fault(name, (1, 0), "missing") for name in QUANTITIES)
-    assert found.complete
+    assert not found.complete
     assert not found.intact
+    stream(photo, QUANTITIES, tmp_path / "whole.zarr", block=256, progress="none", on_error="skip")
+    assert verify(tmp_path / "whole.zarr", progress="none").complete
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_blocks_come_in_their_order(store: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many threads there are, and no more than are asked for, each block comes once, row by row."""
+    pools = []
+
+    def watched(number: int) -> ThreadPoolExecutor:
+        pools.append(number)
+        return ThreadPoolExecutor(number)
+
+    monkeypatch.setattr(verification, "ThreadPoolExecutor", watched)
+    found = list(verification.check_blocks(store, read_grid(store), list(QUANTITIES), threads))
+    assert [index for index, _ in found] == BLOCKS
+    assert not any(faults for _, faults in found)
+    assert pools == [threads]
 
 
 def test_what_is_refused(tmp_path: Path, store: Path) -> None:
