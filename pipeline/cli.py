@@ -34,8 +34,10 @@ class _Failure(click.ClickException):
     """One line on standard error and an exit status: 2 for what the user can mend, 1 for the rest."""
 
     def __init__(self, error: BaseException, exit_code: int) -> None:
+        name = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        text = str(error) or name
         notes = getattr(error, "__notes__", [])
-        super().__init__(" ".join(" ".join([str(error) or type(error).__name__, *notes]).split()))
+        super().__init__(" ".join(". ".join([text.rstrip("."), *notes] if notes else [text]).split()))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance
 
 
@@ -52,7 +54,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
             raise _Failure(error, 2) from error
-        except (RuntimeError, MemoryError, ImportError) as error:
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
             raise _Failure(error, 1) from error
         except KeyboardInterrupt as error:
             raise _Failure(error, 128 + signal.SIGINT) from error

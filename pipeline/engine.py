@@ -55,7 +55,7 @@ def check_image(image: Any, quantity: Quantity, *, channel_axis: int | None = -1
         raise TypeError(
             f"the quantity is {quantity!r:.80}; wanted Density(mixture) or another of this package"
         )
-    if isinstance(image, np.ma.MaskedArray):
+    if isinstance(getattr(image, "_meta", image), np.ma.MaskedArray):
         raise TypeError("the image is a masked array. Fill it: image.astype(float).filled(numpy.nan).")
     if image.dtype.kind not in "biuf":
         raise ValueError(f"pixels have dtype {image.dtype}; wanted integers or floating point numbers")
@@ -74,6 +74,20 @@ def check_image(image: Any, quantity: Quantity, *, channel_axis: int | None = -1
             f"image of the model's channels, or a model of the image's.{grey}"
         )
     return channel_axis % len(shape) - len(shape)
+
+
+def has_data(mask: Any) -> Any:  # noqa: ANN401  NumPy's or Dask's
+    """Tell where a mask keeps pixels: where it is a number other than 0.
+
+    Raises
+    ------
+    ValueError
+        If it isn't of numbers.
+    """
+    if mask.dtype.kind not in "biuf":
+        raise ValueError(f"the mask has dtype {mask.dtype}; wanted numbers, 0 where there are no data")
+    # NaN alone doesn't equal itself.
+    return (mask != 0) & (mask == mask)  # noqa: PLR0124  the same
 
 
 class Choice(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from dask.base import optimize, tokenize
 
-from pipeline.engine import check_image
+from pipeline.engine import check_image, has_data
 from pipeline.quantity import Quantity
 from pipeline.sources import ImageFile, open_file
 
@@ -115,7 +115,7 @@ class Piece(NamedTuple):
         told = []
         if self.mask is not None:
             mask = _read(self.mask)
-            told.append(mask.reshape(mask.shape[:2]) != 0)
+            told.append(has_data(mask.reshape(mask.shape[:2])))
             if not told[0].any():
                 return None, told[0]
         pixels = _read(self.image)
@@ -198,10 +198,7 @@ def open_inputs(
     TypeError, ValueError
         If they can't be read, don't fit one another, or lack the mixtures' channels.
     """
-    if no_data is not None and math.isnan(no_data):
-        raise ValueError("no_data is NaN, which has no data anyway; leave it out")
-    # As JSON can hold it.
-    no_data = None if no_data is None else float(no_data)
+    no_data = None if no_data is None else _finite(no_data)
     has_alpha = isinstance(mask, str) and mask == ALPHA
     channels = _common_channels(named)
     if isinstance(image, str | os.PathLike):
@@ -256,6 +253,16 @@ def _open_path(path: str | os.PathLike[str], order: str) -> Source:
         ) from None
 
 
+def _finite(no_data: Any) -> float:  # noqa: ANN401  a caller may pass anything
+    try:
+        number = float(no_data)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"no_data is {no_data!r:.80}; wanted a finite number. NaN never has data.")
+    return number
+
+
 class _Shaped(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -273,6 +280,10 @@ def _check_array(array: Any, what: str, dimensions: tuple[int, ...], wanted: str
             f"{what} is of {type(array)}; wanted a path, or a NumPy, Dask or Zarr array: pass an xarray's "
             ".data, and of others dask.array.from_array(...)"
         )
+    if isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):
+        raise TypeError(f"{what} is of masked arrays. Fill them: dask.array.ma.filled(image, 0).")
+    if what == "mask":
+        has_data(np.empty(0, array.dtype))
     if any(np.isnan(length) for length in shape):
         raise ValueError(
             f"{what} has chunks of unknown size, shape {shape}. Call compute_chunk_sizes() first."

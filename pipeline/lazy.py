@@ -13,12 +13,12 @@ import zarr
 from dask.base import tokenize
 from dask.delayed import delayed
 
-from pipeline.engine import check_image, choose_engine, evaluate_block
+from pipeline.engine import check_image, choose_engine, evaluate_block, has_data
 from pipeline.mixture import Mixture
 from pipeline.packing import Packed, read_quantity
 from pipeline.placement import unfinished
 from pipeline.quantity import Density, Quantity, no_data_value
-from pipeline.store import read_attributes
+from pipeline.store import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,7 +178,7 @@ def _evaluate_lazily(
 
 def _without_masked(result: Any, mask: Any, quantity: Quantity, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
     lazy = isinstance(result, da.Array) or isinstance(mask, da.Array)
-    keep = (mask if isinstance(mask, da.Array) else np.asarray(mask)) != 0
+    keep = has_data(mask if isinstance(mask, da.Array) else np.asarray(mask))
     if quantity.planes is not None:
         keep = (da if lazy else np).expand_dims(keep, axis)
     wanted = result.shape if quantity.planes is None else (*result.shape[:axis], 1, *result.shape[axis:][1:])
@@ -193,6 +193,10 @@ def _plain_mask(mask: Any, image: Any, channel_axis: int | None) -> Any:  # noqa
         del dims[channel_axis]
     if set(mask.dims) != set(dims):
         raise ValueError(f"mask has dimensions {mask.dims}; wanted {tuple(dims)}, the image's")
+    for dim in dims:
+        both = dim in mask.indexes and dim in image.indexes
+        if both and not mask.indexes[dim].equals(image.indexes[dim]):
+            raise ValueError(f"the mask's {dim!r} coordinates aren't the image's. Reindex it.")
     return mask.transpose(*dims).data
 
 
@@ -238,7 +242,7 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
             f"{store} is unfinished. Go on with stream(..., resume=True) or: mixture-pipeline resume {store}"
         )
     results = {}
-    for name, record in read_attributes(path)["results"].items():
+    for name, record in read_record(path)["results"].items():
         try:
             array = zarr.open_array(path, path=f"{name}/{level}", mode="r")
         except FileNotFoundError:

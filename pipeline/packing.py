@@ -169,7 +169,8 @@ class Packed(Quantity):
             if self.scale == "log":
                 errors = np.divide(errors, values, out=np.zeros_like(errors), where=codes > 0)
         errors[missing] = 0
-        return errors
+        # As float32 holds it, and JSON can.
+        return np.minimum(errors, float(np.finfo(np.float32).max))
 
     def unpack(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Give the values that stored ones stand for, NaN where there is no data."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 # As a Path prints it: one slash. A single letter is a drive.
+_ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
+# A file that says of a directory beside the output that it is this package's.
+_MARK = ".mixture-pipeline"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
@@ -65,7 +68,8 @@ def _check_free(path: Path) -> None:
     if partial.exists():
         _check_left(partial)
         raise FileExistsError(
-            f"{partial} is what an unfinished run left. Ask to resume it, or to overwrite it."
+            f"{partial} is what an unfinished run left, unless one is still at work. Ask to resume it, or to "
+            "overwrite it."
         )
     if path.exists():
         raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
@@ -138,6 +142,8 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
         lock.acquire()
     except Timeout:
         raise BlockingIOError(f"another run is writing {path}. Wait for it, or end it.") from None
+    except OSError as error:
+        raise OSError(f"can't write to {path.parent}: {error.strerror}. Choose another output.") from error
     try:
         # Again: time may have passed since the run was planned.
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
@@ -171,13 +177,14 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
             raise FileExistsError(
                 f"{partial} can't be resumed: its zarr.json can't be read. Ask to overwrite it, or remove it."
             )
-        shutil.rmtree(partial)
+        _discard(partial)
     if path.exists() and resume:
         _remove_orphans(path)
         return path
     if partial.exists():
-        shutil.rmtree(partial)
+        _discard(partial)
     partial.mkdir()
+    (partial / _MARK).touch()
     return partial
 
 
@@ -188,9 +195,10 @@ def _recover(path: Path, *, resume: bool) -> None:
         if place.exists():
             _check_left(place)
     if replaced.exists() and path.exists():
-        shutil.rmtree(replaced)
+        _discard(replaced)
     elif replaced.exists() and not (partial.exists() and resume):
         replaced.rename(path)
+        (path / _MARK).unlink(missing_ok=True)
 
 
 def _is_created(directory: Path) -> bool:
@@ -207,13 +215,8 @@ def _check_left(place: Path) -> None:
 
 
 def _is_left(directory: Path) -> bool:
-    """Tell what a run left, even one killed while it created or removed a store, from what is foreign."""
-    if not directory.is_dir():
-        return False
-    if _is_created(directory):
-        return True
-    files = (path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
-    return all(file.name.startswith("zarr.") or file.parts[2:3] == ("c",) for file in files)
+    """Tell what a run left, which it has marked, from what is foreign."""
+    return directory.is_dir() and ((directory / _MARK).exists() or not any(directory.iterdir()))
 
 
 def _replace(directory: Path, path: Path) -> None:
@@ -222,10 +225,19 @@ def _replace(directory: Path, path: Path) -> None:
         # The old store goes at once: after a power cut the new one must be there.
         if hasattr(os, "sync"):
             os.sync()
+        (path / _MARK).touch()
         path.rename(replaced)
     directory.rename(path)
+    (path / _MARK).unlink(missing_ok=True)
     if replaced.exists():
-        shutil.rmtree(replaced)
+        _discard(replaced)
+
+
+def _discard(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise OSError(f"{directory} is to be removed, and can't be: {error}. Remove it.") from error
 
 
 def _replaced(path: Path) -> Path:
@@ -235,4 +247,5 @@ def _replaced(path: Path) -> Path:
 def _remove_orphans(directory: Path) -> None:
     """Remove the temporary files that killed writers left: zarr writes a file aside, then renames it."""
     for orphan in directory.rglob("*.partial"):
-        orphan.unlink(missing_ok=True)
+        if _ORPHAN.search(orphan.name) and orphan.is_file():
+            orphan.unlink(missing_ok=True)

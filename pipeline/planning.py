@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 from dask.utils import format_bytes, format_time, parse_bytes
 
 from pipeline.engine import Request, choose_engine
+from pipeline.executors import current_client, n_threads
 from pipeline.grid import LARGEST_BLOCK, Grid, choose_grid
 from pipeline.inputs import Inputs, name_quantities, open_inputs
 from pipeline.job import Job, do_block
 from pipeline.memory import available_memory, project_memory
 from pipeline.packing import read_quantity
 from pipeline.placement import check_target, find_store
-from pipeline.run import Options, Receipt, current_client, execute, n_threads
-from pipeline.store import create, read_attributes, read_grid
+from pipeline.run import Options, Receipt, execute
+from pipeline.store import create, read_grid, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,13 +136,13 @@ class Plan:
             needed = self._project(grid, self.threads)
             if needed <= self.memory_limit:
                 return f"Leave block out, or pass block={grid.block}: that needs {format_bytes(needed)}."
-        least = format_bytes(self._project(grids[-1], 1))
+        needed = self._project(grids[-1], 1)
+        least = f"It takes at least {format_bytes(needed)}"
+        if self.threads == 1 or needed > self.memory_limit:
+            return f"{least}: raise the limit."
         if self._options.client is not None:
-            return f"It takes at least {least}, on workers of one thread."
-        return (
-            f"It takes at least {least}, with one thread: dask.config.set(num_workers=1), or "
-            "DASK_NUM_WORKERS=1 in the environment."
-        )
+            return f"{least}, on workers of one thread."
+        return f"{least}, with one thread: dask.config.set(num_workers=1), or DASK_NUM_WORKERS=1 outside."
 
     def _project(self, grid: Grid, threads: int) -> int:
         here = self._options.client is None
@@ -286,7 +287,7 @@ def resume(
     ValueError
         If the run's image or mask wasn't a file, or is another now.
     """
-    recorded = read_attributes(find_store(Path(store), to_resume=True))
+    recorded = read_record(find_store(Path(store), to_resume=True))
     quantities = {name: read_quantity(record) for name, record in recorded["results"].items()}
     image, mask = (_recorded_path(recorded[what], what) for what in ("image", "mask"))
     return stream(
@@ -362,7 +363,7 @@ def _memory_limit(limit: int | str | None, client: Client | None) -> int:
         return available_memory(client)
     try:
         size = int(parse_bytes(limit or 0))
-    except (TypeError, ValueError, AttributeError):  # the last of what isn't text
+    except (TypeError, ValueError, AttributeError, OverflowError):  # parse_bytes raises any of them
         size = 0
     if size <= 0:
         raise ValueError(f"memory_limit is {limit!r}; wanted bytes, or a size like '2 GiB'")

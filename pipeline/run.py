@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask
-from dask.system import CPU_COUNT
-
-from pipeline.job import Done, Job, do_block
+from pipeline.executors import n_threads, submitting
+from pipeline.job import Done, Job
 from pipeline.placement import find_store, holds_shards, opened_for_run
 from pipeline.progress import check_mode, reporting
-from pipeline.store import create, finish, largest_errors, mend_metadata, read_attributes
+from pipeline.store import create, finish, largest_errors, mend_metadata, read_record
 from pipeline.verification import check_blocks
 
 if TYPE_CHECKING:
@@ -36,8 +33,9 @@ if TYPE_CHECKING:
     Pending = tuple[Index, tuple[str, ...]]
 
 ON_ERROR = ("raise", "skip")
-# Blocks in flight for each thread of a cluster: one computes while the next is on its way.
-_CLUSTER_QUEUE = 2
+# Blocks after which all in flight are awaited: Dask's scheduler notes each task of a computation for as long
+# as it goes on, and a new one begins when nothing is in flight.
+_STINT = 500
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,11 @@ def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
     ValueError
         If it isn't a result of this package.
     """
-    recorded = read_attributes(find_store(Path(store))).get("receipt")
-    known = {one.name for one in fields(Receipt)}
-    return recorded and Receipt(**{name: value for name, value in recorded.items() if name in known})
+    recorded = read_record(find_store(Path(store))).get("receipt")
+    try:
+        return None if recorded is None else Receipt(**recorded)
+    except TypeError:
+        raise ValueError(f"{store} has a damaged receipt. Resume it, or overwrite it.") from None
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
         if fresh:
             create(directory, job.grid, job.quantities, record)
         else:
-            _check_same(store, read_attributes(directory), record)
+            _check_same(store, read_record(directory), record)
             mend_metadata(directory, job.grid, job.quantities)
         tally = _Tally(inputs.name)
         started = time.perf_counter()
@@ -171,7 +171,7 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             try:
                 # Closed before the submitter is, so that no block is at work when an error goes on.
                 with (
-                    _submitter(options.client, job) as (submit, window),
+                    submitting(options.client, job) as (submit, window),
                     closing(_windowed(submit, inputs, job.grid, pending, window)) as finished,
                 ):
                     for index, done in finished:
@@ -197,7 +197,9 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             largest_errors=largest_errors(directory, list(job.requests)),
             skipped=tally.skipped,
         )
-        finish(directory, asdict(receipt))
+        # A store that lacked nothing keeps the receipt of the run that made it.
+        if tally.kept < job.grid.n_blocks or "receipt" not in read_record(directory):
+            finish(directory, asdict(receipt))
         if tally.skipped and store.exists() and not directory.samefile(store):
             kept = (
                 "The others are kept: go on with resume=True" if holds_shards(directory) else "None is done."
@@ -271,9 +273,14 @@ def _windowed(
     """Keep `window` blocks in flight and yield each as it is done, or what it failed of."""
     flying: dict[Future[Done], Index] = {}
     waiting = iter(pending)
+    stint = max(_STINT, 50 * window)
+    submitted = 0
     try:
         while True:
-            while len(flying) < window and (block := next(waiting, None)) is not None:
+            while len(flying) < window and (submitted % stint or not flying):
+                if (block := next(waiting, None)) is None:
+                    break
+                submitted += 1
                 index, names = block
                 flying[submit(inputs.cut(grid.region(index)), index, names)] = index
             if not flying:
@@ -290,42 +297,6 @@ def _outcome(future: Future[Done]) -> Done | Exception:
         return future.result()
     except Exception as error:  # noqa: BLE001  a block may fail of anything; the caller decides
         return error
-
-
-@contextmanager
-def _submitter(client: Client | None, job: Job) -> Iterator[tuple[Callable[..., Future[Done]], int]]:
-    """Give a function that submits a block of the job, and how many blocks may be in flight."""
-    if client is None:
-        threads = n_threads()
-        with ThreadPoolExecutor(threads, thread_name_prefix="mixture-pipeline") as pool:
-            yield (lambda *task: pool.submit(do_block, job, *task)), threads
-    else:
-        if not client.nthreads():
-            raise RuntimeError("the cluster has no workers. Start some, or wait: client.wait_for_workers(1).")
-        shared = client.scatter(job, broadcast=True, hash=False)
-        window = _CLUSTER_QUEUE * max(1, sum(client.nthreads().values()))
-        with client.get_executor(pure=False) as pool:
-            yield (lambda *task: pool.submit(do_block, shared, *task)), window
-
-
-def n_threads() -> int:
-    """Count the threads of a run without a cluster, as Dask's settings say."""
-    if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"}:
-        return 1
-    return int(dask.config.get("num_workers", None) or CPU_COUNT)
-
-
-def current_client() -> Client | None:
-    """Give the current Dask client, if there is one."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
-
-    try:
-        client: Client = default_client()
-    except ValueError:
-        return None
-    return client
 
 
 def _record(job: Job, inputs: Inputs) -> dict[str, Any]:

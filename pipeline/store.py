@@ -11,7 +11,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.grid import Grid
-from pipeline.packing import Packed
+from pipeline.packing import Packed, read_quantity
 from pipeline.quantity import no_data_value
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _flush(file: Path) -> None:
 
 
 def mend_metadata(path: Path, grid: Grid, quantities: Mapping[str, Quantity]) -> None:
-    """Write the metadata of results anew where they are missing or can't be read.
+    """Write the metadata of results anew where they aren't as they were written.
 
     Parameters
     ----------
@@ -113,15 +113,27 @@ def mend_metadata(path: Path, grid: Grid, quantities: Mapping[str, Quantity]) ->
     """
     group = zarr.open_group(path, mode="r+")
     for name, quantity in quantities.items():
-        arrays = ["0", _ERRORS] if isinstance(quantity, Packed) else ["0"]
-        try:
-            image = zarr.open_group(path, path=name, mode="r")
-            for array in arrays:
-                image[array]
-        except (OSError, ValueError, KeyError):
+        if not has_metadata(path, grid, name, quantity):
             for file in _metadata(path, name):
                 file.unlink(missing_ok=True)
             _create_result(group, grid, name, quantity)
+
+
+def has_metadata(path: Path, grid: Grid, name: str, quantity: Quantity) -> bool:
+    """Tell whether the metadata of a result are those that :func:`create` writes."""
+    wanted = zarr.create_group(zarr.storage.MemoryStore())
+    _create_result(wanted, grid, name, quantity)
+    arrays = ["0", _ERRORS] if isinstance(quantity, Packed) else ["0"]
+    try:
+        found = zarr.open_group(path, mode="r")
+        same = found[name].attrs.get("ome") == wanted[name].attrs["ome"]
+        for array in arrays:
+            one, other = (group[f"{name}/{array}"].metadata.to_dict() for group in (found, wanted))
+            # As text, in which NaN equals itself.
+            same = same and repr(one) == repr(other)
+    except Exception:  # noqa: BLE001  damaged metadata make zarr raise whatever comes
+        return False
+    return same
 
 
 def write_block(
@@ -183,16 +195,11 @@ def check_block(path: Path, index: tuple[int, int], names: Iterable[str]) -> lis
     Returns
     -------
     list of Fault
-        The shards that are missing or damaged. Where a result's metadata are, all of its shards are damaged
-        as they can't be read: :func:`mend_metadata` tells them apart.
+        The shards that are missing or damaged.
     """
     faults = []
     for name in names:
-        try:
-            array = zarr.open_array(path, path=f"{name}/0", mode="r")
-        except (OSError, ValueError, KeyError):
-            faults.append(Fault(name, index, "damaged"))
-            continue
+        array = zarr.open_array(path, path=f"{name}/0", mode="r")
         shard = _shard(path, name, array, index)
         if not shard.is_file():
             faults.append(Fault(name, index, "missing"))
@@ -271,19 +278,54 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} doesn't exist")
     try:
         attributes = zarr.open_group(path, mode="r").attrs.asdict()
-    except (OSError, ValueError, KeyError):
+    except Exception:  # noqa: BLE001  damaged metadata make zarr raise whatever comes
         attributes = {}
     found: Any = attributes.get(ATTRIBUTE)
     if found is None:
         raise ValueError(f"{path} isn't a result of mixture-pipeline")
-    return dict(found)
+    if not isinstance(found, dict):
+        raise ValueError(  # noqa: TRY004  it is the file that is wrong, not an argument's type
+            f"{path} has a damaged record in its zarr.json. Overwrite it."
+        )
+    return found
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what is recorded of a run, as :func:`read_attributes` does, and check that it is all there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If it isn't a result of this package, or what is recorded is damaged.
+    """
+    found = read_attributes(path)
+    try:
+        _check_record(found)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError(f"{path} has a damaged record in its zarr.json. Overwrite it.") from None
+    return found
+
+
+def _check_record(found: Any) -> None:  # noqa: ANN401  JSON is whatever the file holds
+    for key in ("image", "mask", "no_data", "grid", "results"):
+        found[key]
+    for record in found["results"].values():
+        read_quantity(record)
+    _as_grid(found["grid"])
+    if not isinstance(found.get("receipt", {}), dict):
+        raise TypeError("receipt")
 
 
 def read_grid(path: Path) -> Grid:
     """Read a store's division into blocks and chunks."""
-    grid = read_attributes(path)["grid"]
-    height, width = grid["shape"]
-    return Grid((height, width), tuple(grid["block"]), tuple(grid["chunk"]))
+    return _as_grid(read_record(path)["grid"])
+
+
+def _as_grid(record: dict[str, Any]) -> Grid:
+    (height, width), (tall, wide), (low, narrow) = (record[key] for key in ("shape", "block", "chunk"))
+    return Grid((height, width), (tall, wide), (low, narrow))
 
 
 def _multiscale(name: str, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:

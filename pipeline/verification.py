@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from dask.system import CPU_COUNT
 
+from pipeline.packing import read_quantity
 from pipeline.placement import find_store
 from pipeline.progress import reporting
-from pipeline.store import Fault, check_block, read_attributes, read_grid
+from pipeline.store import Fault, check_block, has_metadata, read_grid, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +66,8 @@ class Verification:
 
     def __str__(self) -> str:
         found = f"{len(self.missing)} missing, {len(self.damaged)} damaged" if self.faults else "all intact"
-        return f"{self.n_shards} shards, {found}{'' if self.complete else '; the run is unfinished'}"
+        rest = "" if self.complete else "; the run is unfinished, or skipped blocks"
+        return f"{self.n_shards} {'shard' if self.n_shards == 1 else 'shards'}, {found}{rest}"
 
 
 def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") -> Verification:
@@ -91,19 +93,22 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
         If it isn't a result of this package.
     """
     directory = find_store(Path(store))
-    attributes = read_attributes(directory)
-    grid, names = read_grid(directory), list(attributes["results"])
-    faults: list[Fault] = []
+    record = read_record(directory)
+    grid = read_grid(directory)
+    quantities = {name: read_quantity(recorded) for name, recorded in record["results"].items()}
+    # Without its metadata nothing of a result can be read.
+    names = [name for name in quantities if has_metadata(directory, grid, name, quantities[name])]
+    unread = [name for name in quantities if name not in names]
+    faults = [Fault(name, index, "damaged") for name in unread for index in grid.blocks()]
     with reporting(progress, grid.n_blocks, grid.n_pixels) as reporter:
         for index, found in check_blocks(directory, grid, names, CPU_COUNT):
             faults += found
-            rows, columns = grid.region(index)
-            reporter.advance((rows.stop - rows.start) * (columns.stop - columns.start))
+            reporter.advance(grid.pixels(index))
     return Verification(
         store=os.fspath(store),
-        n_shards=grid.n_blocks * len(names),
+        n_shards=grid.n_blocks * len(quantities),
         faults=tuple(faults),
-        complete="receipt" in attributes and not attributes["receipt"]["skipped"],
+        complete="receipt" in record and not record["receipt"].get("skipped"),
     )
 
 

@@ -249,3 +249,31 @@ def test_a_lazy_mask_stays_lazy(photo: NDArray[np.uint8], skin: Mixture) -> None
     lazy = evaluate(photo, Density(skin), mask=da.from_array(photo[..., 0] > 100, chunks=100))
     assert isinstance(lazy, da.Array)
     np.testing.assert_array_equal(lazy, evaluate(photo, Density(skin), mask=photo[..., 0] > 100))
+
+
+def test_masks_are_of_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """NaN in a mask keeps no pixel, and what isn't of numbers is refused."""
+    crop = photo[:4, :5]
+    mask = np.ones((4, 5))
+    mask[1, 2] = np.nan
+    for image in (crop, da.from_array(crop)):
+        result = np.asarray(evaluate(image, Density(skin), mask=mask))
+        assert np.argwhere(np.isnan(result)).tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="the mask has dtype <U1; wanted numbers"):
+        evaluate(crop, Density(skin), mask=np.full((4, 5), "x"))
+
+
+def test_masked_chunks_are_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A Dask array of masked arrays would lose its mask."""
+    image = da.ma.masked_less(da.from_array(photo), 5)
+    with pytest.raises(TypeError, match="masked array. Fill it"):
+        evaluate(image, Density(skin))
+
+
+def test_a_mask_has_the_images_coordinates(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A mask whose rows run the other way isn't used by position."""
+    scene = xarray.DataArray(photo[:4, :5], dims=("y", "x", "band"), coords={"y": [0, 1, 2, 3]})
+    mask = xarray.DataArray(np.ones((4, 5)), dims=("y", "x"), coords={"y": [3, 2, 1, 0]})
+    with pytest.raises(ValueError, match="the mask's 'y' coordinates aren't the image's"):
+        evaluate(scene, Density(skin), mask=mask)
+    assert not np.isnan(evaluate(scene, Density(skin), mask=mask.reindex_like(scene))).any()

@@ -22,7 +22,10 @@ FRESH = {"overwrite": False, "resume": False}
 
 
 def fill(path: Path, run: int, *, finished: bool = True) -> None:
-    """Create a store of a numbered run and write a block, or all."""
+    """Create a store of a numbered run and write a block, or all, marked as a run marks its own."""
+    if path.suffix in {".partial", ".replaced"}:
+        path.mkdir(exist_ok=True)
+        (path / placement._MARK).touch()
     store.create(path, GRID, QUANTITIES, {"run": run})
     for index in GRID.blocks() if finished else [(0, 0)]:
         extent = tuple(s.stop - s.start for s in GRID.region(index))
@@ -111,7 +114,7 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (FRESH, "unfinished run left. Ask to resume it, or to overwrite it"),
+        (FRESH, "unless one is still at work. Ask to resume it, or to overwrite it"),
         (REPLACING, None),
         (RESUMED, None),
     ],
@@ -194,6 +197,8 @@ def test_a_kill_while_the_old_store_is_removed(tmp_path: Path, options: dict[str
 def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> None:
     """What has no attributes yet is begun anew."""
     partial = tmp_path / "out.zarr.partial"
+    partial.mkdir()
+    (partial / placement._MARK).touch()
     store.create(partial, GRID, QUANTITIES, {"run": 1})
     zarr.open_group(partial).attrs.clear()
     for name in lost:
@@ -225,13 +230,17 @@ def test_temporary_files_are_cleaned(tmp_path: Path, name: str) -> None:
     """What zarr was writing when a run was killed goes when the store is resumed or mended."""
     directory = tmp_path / name
     fill(directory, 1, finished=name == "out.zarr")
-    orphans = [directory / "density" / "0" / "c" / "0" / "1.0123.partial", directory / "zarr.4567.partial"]
+    orphans = [
+        directory / "density" / "0" / "c" / "0" / f"1.{32 * '0'}.partial",
+        directory / f"zarr.{32 * 'f'}.partial",
+    ]
     for orphan in orphans:
         orphan.write_bytes(b"half")
+    (directory / "notes.partial").write_text("somebody's")
     shards = sorted((directory / "density" / "0" / "c").rglob("[0-9]"))
     write(tmp_path / "out.zarr", 2, RESUMED)
     path = tmp_path / "out.zarr"
-    assert list(path.rglob("*.partial")) == []
+    assert [file.name for file in path.rglob("*.partial")] == ["notes.partial"]
     assert sorted((path / "density" / "0" / "c").rglob("[0-9]")) == [
         path / shard.relative_to(directory) for shard in shards
     ]
@@ -239,13 +248,16 @@ def test_temporary_files_are_cleaned(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
 @pytest.mark.parametrize("suffix", ["partial", "replaced"])
-@pytest.mark.parametrize("kind", ["directory", "file", "array"])
+@pytest.mark.parametrize("kind", ["directory", "file", "array", "image"])
 def test_what_is_in_the_way_is_refused(
     tmp_path: Path, options: dict[str, bool], suffix: str, kind: str
 ) -> None:
     """Something foreign with a name that a run needs is neither removed nor taken for a store."""
     foreign = tmp_path / f"out.zarr.{suffix}"
-    if kind == "array":
+    if kind == "image":
+        image = zarr.create_group(foreign).create_group("image")
+        image.create_array("0", data=np.ones((5, 5)), chunks=(5, 5))
+    elif kind == "array":
         zarr.create_array(foreign, data=np.ones((5, 5)), chunks=(5, 5))
     elif kind == "directory":
         foreign.mkdir()

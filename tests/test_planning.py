@@ -377,7 +377,7 @@ def test_a_plan_refuses_what_exists(tmp_path: Path, photo: NDArray[np.uint8]) ->
     with pytest.raises(KeyboardInterrupt):
         stream(photo, DENSITY, store, block=256, progress=end)
     for message in (
-        "unfinished run left. Ask to resume it, or to",
+        "unfinished run left, unless one is still at work",
         r"out.zarr exists. Choose another output",
     ):
         before = sorted(tmp_path.rglob("*"))

@@ -32,6 +32,7 @@ from pipeline import (
     Posterior,
     Progress,
     compute_densities,
+    executors,
     job,
     load_model,
     open_image,
@@ -166,7 +167,7 @@ def test_the_current_client_is_used(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a local pool")
 
-    monkeypatch.setattr(run, "ThreadPoolExecutor", refuse)
+    monkeypatch.setattr(executors, "ThreadPoolExecutor", refuse)
     with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"):
         stream(tiff, Density(skin), tiff.with_name("out.zarr"), block=256, progress="none")
     with pytest.raises(AssertionError, match="a local pool"):
@@ -301,7 +302,7 @@ def test_blocks_in_flight_are_bounded(
 ) -> None:
     """No more blocks are at work than there are threads, and each is done once."""
     lock, now, most, seen = threading.Lock(), 0, 0, []
-    do_block = run.do_block
+    do_block = executors.do_block
 
     def watched(*task: Any) -> Any:
         nonlocal now, most
@@ -315,7 +316,7 @@ def test_blocks_in_flight_are_bounded(
             with lock:
                 now -= 1
 
-    monkeypatch.setattr(run, "do_block", watched)
+    monkeypatch.setattr(executors, "do_block", watched)
     with dask.config.set(num_workers=3):
         stream(photo, Density(skin), tmp_path / "out.zarr", block=64, progress="none")
     assert 1 < most <= 3
@@ -1096,12 +1097,14 @@ def test_options_that_are_refused() -> None:
 
 
 def test_no_receipt_where_there_is_none(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
-    """An unfinished store has no receipt, a later version's is read as far as it is known."""
+    """An unfinished store has no receipt, and a damaged one is said to be."""
     store = tmp_path / "out.zarr"
     begin(photo, store, block=128)
     assert read_receipt(store) is None
     receipt = stream(photo, QUANTITIES, store, block=128, progress="none", resume=True)
     group = zarr.open_group(store)
     recorded: Any = group.attrs["mixture_pipeline"]
-    group.attrs["mixture_pipeline"] = {**recorded, "receipt": {**recorded["receipt"], "energy": 3}}
     assert read_receipt(store) == receipt
+    group.attrs["mixture_pipeline"] = {**recorded, "receipt": {"energy": 3}}
+    with pytest.raises(ValueError, match="has a damaged receipt"):
+        read_receipt(store)

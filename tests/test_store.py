@@ -231,8 +231,14 @@ def test_attributes(tmp_path: Path) -> None:
 def test_the_grid_is_read_back(tmp_path: Path) -> None:
     """A store knows its blocks."""
     grid = {"shape": list(GRID.shape), "block": list(GRID.block), "chunk": list(GRID.chunk)}
-    store.create(tmp_path / "out.zarr", GRID, QUANTITIES, {"grid": grid})
+    record: dict[str, Any] = {"grid": grid, "image": {}, "mask": None, "no_data": None, "results": {}}
+    store.create(tmp_path / "out.zarr", GRID, QUANTITIES, record)
     assert store.read_grid(tmp_path / "out.zarr") == GRID
+    group = zarr.open_group(tmp_path / "out.zarr")
+    for damaged in ({"grid": {}}, {"grid": {**grid, "shape": "ab"}}, {"results": [1]}, {"receipt": "x"}):
+        group.attrs["mixture_pipeline"] = {**record, **damaged}
+        with pytest.raises(ValueError, match=r"damaged record in its zarr.json. Overwrite it"):
+            store.read_grid(tmp_path / "out.zarr")
 
 
 def test_largest_errors(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_an_unfinished_run(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
         assert not found.intact
         assert not found.damaged
         assert len(found.missing) <= 12 - 3 * wanted
-        assert str(found).endswith("; the run is unfinished")
+        assert str(found).endswith("; the run is unfinished, or skipped blocks")
 
 
 def test_what_it_says(store: Path) -> None:
@@ -193,4 +193,24 @@ def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> 
     assert (receipt.kept_blocks, receipt.bytes_written) == (20, 0)
     assert file.read_bytes() == before
     assert files_of(store) == shards
+    assert verify(store, progress="none").intact
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        ("density/0", '"shape": [\n    110', '"shape": [\n    100'),
+        ("density/0", '"data_type": "float32"', '"data_type": "float64"'),
+        ("label", '"0.5"', '"0.4"'),
+    ],
+)
+def test_metadata_that_say_something_else_are_mended(store: Path, place: str, old: str, new: str) -> None:
+    """Metadata that are whole but wrong are damage, too."""
+    file = store / place / "zarr.json"
+    before = file.read_text()
+    assert old in before
+    file.write_text(before.replace(old, new))
+    assert len(verify(store, progress="none").damaged) == 20
+    assert resume(store).kept_blocks == 20
+    assert file.read_text() == before
     assert verify(store, progress="none").intact

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from distributed import Client
 
-from pipeline import run
+from pipeline import executors, run
 from pipeline.grid import Grid
 from pipeline.inputs import Inputs
 from pipeline.job import Done, Job
@@ -38,7 +38,7 @@ def measure(n_blocks: int, client: Client | None) -> None:
     process = psutil.Process()
     print(f"{'blocks':>10}{'seconds':>10}{'us a block':>12}{'resident MiB':>14}")
     started = time.perf_counter()
-    with run._submitter(client, job) as (submit, window):
+    with executors.submitting(client, job) as (submit, window):
         blocks = ((index, ()) for index in grid.blocks())
         for done, _ in enumerate(run._windowed(submit, inputs, grid, blocks, window), start=1):
             if done % (n_blocks // ROWS_OF_TABLE) == 0:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=1_000_000)
     parser.add_argument("--cluster", action="store_true", help="a local one: a worker process of two threads")
     options = parser.parse_args()
-    run.do_block = do_nothing
+    executors.do_block = do_nothing
     with ExitStack() as stack:
         client = None
         if options.cluster:
