@@ -17,7 +17,17 @@ PACKAGE = Path(pipeline.__file__).parent
 TABLE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 LEVELS = {module: int(level) for level, module in re.findall(r"^\| (\d+) \| `(\w+)` \|", TABLE, re.MULTILINE)}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
-MAY_IMPORT_DASK = {"demo", "inputs", "lazy", "memory", "planning", "run", "sources", "verification"}
+MAY_IMPORT_DASK = {
+    "demo",
+    "executors",
+    "inputs",
+    "lazy",
+    "memory",
+    "planning",
+    "run",
+    "sources",
+    "verification",
+}
 
 
 def imports(module: str) -> tuple[set[str], set[str]]:

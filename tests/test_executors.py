@@ -41,7 +41,7 @@ def test_tasks_give_what_they_did_or_failed_of(tmp_path: Path, processes: Client
         assert window == (4 if where == "cluster" else n_threads())
         piece = Piece(pixels, None, has_alpha=False, no_data=None)
         futures = [submit(piece, index, ("density",)) for index in GRID.blocks()]
-        broken = submit(Piece(pixels[..., :0], None, has_alpha=False, no_data=None), (0, 0), ("nothing",))
+        broken = submit(Piece(pixels[..., :0], None, has_alpha=False, no_data=None), (9, 9), ("nothing",))
         wait([*futures, broken])
     assert [future.result().pixels for future in futures] == [256] * 6
     assert isinstance(broken.exception(), KeyError)

@@ -266,7 +266,7 @@ def test_masks_are_of_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
 def test_masked_chunks_are_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A Dask array of masked arrays would lose its mask."""
     image = da.ma.masked_less(da.from_array(photo), 5)
-    with pytest.raises(TypeError, match="masked array. Fill it"):
+    with pytest.raises(TypeError, match=r"masked array. Fill it"):
         evaluate(image, Density(skin))
 
 
