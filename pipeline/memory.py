@@ -27,7 +27,7 @@ _INTERPRETER = 200 * 2**20
 # shard that they become.
 _WRITING = 2.0
 # What a thread keeps besides its block: strips of planes, decoded tiles.
-_THREAD = 32 * 2**20
+_THREAD = 16 * 2**20
 
 
 def project_memory(
@@ -55,13 +55,14 @@ def project_memory(
     results = [n_pixels * r.quantity.n_planes * r.dtype.itemsize for r in wanted]
     block = sum(results) + _WRITING * max(results) + _reading(inputs.image, n_pixels)
     if inputs.mask is not None or inputs.has_alpha or inputs.no_data is not None:
-        block += _reading(inputs.mask, n_pixels) + 2 * n_pixels + _reading(inputs.image, n_pixels)
+        block += _reading(inputs.mask, n_pixels) + 2 * n_pixels
     blocks = min(threads, grid.n_blocks)
     files = [source for source in (inputs.image, inputs.mask) if isinstance(source, ImageFile)]
     photos = sum(file.whole_bytes for file in files)
     bits = color_bits(inputs.image.dtype, inputs.n_channels)
     tables = sum(table_bytes(r.quantity, bits, r.dtype) for r in wanted if r.engine == "table" and bits)
-    present = psutil.Process().memory_info().rss if here else 0
+    # Photos are decoded as they are opened: this process has them by now.
+    present = psutil.Process().memory_info().rss - photos if here else 0
     return int(max(_INTERPRETER, present) + photos + tables + threads * _THREAD + blocks * block)
 
 
