@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,7 +153,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
             yield directory
         except BaseException:
             if directory != path and not holds_shards(directory):
-                shutil.rmtree(directory, ignore_errors=True)
+                _forget(directory)
             raise
         if directory != path:
             _replace(directory, path)
@@ -231,6 +232,15 @@ def _replace(directory: Path, path: Path) -> None:
     (path / _MARK).unlink(missing_ok=True)
     if replaced.exists():
         _discard(replaced)
+
+
+def _forget(directory: Path) -> None:
+    """Remove a directory in which zarr's own thread may still be creating something."""
+    for _ in range(20):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        time.sleep(0.05)
 
 
 def _discard(directory: Path) -> None:
