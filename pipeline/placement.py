@@ -15,10 +15,10 @@ from pipeline.store import read_attributes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# As a Path prints it: one slash. A single letter is a drive.
 _ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
 # A file that says of a directory beside the output that it is this package's.
 _MARK = ".mixture-pipeline"
+# As a Path prints it: one slash. A single letter is a drive.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tqdm.asyncio import tqdm_asyncio
 from tqdm.auto import tqdm
-from tqdm.notebook import tqdm_notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,8 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
 
 def _is_watched() -> bool:
     """Tell whether tqdm draws in a notebook, or standard error is a terminal."""
-    return issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
+    # Outside a notebook tqdm.auto is this; importing its class for notebooks would import IPython.
+    return tqdm is not tqdm_asyncio or sys.stderr.isatty()
 
 
 def _draw_on(bar: tqdm[Any]) -> Listener:

@@ -160,9 +160,11 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
         record = _record(job, inputs)
         fresh = not (directory / "zarr.json").exists()
         if fresh:
+            recorded = record
             create(directory, job.grid, job.quantities, record)
         else:
-            _check_same(store, read_record(directory), record)
+            recorded = read_record(directory)
+            _check_same(store, recorded, record)
             mend_metadata(directory, job.grid, job.quantities)
         tally = _Tally(inputs.name)
         started = time.perf_counter()
@@ -198,7 +200,7 @@ def execute(job: Job, inputs: Inputs, store: Path, options: Options) -> Receipt:
             skipped=tally.skipped,
         )
         # A store that lacked nothing keeps the receipt of the run that made it.
-        if tally.kept < job.grid.n_blocks or "receipt" not in read_record(directory):
+        if tally.kept < job.grid.n_blocks or "receipt" not in recorded:
             finish(directory, asdict(receipt))
         if tally.skipped and store.exists() and not directory.samefile(store):
             kept = (

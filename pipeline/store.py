@@ -313,18 +313,20 @@ def _check_record(found: Any) -> None:  # noqa: ANN401  JSON is whatever the fil
         found[key]
     for record in found["results"].values():
         read_quantity(record)
-    _as_grid(found["grid"])
+    grid_of(found)
     if not isinstance(found.get("receipt", {}), dict):
         raise TypeError("receipt")
 
 
 def read_grid(path: Path) -> Grid:
     """Read a store's division into blocks and chunks."""
-    return _as_grid(read_record(path)["grid"])
+    return grid_of(read_record(path))
 
 
-def _as_grid(record: dict[str, Any]) -> Grid:
-    (height, width), (tall, wide), (low, narrow) = (record[key] for key in ("shape", "block", "chunk"))
+def grid_of(record: Mapping[str, Any]) -> Grid:
+    """Give the division into blocks and chunks that a record tells."""
+    grid = record["grid"]
+    (height, width), (tall, wide), (low, narrow) = (grid[key] for key in ("shape", "block", "chunk"))
     return Grid((height, width), (tall, wide), (low, narrow))
 
 

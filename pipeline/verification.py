@@ -15,7 +15,7 @@ from dask.system import CPU_COUNT
 from pipeline.packing import read_quantity
 from pipeline.placement import find_store
 from pipeline.progress import reporting
-from pipeline.store import Fault, check_block, has_metadata, read_grid, read_record
+from pipeline.store import Fault, check_block, grid_of, has_metadata, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
     """
     directory = find_store(Path(store))
     record = read_record(directory)
-    grid = read_grid(directory)
+    grid = grid_of(record)
     quantities = {name: read_quantity(recorded) for name, recorded in record["results"].items()}
     # Without its metadata nothing of a result can be read.
     names = [name for name in quantities if has_metadata(directory, grid, name, quantities[name])]

@@ -20,22 +20,12 @@ import dask.array as da
 import tifffile
 import zarr
 from images import photo
+from one_pass import CLASSES, OTHER, QUANTITIES, SKIN
 
-from pipeline import Density, Label, LogRatio, Packed, Posterior, load_model, plan
+from pipeline import Density, LogRatio, Posterior, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from pipeline.quantity import Quantity
-
-SKIN, OTHER = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
-CLASSES = {"skin": SKIN, "other": OTHER}
-FOUR: dict[str, Quantity] = {
-    "density": Density(SKIN),
-    "ratio": LogRatio(SKIN, OTHER),
-    "skin": Packed(Posterior(CLASSES, only="skin"), "uint8"),
-    "label": Label(CLASSES),
-}
 
 
 def tiff(folder: Path, side: int) -> Any:
@@ -68,7 +58,7 @@ def stored(folder: Path, side: int, dtype: str) -> Any:
 CONFIGURATIONS: dict[str, tuple[Callable[[Path, int], Any], Any, dict[str, Any]]] = {
     "TIFF, uint8, density": (tiff, Density(SKIN), {}),
     "the same in blocks of 2048": (tiff, Density(SKIN), {"block": 2048}),
-    "Zarr, uint8, four quantities": (lambda f, s: stored(f, s, "uint8"), FOUR, {}),
+    "Zarr, uint8, four quantities": (lambda f, s: stored(f, s, "uint8"), QUANTITIES, {}),
     "Zarr, uint16, posterior of two": (
         lambda f, s: stored(f, s, "uint16"),
         Posterior(CLASSES),
