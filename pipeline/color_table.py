@@ -18,13 +18,20 @@ from pipeline.packing import Packed
 from pipeline.quantity import no_data_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pipeline.quantity import Quantity
 
+    # What a table holds of each colour: a quantity's results in a dtype.
+    Column = tuple[Quantity, np.dtype[Any]]
+
 # Pixels that are looked up at once. Their indices and results stay in a core's cache, and OpenCV's conversion
 # of no more than these stays in the calling thread, whatever its thread count is.
 STRIP = 2**16
+# Bytes of a row that holds several columns.
+_SHARED_ROW = 16
 # Of a pixel that a table can index: 2^24 values are 64 MiB of float32.
 _MOST_BYTES = 3
 # Of one table, as for a posterior of four classes.
@@ -53,15 +60,64 @@ def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
     return None
 
 
-def table_bytes(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> int:
+def table_bytes(columns: Sequence[Column], bits: int) -> int:
     """Give the memory of a table in bytes."""
-    errors = _ERROR.itemsize if isinstance(quantity, Packed) else 0
-    return int(2**bits) * (quantity.n_planes * dtype.itemsize + errors)
+    return int(2**bits) * _row_of(columns).itemsize
 
 
-def fits_table(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> bool:
+def fits_table(column: Column, bits: int) -> bool:
     """Tell whether a table of all results of a quantity has a sensible size: 256 MiB at most."""
-    return table_bytes(quantity, bits, dtype) <= _MOST_MEMORY
+    return table_bytes([column], bits) <= _MOST_MEMORY
+
+
+def share_tables(columns: Sequence[Column]) -> list[list[int]]:
+    """Tell which columns stand in one table.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+
+    Returns
+    -------
+    list of list of int
+        The columns' numbers, for each table: results of a colour that have 16 bytes together are found at the
+        cost of one.
+    """
+    tables: list[list[int]] = []
+    for number, column in enumerate(columns):
+        for table in tables:
+            if _row_of([*(columns[other] for other in table), column]).itemsize <= _SHARED_ROW:
+                table.append(number)
+                break
+        else:
+            tables.append([number])
+    return tables
+
+
+def _row_of(columns: Sequence[Column]) -> np.dtype[Any]:
+    """Lay out a row: the columns' results by number, and the errors of what is packed."""
+    fields = [(str(number), dtype, quantity.n_planes) for number, (quantity, dtype) in enumerate(columns)]
+    for number, (quantity, _) in enumerate(columns):
+        if isinstance(quantity, Packed):
+            fields.append((_error_of(number), _ERROR, 1))
+    # The largest first, so that each lies where the processor reads it best.
+    fields.sort(key=lambda field: -field[1].itemsize)
+    ends = np.cumsum([dtype.itemsize * n_planes for _, dtype, n_planes in fields])
+    widest, size = fields[0][1].itemsize, int(ends[-1])
+    # np.take copies 1, 2, 4, 8 or 16 bytes in one move, and others by a function's call.
+    whole = 1 << (size - 1).bit_length() if size <= _SHARED_ROW else -(-size // widest) * widest
+    return np.dtype(
+        {
+            "names": [name for name, *_ in fields],
+            "formats": [(dtype, (n_planes,)) for _, dtype, n_planes in fields],
+            "offsets": [0, *ends[:-1].tolist()],
+            "itemsize": whole,
+        }
+    )
+
+
+def _error_of(number: int) -> str:
+    return f"error of {number}"
 
 
 class _Scratch(threading.local):
@@ -70,6 +126,7 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.bytes = np.empty((STRIP, 4), np.uint8)
         self.colors = np.empty(STRIP, np.intp)
+        self.rows = np.empty(STRIP * _SHARED_ROW, np.uint8)
 
 
 _scratch = _Scratch()
@@ -107,106 +164,139 @@ def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
 
 
 class ColorTable:
-    """Results of a quantity for every colour of a kind of image, computed when they are first met.
+    """Results of quantities for every colour of a kind of image, computed when they are first met.
 
     Parameters
     ----------
-    quantity : Quantity
+    columns : sequence of (Quantity, dtype)
+        The dtypes are the results'.
     bits : int
         Of a colour: 8, 16 or 24.
-    dtype : dtype
-        Of the results.
 
     Attributes
     ----------
-    values : ndarray, shape (planes, 2**bits)
-        The results, or the value without data where a colour wasn't met.
-    errors : ndarray or None
-        Of what is packed, the largest error of each colour that was met.
+    rows : structured ndarray, shape (2**bits,)
+        A field ``"0"`` of shape (planes,) for the first column, and so on: the results, or the value without
+        data where a colour wasn't met. ``"error of 0"`` is the largest error of the first column's results,
+        if they are packed.
 
     Notes
     -----
-    A table of 24 bits and float32 has 64 MiB. Any number of threads may look up and fill at once: a value is
+    A colour's results lie together, since a look-up's time is that of fetching its row from memory. A table
+    of 24 bits and one float32 has 64 MiB. Any number of threads may look up and fill at once: a value is
     written whole, and is the same whoever computes it.
     """
 
-    def __init__(self, quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> None:
-        self._missing = no_data_value(dtype)
-        self.values: NDArray[Any] = np.full((quantity.n_planes, 2**bits), self._missing, dtype)
-        self.errors = np.zeros(2**bits, _ERROR) if isinstance(quantity, Packed) else None
-        self._quantity = quantity
+    def __init__(self, columns: Sequence[Column], bits: int) -> None:
+        self.rows = np.zeros(2**bits, _row_of(columns))
+        self._columns = list(columns)
+        for number, (_, dtype) in enumerate(columns):
+            self.rows[str(number)] = no_data_value(dtype)
         self._filling = threading.Lock()
 
-    def look_up(self, colors: NDArray[np.intp], out: NDArray[Any]) -> float:
+    def look_up(self, colors: NDArray[np.intp], outputs: Sequence[NDArray[Any]]) -> list[float]:
         """Give each colour's results, computing what is missing.
 
         Parameters
         ----------
         colors : ndarray of intp, shape (n,)
             Of :func:`pack_colors`.
-        out : ndarray, shape (planes, n)
+        outputs : sequence of ndarray, shape (planes, n)
+            One a column.
 
         Returns
         -------
-        float
-            The largest error of what is packed, else 0.
+        list of float
+            The largest error of each column that is packed, else 0.
         """
-        for values, results in zip(self.values, out, strict=True):
-            # Indices are within the table; "wrap" checks that faster than "clip", and "raise" makes a copy.
-            np.take(values, colors, out=results, mode="wrap")
-            highest = results.max()
-            # What is missing is NaN or the highest integer, and a maximum is NaN if any value is.
-            if highest == self._missing or np.isnan(highest):
-                self._fill(colors[self._is_missing(results)])
-                np.take(values, colors, out=results, mode="wrap")
-        return 0.0 if self.errors is None else float(np.take(self.errors, colors, mode="wrap").max())
+        largest = [0.0] * len(outputs)
+        step = max(1, _scratch.rows.nbytes // self.rows.itemsize)
+        for start in range(0, len(colors), step):
+            piece = slice(start, start + step)
+            outs = [out[:, piece] for out in outputs]
+            rows = self._take(colors[piece], outs)
+            missing = [out for out in outs if self._has_missing(out)]
+            if missing:
+                absent = np.any([self._is_missing(out).any(axis=0) for out in missing], axis=0)
+                self._fill(colors[piece][absent])
+                rows = self._take(colors[piece], outs)
+            for number, (quantity, _) in enumerate(self._columns):
+                if isinstance(quantity, Packed):
+                    largest[number] = max(largest[number], float(rows[_error_of(number)].max()))
+        return largest
 
-    def _is_missing(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        return np.asarray(np.isnan(values) if values.dtype.kind == "f" else values == self._missing)
+    def _take(self, colors: NDArray[np.intp], outs: Sequence[NDArray[Any]]) -> NDArray[np.void]:
+        """Fill `outs` and give the rows that they are from: the calling thread's, until its next call."""
+        values = self.rows["0"]
+        # Indices are within the table; "wrap" checks that faster than "clip", and "raise" makes a copy.
+        if values.nbytes == self.rows.nbytes and len(outs[0]) == 1:
+            np.take(values[:, 0], colors, out=outs[0][0], mode="wrap")
+            return self.rows[:0]
+        rows = _scratch.rows[: len(colors) * self.rows.itemsize].view(self.rows.dtype)
+        np.take(self.rows, colors, out=rows, mode="wrap")
+        for number, out in enumerate(outs):
+            np.copyto(out, rows[str(number)].T)
+        return rows
+
+    @staticmethod
+    def _has_missing(values: NDArray[Any]) -> bool:
+        # What is missing is NaN or the highest integer, and a maximum is NaN if any value is.
+        highest = values.max()
+        return bool(highest == no_data_value(values.dtype) or np.isnan(highest))
+
+    @staticmethod
+    def _is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+        if values.dtype.kind == "f":
+            return np.asarray(np.isnan(values))
+        return np.asarray(values == no_data_value(values.dtype))
 
     def _fill(self, missing: NDArray[np.intp]) -> None:
         colors = np.unique(missing)
         with self._filling:
             # Another thread may have met the same colours meanwhile.
-            colors = colors[self._is_missing(self.values[:, colors]).any(axis=0)]
-            if len(colors):
-                n_channels = self._quantity.n_channels
-                bits = 8 if n_channels > 1 else 16
-                planes = [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)]
-                values = np.empty((len(self.values), len(colors)), self.values.dtype)
-                errors = compute_planes(
-                    self._quantity, np.array(planes, dtype=np.float64), values, serial=True
-                )
+            rows = self.rows[colors]
+            absent = [self._is_missing(rows[str(number)]).any(axis=1) for number in range(len(self._columns))]
+            colors = colors[np.any(absent, axis=0)]
+            if not len(colors):
+                return
+            n_channels = self._columns[0][0].n_channels
+            bits = 8 if n_channels > 1 else 16
+            planes = np.array(
+                [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
+                dtype=np.float64,
+            )
+            for number, (quantity, dtype) in enumerate(self._columns):
+                values = np.empty((quantity.n_planes, len(colors)), dtype)
+                errors = compute_planes(quantity, planes, values, serial=True)
                 # The errors first: a colour that isn't missing has all that is asked of it.
-                if self.errors is not None:
-                    self.errors[colors] = errors
-                self.values[:, colors] = values
+                if errors is not None:
+                    self.rows[_error_of(number)][colors, 0] = errors
+                self.rows[str(number)][colors] = values.T
 
 
-_tables: OrderedDict[tuple[Quantity, int, np.dtype[Any]], ColorTable] = OrderedDict()
+_tables: OrderedDict[tuple[tuple[Column, ...], int], ColorTable] = OrderedDict()
 _finding = threading.Lock()
 
 
-def find_table(quantity: Quantity, bits: int, dtype: np.dtype[Any]) -> ColorTable:
-    """Give this process's table for a quantity, an empty one at first.
+def find_table(columns: Sequence[Column], bits: int) -> ColorTable:
+    """Give this process's table for some quantities, an empty one at first.
 
     Parameters
     ----------
-    quantity : Quantity
+    columns : sequence of (Quantity, dtype)
+        The dtypes are the results'.
     bits : int
         Of a colour.
-    dtype : dtype
-        Of the results.
 
     Returns
     -------
     ColorTable
         The same for all threads and all blocks. A process keeps those used last, up to 1 GiB of them.
     """
-    key = (quantity, bits, dtype)
+    key = (tuple(columns), bits)
     with _finding:
         if key not in _tables:
-            _tables[key] = ColorTable(quantity, bits, dtype)
+            _tables[key] = ColorTable(columns, bits)
         _tables.move_to_end(key)
         while len(_tables) > 1 and sum(table_bytes(*kept) for kept in _tables) > _MOST_KEPT:
             _tables.popitem(last=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.color_table import STRIP, color_bits, find_table, fits_table, pack_colors
+from pipeline.color_table import STRIP, color_bits, find_table, fits_table, pack_colors, share_tables
 from pipeline.compute import compute_planes, strip_length
 from pipeline.quantity import Quantity
 
@@ -128,7 +128,7 @@ def choose_engine(
         raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINES)}")
     bits = color_bits(dtype, quantity.n_channels)
     kind = f"{_count(quantity.n_channels)} of {dtype}"
-    too_big = bits is not None and not fits_table(quantity, bits, result)
+    too_big = bits is not None and not fits_table((quantity, result), bits)
     if bits is None or too_big:
         why = f"{kind} have too many colours for a table"
         if too_big:
@@ -242,12 +242,20 @@ def evaluate_requests(
     looked_up = [number for number, request in enumerate(requests) if request.engine == "table"]
     bits = color_bits(pixels.dtype, pixels.shape[-1])
     if looked_up and bits is not None:
-        tables = [find_table(requests[number].quantity, bits, requests[number].dtype) for number in looked_up]
+        columns = [(requests[number].quantity, requests[number].dtype) for number in looked_up]
+        tables = [
+            (
+                [looked_up[column] for column in shared],
+                find_table([columns[column] for column in shared], bits),
+            )
+            for shared in share_tables(columns)
+        ]
         for window in _windows(rows.shape, STRIP):
             colors = pack_colors(rows[window])
-            for number, table in zip(looked_up, tables, strict=True):
-                error = table.look_up(colors, _flat(outputs[number], window))
-                errors[number] = max(errors[number], error)
+            for numbers, table in tables:
+                largest = table.look_up(colors, [_flat(outputs[number], window) for number in numbers])
+                for number, error in zip(numbers, largest, strict=True):
+                    errors[number] = max(errors[number], error)
     computed = [number for number, request in enumerate(requests) if request.engine != "table"]
     if computed:
         strip = min(strip_length(requests[number].quantity) for number in computed)

@@ -9,7 +9,7 @@ import dask
 import dask.array as da
 import psutil
 
-from pipeline.color_table import color_bits, table_bytes
+from pipeline.color_table import color_bits, share_tables, table_bytes
 from pipeline.sources import ImageFile
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def project_memory(
     files = [source for source in (inputs.image, inputs.mask) if isinstance(source, ImageFile)]
     photos = sum(file.whole_bytes for file in files)
     bits = color_bits(inputs.image.dtype, inputs.n_channels)
-    tables = sum(table_bytes(r.quantity, bits, r.dtype) for r in wanted if r.engine == "table" and bits)
+    columns = [(r.quantity, r.dtype) for r in wanted if r.engine == "table"]
+    tables = sum(table_bytes([columns[n] for n in shared], bits or 0) for shared in share_tables(columns))
     # Photos are decoded as they are opened: this process has them by now.
     present = psutil.Process().memory_info().rss - photos if here else 0
     return int(max(_INTERPRETER, present) + photos + tables + threads * _THREAD + blocks * block)

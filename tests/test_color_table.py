@@ -13,23 +13,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, color_table, load_model
-from pipeline.color_table import ColorTable, color_bits, find_table, pack_colors
+from pipeline import (
+    Density,
+    Label,
+    LogDensity,
+    LogRatio,
+    Mixture,
+    Packed,
+    Posterior,
+    color_table,
+    load_model,
+)
+from pipeline.color_table import ColorTable, color_bits, find_table, pack_colors, share_tables, table_bytes
 from pipeline.engine import Request, evaluate_block, evaluate_requests
 from pipeline.program import Program
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.color_table import Column
     from pipeline.quantity import Quantity
 
+FLOAT32 = np.dtype("float32")
 KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1), (">u2", 1)])
 
 
 def look_up(table: ColorTable, pixels: NDArray[Any]) -> NDArray[Any]:
     """Look up (h, w, C) pixels."""
-    out = np.empty((1, pixels.shape[0] * pixels.shape[1]), table.values.dtype)
-    table.look_up(pack_colors(pixels), out)
+    out = np.empty((1, pixels.shape[0] * pixels.shape[1]), table.rows.dtype["0"].base)
+    table.look_up(pack_colors(pixels), [out])
     return out.reshape(pixels.shape[:2])
 
 
@@ -77,13 +89,13 @@ def test_all_colors_of_the_published_models(model: str) -> None:
     """Every one of the 2^24 colours has the program's bits."""
     levels = np.arange(256, dtype=np.uint8)
     quantity = Density(load_model(model))
-    table = ColorTable(quantity, 24, np.dtype("float32"))
+    table = ColorTable([(quantity, FLOAT32)], 24)
     green, blue = np.meshgrid(levels, levels, indexing="ij")
     for red in levels:
         image = np.stack([np.full_like(green, red), green, blue], axis=-1)
         wanted = evaluate_block(image, quantity, engine="numexpr")
         np.testing.assert_array_equal(look_up(table, image), wanted)
-    assert not np.isnan(table.values).any()
+    assert not np.isnan(table.rows["0"]).any()
 
 
 def test_each_color_is_computed_once(
@@ -98,14 +110,14 @@ def test_each_color_is_computed_once(
         return original(self, planes, out, serial=serial)
 
     monkeypatch.setattr(Program, "run", spy)
-    table = ColorTable(Density(skin), 24, np.dtype("float32"))
+    table = ColorTable([(Density(skin), FLOAT32)], 24)
     strips = np.split(photo, 8) * 4
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda strip: look_up(table, strip), strips))
     colors = np.concatenate([planes.T for planes in computed])
     occurring = np.unique(photo.reshape(-1, 3), axis=0)
     np.testing.assert_array_equal(np.unique(colors, axis=0), occurring)
-    assert len(colors) == len(occurring) == np.count_nonzero(~np.isnan(table.values))
+    assert len(colors) == len(occurring) == np.count_nonzero(~np.isnan(table.rows["0"]))
 
 
 def test_eight_threads_fill_one_table_from_cold() -> None:
@@ -116,7 +128,7 @@ def test_eight_threads_fill_one_table_from_cold() -> None:
     wanted = evaluate_block(image, quantity, engine="numexpr")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(25):
-            table = ColorTable(quantity, 24, np.dtype("float32"))
+            table = ColorTable([(quantity, FLOAT32)], 24)
             for got in pool.map(lambda _, table=table: look_up(table, image), range(16)):
                 np.testing.assert_array_equal(got, wanted)
 
@@ -133,12 +145,11 @@ def test_values_that_are_nan_stay_right() -> None:
 
 def test_a_process_has_one_table_for_a_quantity(skin: Mixture) -> None:
     """Equal quantities share a table; another dtype or mixture has its own."""
-    kind = (24, np.dtype("float32"))
     with ThreadPoolExecutor(8) as pool:
-        tables = set(pool.map(lambda _: find_table(Density(skin), *kind), range(32)))
+        tables = set(pool.map(lambda _: find_table([(Density(skin), FLOAT32)], 24), range(32)))
     assert len(tables) == 1
-    assert find_table(Density(random_mixture(1, 3)), *kind) not in tables
-    assert find_table(Density(skin), 24, np.dtype("float64")) not in tables
+    assert find_table([(Density(random_mixture(1, 3)), FLOAT32)], 24) not in tables
+    assert find_table([(Density(skin), np.dtype("float64"))], 24) not in tables
 
 
 @pytest.fixture
@@ -161,36 +172,95 @@ def test_many_quantities_fill_each_table_once(
         return original(quantity, planes, *more, **options)
 
     monkeypatch.setattr(color_table, "compute_planes", spy)
-    requests = [
-        Request(Density(random_mixture(1, 2, seed=seed)), np.dtype("float32"), "table") for seed in range(9)
-    ]
+    requests = [Request(Density(random_mixture(1, 2, seed=seed)), FLOAT32, "table") for seed in range(9)]
     for block in np.split(photo[..., :2], 4):
         evaluate_requests(block, requests, serial=True)
     n_colors = len(np.unique(photo[..., :2].reshape(-1, 2), axis=0))
     assert len(computed) == len(set(computed)) == 9 * n_colors
-    assert len(tables) == 9
+    assert [len(columns) for columns, _ in tables] == [4, 4, 1]
 
 
 def test_tables_are_kept_by_their_bytes(
     tables: OrderedDict[Any, ColorTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bytes that are kept, the table used longest ago goes, never the one that is asked for."""
-    kind = (8, np.dtype("float32"))
-    quantities = [Density(random_mixture(1, 1, seed=seed)) for seed in range(4)]
+    columns = [[(Density(random_mixture(1, 1, seed=seed)), FLOAT32)] for seed in range(4)]
     monkeypatch.setattr(color_table, "_MOST_KEPT", 3 * 2**8 * 4)
-    first = [find_table(quantity, *kind) for quantity in quantities[:3]]
-    assert find_table(quantities[0], *kind) is first[0]
-    find_table(quantities[3], *kind)
-    assert [key[0] for key in tables] == [quantities[number] for number in (2, 0, 3)]
-    assert find_table(quantities[1], *kind) is not first[1]
-    large = find_table(quantities[0], 16, np.dtype("float64"))
+    first = [find_table(one, 8) for one in columns[:3]]
+    assert find_table(columns[0], 8) is first[0]
+    find_table(columns[3], 8)
+    assert [list(key[0]) for key in tables] == [columns[number] for number in (2, 0, 3)]
+    assert find_table(columns[1], 8) is not first[1]
+    large = find_table([(columns[0][0][0], np.dtype("float64"))], 16)
     assert list(tables.values()) == [large]
 
 
 def test_memory_is_what_is_said(skin: Mixture) -> None:
-    """64 MiB for 24 bits and float32, twice that for float64, next to nothing for a byte."""
-    assert ColorTable(Density(skin), 24, np.dtype("float32")).values.nbytes == 64 * 2**20
-    assert ColorTable(Density(random_mixture(1, 1)), 8, np.dtype("float64")).values.nbytes == 2**11
+    """64 MiB for 24 bits and float32, 256 for four results in 14 bytes, next to nothing for a byte."""
+    assert table_bytes([(Density(skin), FLOAT32)], 24) == 64 * 2**20
+    assert table_bytes([(Density(random_mixture(1, 1)), np.dtype("float64"))], 8) == 2**11
+    packed = Packed(Posterior({"skin": skin, "other": skin}, only="skin"), "uint8")
+    columns: list[Column] = [
+        (packed, np.dtype("uint8")),
+        (Density(skin), FLOAT32),
+        (Label({"skin": skin, "other": skin}), np.dtype("uint8")),
+        (LogDensity(skin), FLOAT32),
+    ]
+    table = ColorTable(columns, 8)
+    assert table.rows.nbytes == table_bytes(columns, 8) == 2**8 * 16
+    for number, (_, dtype) in enumerate(columns):
+        assert table.rows.dtype.fields is not None
+        assert table.rows.dtype.fields[str(number)][1] % dtype.itemsize == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 9))))
+def test_columns_share_rows_of_sixteen_bytes(kinds: list[tuple[str, int]]) -> None:
+    """Each column is in one table; a row has 16 bytes at most, unless one column alone has more."""
+    columns: list[Column] = [
+        (Posterior(random_mixture(n_classes, 1)), np.dtype(dtype)) for dtype, n_classes in kinds
+    ]
+    tables = share_tables(columns)
+    assert sorted(number for table in tables for number in table) == list(range(len(columns)))
+    for table in tables:
+        size = sum(columns[number][0].n_planes * columns[number][1].itemsize for number in table)
+        row = table_bytes([columns[number] for number in table], 0)
+        assert size <= row <= max(16, size) if len(table) == 1 else size <= row <= 16
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(0, 6), min_size=2, max_size=9),
+    st.tuples(st.integers(1, 300), st.integers(1, 9)),
+    st.integers(0, 2**32),
+)
+def test_quantities_that_share_a_table_have_the_bits_of_each_alone(
+    chosen: list[int], shape: tuple[int, int], seed: int
+) -> None:
+    """Any quantities in any order, cold and warm: the results and largest errors of numexpr, alone."""
+    one, other = random_mixture(3, 2, seed=seed), random_mixture(2, 2, seed=seed + 1)
+    classes = {"one": one, "other": other}
+    quantities = [
+        Density(one),
+        LogRatio(one, other),
+        Packed(Posterior(classes, only="one"), "uint8"),
+        Label(classes),
+        Posterior(random_mixture(7, 2, seed=seed)),
+        Packed(LogDensity(other), "float16"),
+        Packed(Posterior(classes), "uint16"),
+    ]
+    image = np.random.default_rng(seed).integers(0, 256, (*shape, 2), dtype=np.uint8)
+    wanted = [quantities[number] for number in chosen]
+    apart = [
+        evaluate_requests(image, [Request(quantity, quantity.output_dtype(), "numexpr")], serial=True)
+        for quantity in wanted
+    ]
+    for _ in range(2):
+        together, errors = evaluate_requests(
+            image, [Request(quantity, quantity.output_dtype(), "table") for quantity in wanted], serial=True
+        )
+        for result, error, ((alone,), (alone_error,)) in zip(together, errors, apart, strict=True):
+            np.testing.assert_array_equal(result.view("u1"), alone.view("u1"))
+            assert error == np.float32(alone_error)
 
 
 @pytest.mark.parametrize(

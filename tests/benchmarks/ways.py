@@ -165,7 +165,7 @@ def _numba(image: Image, mixture: Mixture) -> Run:
 
     quantity = Density(mixture)
     evaluate(image, quantity, engine="table")
-    table = find_table(quantity, 24, np.dtype("float32")).values[0]
+    table = find_table([(quantity, np.dtype("float32"))], 24).rows["0"][:, 0]
 
     def run() -> NDArray[Any]:
         out = np.empty(image.shape[:2], np.float32)
