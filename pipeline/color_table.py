@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.quantity import Quantity
-
-    # What a table holds of each colour: a quantity's results in a dtype.
-    Column = tuple[Quantity, np.dtype[Any]]
+    from pipeline.quantity import Wanted
 
 # Pixels that are looked up at once. Their indices and results stay in a core's cache, and OpenCV's conversion
 # of no more than these stays in the calling thread, whatever its thread count is.
@@ -60,22 +57,22 @@ def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
     return None
 
 
-def table_bytes(columns: Sequence[Column], bits: int) -> int:
+def table_bytes(columns: Sequence[Wanted], bits: int) -> int:
     """Give the memory of a table in bytes."""
     return int(2**bits) * _row_of(columns).itemsize
 
 
-def fits_table(column: Column, bits: int) -> bool:
+def fits_table(column: Wanted, bits: int) -> bool:
     """Tell whether a table of all results of a quantity has a sensible size: 256 MiB at most."""
     return table_bytes([column], bits) <= _MOST_MEMORY
 
 
-def share_tables(columns: Sequence[Column]) -> list[list[int]]:
+def share_tables(columns: Sequence[Wanted]) -> list[list[int]]:
     """Tell which columns stand in one table.
 
     Parameters
     ----------
-    columns : sequence of Column
+    columns : sequence of (Quantity, dtype)
 
     Returns
     -------
@@ -94,7 +91,7 @@ def share_tables(columns: Sequence[Column]) -> list[list[int]]:
     return tables
 
 
-def _row_of(columns: Sequence[Column]) -> np.dtype[Any]:
+def _row_of(columns: Sequence[Wanted]) -> np.dtype[Any]:
     """Lay out a row: the columns' results by number, and the errors of what is packed."""
     fields = [(str(number), dtype, quantity.n_planes) for number, (quantity, dtype) in enumerate(columns)]
     for number, (quantity, _) in enumerate(columns):
@@ -187,7 +184,7 @@ class ColorTable:
     written whole, and is the same whoever computes it.
     """
 
-    def __init__(self, columns: Sequence[Column], bits: int) -> None:
+    def __init__(self, columns: Sequence[Wanted], bits: int) -> None:
         self.rows = np.zeros(2**bits, _row_of(columns))
         self._columns = list(columns)
         for number, (_, dtype) in enumerate(columns):
@@ -265,20 +262,20 @@ class ColorTable:
                 [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
                 dtype=np.float64,
             )
-            for number, (quantity, dtype) in enumerate(self._columns):
-                values = np.empty((quantity.n_planes, len(colors)), dtype)
-                errors = compute_planes(quantity, planes, values, serial=True)
+            results = [np.empty((quantity.n_planes, len(colors)), dtype) for quantity, dtype in self._columns]
+            errors = compute_planes(self._columns, planes, results, serial=True)
+            for number, (values, error) in enumerate(zip(results, errors, strict=True)):
                 # The errors first: a colour that isn't missing has all that is asked of it.
-                if errors is not None:
-                    self.rows[_error_of(number)][colors, 0] = errors
+                if error is not None:
+                    self.rows[_error_of(number)][colors, 0] = error
                 self.rows[str(number)][colors] = values.T
 
 
-_tables: OrderedDict[tuple[tuple[Column, ...], int], ColorTable] = OrderedDict()
+_tables: OrderedDict[tuple[tuple[Wanted, ...], int], ColorTable] = OrderedDict()
 _finding = threading.Lock()
 
 
-def find_table(columns: Sequence[Column], bits: int) -> ColorTable:
+def find_table(columns: Sequence[Wanted], bits: int) -> ColorTable:
     """Give this process's table for some quantities, an empty one at first.
 
     Parameters

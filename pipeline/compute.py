@@ -1,4 +1,4 @@
-"""A quantity over planes of pixels: by its program, and again, more exactly, where that is in doubt."""
+"""Quantities over planes of pixels: by their program, and again, more exactly, where that is in doubt."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pipeline.packing import Packed
 from pipeline.precise import compute_precisely
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from pipeline.quantity import Quantity
+    from pipeline.quantity import Wanted
 
 # Numbers of each strip that the program has at hand: about a megabyte, which stays in a core's cache. numexpr
 # goes through it in blocks of 1024 pixels; fewer than two would have its calls cost as much as their work.
@@ -21,64 +23,69 @@ _STRIP_VALUES = 3 * 42 * 1024
 _BLOCK = 1024
 
 
-def strip_length(quantity: Quantity) -> int:
+def strip_length(wanted: Sequence[Wanted]) -> int:
     """Give the number of pixels that are best computed at once.
 
     Parameters
     ----------
-    quantity : Quantity
+    wanted : sequence of (Quantity, dtype)
 
     Returns
     -------
     int
-        A multiple of 1024: fewer for a quantity of many channels or classes.
+        A multiple of 1024: fewer for quantities of many channels or classes.
     """
-    inner, dtype = _unpacked(quantity)
-    program = compile_program(inner, dtype)
-    numbers = max(quantity.n_channels, len(program.scratch))
+    program = compile_program(_unpacked(wanted))
+    numbers = max(wanted[0][0].n_channels, len(program.scratch))
     return max(2 * _BLOCK, _STRIP_VALUES // numbers // _BLOCK * _BLOCK)
 
 
 def compute_planes(
-    quantity: Quantity, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool
-) -> NDArray[np.float64] | None:
-    """Compute a quantity at every pixel.
+    wanted: Sequence[Wanted], planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool
+) -> list[NDArray[np.float64] | None]:
+    """Compute quantities at every pixel.
 
     Parameters
     ----------
-    quantity : Quantity
+    wanted : sequence of (Quantity, dtype)
     planes : ndarray of float64, shape (C, n)
         One contiguous plane a channel.
-    out : ndarray, shape (n_results, n)
-        Of the quantity's ``output_dtype``: filled with the results, computed in float64 and rounded once. A
-        pixel with a NaN channel gets the dtype's ``no_data_value``.
+    outputs : sequence of ndarray, shape (n_results, n)
+        Of the quantities' dtypes: filled with the results, computed in float64 and rounded once. A pixel with
+        a NaN channel gets the dtype's ``no_data_value``.
     serial : bool
         True stays in the calling thread. False lets numexpr use its thread count.
 
     Returns
     -------
-    ndarray of float64, shape (n,), or None
-        Each pixel's largest error by packing, as :meth:`Packed.pack` gives it; None if nothing is packed.
+    list of ndarray of float64, shape (n,), or None
+        For each quantity that is packed each pixel's largest error, as :meth:`Packed.pack` gives it.
 
     Notes
     -----
     Errors are below 1e-12, relative, of log-densities, log-ratios, posteriors and densities above 1e-300,
-    for pixels up to some 1e140. Each pixel has the same bits wherever it stands.
+    for pixels up to some 1e140. Each pixel has the same bits wherever it stands, and whatever else is wanted.
     """
-    if isinstance(quantity, Packed):
-        values = np.empty(out.shape)
-        compute_planes(quantity.quantity, planes, values, serial=serial)
-        return np.asarray(quantity.pack(values, out).max(axis=0))
-    doubt = compile_program(quantity, out.dtype).run(planes, out, serial=serial)
-    if doubt is not None:
-        doubtful = np.flatnonzero(doubt > 0)
+    unpacked = _unpacked(wanted)
+    results = [
+        out if dtype == out.dtype else np.empty(out.shape, dtype)
+        for (_, dtype), out in zip(unpacked, outputs, strict=True)
+    ]
+    doubts = compile_program(unpacked).run(planes, results, serial=serial)
+    for (quantity, dtype), values, doubt in zip(unpacked, results, doubts, strict=True):
+        doubtful = np.flatnonzero(doubt > 0) if doubt is not None else ()
         if len(doubtful):
-            exact = compute_precisely(quantity, planes[:, doubtful], out.dtype)
-            out[:, doubtful] = np.where(np.isnan(exact), out[:, doubtful], exact)
-    return None
+            exact = compute_precisely(quantity, planes[:, doubtful], dtype)
+            values[:, doubtful] = np.where(np.isnan(exact), values[:, doubtful], exact)
+    return [
+        quantity.pack(values, out).max(axis=0) if isinstance(quantity, Packed) else None
+        for (quantity, _), values, out in zip(wanted, results, outputs, strict=True)
+    ]
 
 
-def _unpacked(quantity: Quantity) -> tuple[Quantity, np.dtype[Any]]:
-    if isinstance(quantity, Packed):
-        return quantity.quantity, np.dtype(np.float64)
-    return quantity, quantity.output_dtype()
+def _unpacked(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
+    """Give the quantities that have a program: what is packed is computed in float64 first."""
+    return tuple(
+        (one.quantity, np.dtype(np.float64)) if isinstance(one, Packed) else (one, dtype)
+        for one, dtype in wanted
+    )

@@ -258,14 +258,13 @@ def evaluate_requests(
                     errors[number] = max(errors[number], error)
     computed = [number for number, request in enumerate(requests) if request.engine != "table"]
     if computed:
-        strip = min(strip_length(requests[number].quantity) for number in computed)
-        for window in _windows(rows.shape, strip):
-            planes = _planes(rows[window])
-            for number in computed:
-                out = _flat(outputs[number], window)
-                packed = compute_planes(requests[number].quantity, planes, out, serial=serial)
-                if packed is not None:
-                    errors[number] = max(errors[number], float(packed.max()))
+        wanted = [(requests[number].quantity, requests[number].dtype) for number in computed]
+        for window in _windows(rows.shape, strip_length(wanted)):
+            outs = [_flat(outputs[number], window) for number in computed]
+            packed = compute_planes(wanted, _planes(rows[window]), outs, serial=serial)
+            for number, worst in zip(computed, packed, strict=True):
+                if worst is not None:
+                    errors[number] = max(errors[number], float(worst.max()))
     return results, errors
 
 

@@ -1,22 +1,22 @@
 """A quantity as a program of numexpr expressions.
 
-Sums of exponentials are taken relative to the highest exponent, of all classes together: so none over- or
-underflows. Rounding is bounded beside them, for each pixel: the plane ``doubt`` is above 0 where the bound
-exceeds what is tolerated.
+Sums of exponentials are taken relative to the highest exponent: so none over- or underflows. Log-ratios,
+posteriors and labels are made of the mixtures' log-densities, which they share. Rounding is bounded beside
+them, for each pixel: the plane ``doubt`` is above 0 where the bound exceeds what is tolerated.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pipeline.exponent import exponents
-from pipeline.program import DOUBT, Program, Step
+from pipeline.program import DOUBT, Program, Step, join
 from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior, no_data_value
 from pipeline.reduction import SUM_LEVELS, maximum_of, minimum_of, reduce_exponents, reduce_planes, sum_of
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.exponent import Exponent
-    from pipeline.quantity import Quantity
+    from pipeline.quantity import Quantity, Wanted
 
 # Classes that are compared in one expression: the second highest of so many takes some 90 temporaries.
 _COMPARED = 16
@@ -64,16 +64,22 @@ class _Bound(NamedTuple):
         """Bound the log-sum-exp: differences, the logarithm and its sum with the peak count too."""
         return _Bound(self.slope + _UNIT, self.constant + 3 * self.spread * _UNIT, self.spread)
 
+    @classmethod
+    def of_logs(cls, classes: Sequence[Sequence[Exponent]]) -> _Bound:
+        """Bound the logarithms of some classes, and the sum of the classes as one of exponentials."""
+        bounds = [cls.of(terms, len(_log_steps(terms, ""))).of_log() for terms in classes]
+        slope, constant = (max(bound[part] for bound in bounds) for part in (0, 1))
+        return cls(slope, constant, math.log(len(classes)))
+
 
 @lru_cache(maxsize=32)
-def compile_program(quantity: Quantity, dtype: np.dtype[Any]) -> Program:
-    """Write the program that computes `quantity`.
+def compile_program(wanted: tuple[Wanted, ...]) -> Program:
+    """Write the program that computes quantities, and what they have in common once.
 
     Parameters
     ----------
-    quantity : Quantity
-    dtype : dtype
-        Of the results, whose finite numbers limit them.
+    wanted : tuple of (Quantity, dtype)
+        The dtypes are the results', whose finite numbers limit them.
 
     Returns
     -------
@@ -83,26 +89,34 @@ def compile_program(quantity: Quantity, dtype: np.dtype[Any]) -> Program:
     Raises
     ------
     TypeError
-        If the quantity is none of this package, or a packed one.
+        If a quantity is none of this package, or a packed one.
     """
+    return join([Program(tuple(_steps(*one))) for one in wanted])
+
+
+def _steps(quantity: Quantity, dtype: np.dtype[Any]) -> list[Step]:
     if isinstance(quantity, Density | LogDensity):
         (terms,) = exponents(quantity.mixtures, normalized=quantity.normalized)
         write = _density_steps if isinstance(quantity, Density) else _log_density_steps
-        steps = write(terms, dtype)
-    elif isinstance(quantity, LogRatio):
+        return write(terms, dtype)
+    if isinstance(quantity, LogRatio):
         numerator, denominator = exponents(quantity.mixtures)
-        steps = _log_ratio_steps(numerator, denominator, dtype)
-    elif isinstance(quantity, Posterior | Label):
-        classes = exponents(quantity.members, priors=quantity.priors)
+        return _log_ratio_steps(numerator, denominator, dtype)
+    if isinstance(quantity, Posterior | Label):
+        # Equal priors make no difference, and without them other quantities have the same logarithms.
+        equal = len(set(quantity.priors)) == 1
+        classes = exponents(quantity.members, priors=None if equal else quantity.priors)
         if isinstance(quantity, Label):
-            steps = _label_steps(classes, no_data_value(dtype))
-        elif quantity.only is None:
-            steps = _posterior_steps(classes)
-        else:
-            steps = _one_posterior_steps(classes, quantity.names.index(quantity.only))
-    else:
-        raise TypeError(f"{quantity!r:.80} isn't a quantity of this package that has a program")
-    return Program(tuple(steps))
+            return _label_steps(classes, no_data_value(dtype))
+        if quantity.only is None:
+            return _posterior_steps(classes, range(len(classes)))
+        number = quantity.names.index(quantity.only)
+        if len(classes) > 1 and all(len(terms) == 1 for terms in classes):
+            # Kernels as classes may be a thousand, of which all others are one sum.
+            classes = (classes[number], tuple(chain(*classes[:number], *classes[number + 1 :])))
+            number = 0
+        return _posterior_steps(classes, [number])
+    raise TypeError(f"{quantity!r:.80} isn't a quantity of this package that has a program")
 
 
 def _density_steps(terms: Sequence[Exponent], dtype: np.dtype[Any]) -> list[Step]:
@@ -155,79 +169,52 @@ def _log_ratio_steps(
     ]
 
 
-def _posterior_steps(classes: Sequence[Sequence[Exponent]]) -> list[Step]:
-    planes = [f"class{number}" for number in range(len(classes))]
-    everything = list(chain(*classes))
-    parts = [
-        reduce_exponents(terms, plane, _RELATIVE, sum_of, ("peak",))
-        for plane, terms in zip(planes, classes, strict=True)
+def _posterior_steps(classes: Sequence[Sequence[Exponent]], only: Sequence[int]) -> list[Step]:
+    """Take a softmax of the classes' logarithms."""
+    logs = [f"class{number}" for number in range(len(classes))]
+    steps = list(chain(*map(_log_steps, classes, logs)))
+    bound = _Bound.of_logs(classes)
+    parts = [f"part{number}" for number in range(len(classes))]
+    steps += reduce_planes(logs, "peak", maximum_of)
+    steps += [
+        Step(part, "exp(logarithm - peak)", (log, "peak"), ("logarithm", "peak"))
+        for part, log in zip(parts, logs, strict=True)
     ]
-    total = reduce_planes(planes, "total", sum_of)
-    steps = [*reduce_exponents(everything, "peak", _TERM, maximum_of), *chain(*parts), *total]
-    for number, plane in enumerate(planes):
-        steps.append(Step(f"out{number}", "part/total", (plane, "total"), ("part", "total")))
-    if len(classes) > 1:
-        n_steps = max(map(len, parts)) + len(total)
-        steps += [
-            *reduce_planes(planes, "lowest", minimum_of),
-            _posterior_doubt(everything, "lowest", n_steps),
-        ]
-    return steps
-
-
-def _one_posterior_steps(classes: Sequence[Sequence[Exponent]], wanted: int) -> list[Step]:
+    total = reduce_planes(parts, "total", sum_of)
+    steps += total
+    steps += [
+        Step(f"out{number}", "part/total", (parts[one], "total"), ("part", "total"))
+        for number, one in enumerate(only)
+    ]
     if len(classes) == 1:
-        return _posterior_steps(classes)
-    everything = list(chain(*classes))
-    rest = list(chain(*classes[:wanted], *classes[wanted + 1 :]))
-    part = reduce_exponents(classes[wanted], "part", _RELATIVE, sum_of, ("peak",))
-    others = reduce_exponents(rest, "others", _RELATIVE, sum_of, ("peak",))
+        return steps
+    # A logarithm lies below the peak by -log(part), and on average by log n at most: the first counts for the
+    # part, the second for the total. Besides, both are off by an exponential's roundings and the total by its
+    # sum's; the peak itself cancels.
+    slope, constant, spread = bound
+    rest = 2 * constant + (5 + SUM_LEVELS + len(total)) * _UNIT + spread * (slope + _UNIT) - _TOLERATED
+    text = f"abs(peak)*{2 * slope!r} - log(maximum(lowest, {_LOWEST!r}))*{slope + _UNIT!r} + {rest!r}"
     return [
-        *reduce_exponents(everything, "peak", _TERM, maximum_of),
-        *(*part, *others),
-        Step("out0", "part/(part + others)", ("part", "others")),
-        _posterior_doubt(everything, "part", len(part) + len(others)),
+        *steps,
+        *reduce_planes([parts[one] for one in only], "lowest", minimum_of),
+        Step(DOUBT, text, ("peak", "lowest")),
     ]
-
-
-def _posterior_doubt(everything: Sequence[Exponent], lowest: str, n_steps: int) -> Step:
-    """Bound the errors of a class's part and of the total, both relative to the peak.
-
-    The part's exponents lie below the peak by -log(part) + log n on average. The total is a sum of sums.
-    """
-    slope, constant, spread = _Bound.of(everything, n_steps)
-    rest = 2 * constant + (2 * spread + SUM_LEVELS + 1) * _UNIT - _TOLERATED
-    text = f"abs(peak)*{2 * slope!r} - log(maximum({lowest}, {_LOWEST!r}))*{slope + _UNIT!r} + {rest!r}"
-    return Step(DOUBT, text, ("peak", lowest))
 
 
 def _label_steps(classes: Sequence[Sequence[Exponent]], no_data: float) -> list[Step]:
-    """Keep the highest score, the second highest, and the highest one's number, a group of classes at a time.
-
-    Scores are exponents where each class has one alone, otherwise sums relative to the peak of all.
-    """
-    everything = list(chain(*classes))
-    highest = partial(reduce_exponents, term=_TERM, combine=maximum_of)
+    """Keep the highest logarithm, the second highest, and the highest one's number, a group at a time."""
     if len(classes) == 1:
-        return [*highest(everything, "best"), Step("out0", _labelled("0.0", no_data), ("best",))]
-    is_summed = len(everything) > len(classes)
-    steps = highest(everything, "peak") if is_summed else []
-    summed = partial(reduce_exponents, term=_RELATIVE, combine=sum_of, inputs=("peak",))
-    scores = [
-        (summed if is_summed else highest)(terms, f"class{number % _COMPARED}")
-        for number, terms in enumerate(classes)
-    ]
+        return [*_log_steps(classes[0], "best"), Step("out0", _labelled("0.0", no_data), ("best",))]
+    steps = []
     for start in range(0, len(classes), _COMPARED):
-        group = scores[start : start + _COMPARED]
-        steps += [*chain(*group), *_compare(tuple(score[-1].target for score in group), start)]
+        group = classes[start : start + _COMPARED]
+        planes = [f"class{number}" for number in range(len(group))]
+        steps += [*chain(*map(_log_steps, group, planes)), *_compare(tuple(planes), start)]
     steps.append(Step("out0", _labelled("label", no_data), ("best", "label")))
-    slope, constant, spread = _Bound.of(everything, max(map(len, scores)))
-    doubt, read = f"abs(best)*{slope!r} + {constant!r}", ["best", "second"]
-    if is_summed:
-        rest = constant + spread * (slope + 2 * _UNIT)
-        doubt, read = f"(abs(peak)*{slope!r} + {rest!r})*best", ["best", "second", "peak"]
-    # Two scores may err, and by a little more the further the second is.
-    return [*steps, Step(DOUBT, f"2.01*({doubt}) - (best - second)", tuple(read))]
+    slope, constant, _ = _Bound.of_logs(classes)
+    # Two logarithms may err, and by a little more the further the second is.
+    doubt = f"2.01*(abs(best)*{slope!r} + {constant!r}) - (best - second)"
+    return [*steps, Step(DOUBT, doubt, ("best", "second"))]
 
 
 def _labelled(text: str, no_data: float) -> str:

@@ -11,6 +11,8 @@ import numexpr
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
 # numexpr's own block: a call over fewer than two of them runs in the calling thread, whatever numexpr's
@@ -35,43 +37,39 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """Steps that turn the channel planes ``x0, x1, ...`` into the results ``out0, out1, ...``.
+    """Steps that turn the channel planes ``x0, x1, ...`` into the results of one or several quantities.
 
-    A plane ``doubt``, if there is one, is above 0 where a result may be less exact than is wanted.
+    A quantity's own steps fill ``out0, out1, ...``, and may fill a plane ``doubt``, which is above 0 where a
+    result may be less exact than is wanted. :func:`join` numbers these by quantity.
     """
 
     steps: tuple[Step, ...]
 
     @cached_property
     def scratch(self) -> tuple[str, ...]:
-        """The planes besides channels, results and doubt."""
+        """The planes besides channels, results and doubts."""
         targets = dict.fromkeys(step.target for step in self.steps)
-        return tuple(name for name in targets if not name.startswith("out") and name != DOUBT)
-
-    @cached_property
-    def has_doubt(self) -> bool:
-        """Whether there is a plane of doubt."""
-        return any(step.target == DOUBT for step in self.steps)
+        return tuple(name for name in targets if not _is_given(name))
 
     def run(
-        self, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool
-    ) -> NDArray[np.float64] | None:
-        """Run the steps over every pixel.
+        self, planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool
+    ) -> list[NDArray[np.float64] | None]:
+        """Run the steps of joined programs over every pixel.
 
         Parameters
         ----------
         planes : ndarray of float64, shape (C, n)
             One contiguous plane a channel.
-        out : ndarray, shape (n_results, n)
-            Filled with the results, computed in float64 and rounded once.
+        outputs : sequence of ndarray, shape (n_results, n)
+            Each is filled with the results of one quantity, computed in float64 and rounded once.
         serial : bool
             True computes in the calling thread alone, so that many threads can run programs at once.
             False lets numexpr use its thread count.
 
         Returns
         -------
-        ndarray of float64 or None
-            The plane of doubt, shape (n,), if the program has one.
+        list of ndarray of float64 or None
+            The plane of doubt of each quantity, shape (n,), if it has one.
 
         Notes
         -----
@@ -83,10 +81,14 @@ class Program:
         compiled = _per_thread.compiled(self)
         scratch = {name: np.empty(piece) for name in self.scratch}
         whole = {f"x{channel}": plane for channel, plane in enumerate(planes)}
-        whole |= {f"out{number}": plane for number, plane in enumerate(out)}
-        doubt = np.empty(length) if self.has_doubt else None
-        if doubt is not None:
-            whole[DOUBT] = doubt
+        targets = {step.target for step in self.steps}
+        doubts: list[NDArray[np.float64] | None] = []
+        for quantity, out in enumerate(outputs):
+            whole |= {_of(f"out{number}", quantity): plane for number, plane in enumerate(out)}
+            name = _of(DOUBT, quantity)
+            doubts.append(np.empty(length) if name in targets else None)
+            if (doubt := doubts[-1]) is not None:
+                whole[name] = doubt
         for start in range(0, length, piece):
             stop = min(start + piece, length)
             known = {name: plane[start:stop] for name, plane in whole.items()}
@@ -99,7 +101,68 @@ class Program:
                     casting="unsafe",
                     ex_uses_vml=False,
                 )
-        return doubt
+        return doubts
+
+
+def join(programs: Sequence[Program]) -> Program:
+    """Put quantities' programs together, so that what several of them compute is computed once.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+        Each of one quantity.
+
+    Returns
+    -------
+    Program
+        Its results have the same bits, since the expressions are the same.
+    """
+    values: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+    steps: list[Step] = []
+    for quantity, program in enumerate(programs):
+        # A plane may be filled again and again: what it is filled with is a value, which has one name.
+        current: dict[str, str] = {}
+        for step in program.steps:
+            inputs = tuple(current.get(name, name) for name in step.inputs)
+            names = step.names or step.inputs
+            if _is_given(step.target):
+                steps.append(Step(_of(step.target, quantity), step.expression, inputs, names))
+                continue
+            value = f"value{len(values)}"
+            current[step.target] = values.setdefault((step.expression, names, inputs), value)
+            if current[step.target] == value:
+                steps.append(Step(value, step.expression, inputs, names))
+    return Program(tuple(_in_few_planes(steps)))
+
+
+def _in_few_planes(steps: Sequence[Step]) -> Iterator[Step]:
+    """Give each value a plane, which is another value's as soon as nothing reads that any more."""
+    last_read = {name: number for number, step in enumerate(steps) for name in step.inputs}
+    planes: dict[str, str] = {}
+    free: list[str] = []
+    n_planes = 0
+    for number, step in enumerate(steps):
+        inputs = tuple(planes.get(name, name) for name in step.inputs)
+        free += [
+            planes[name]
+            for name in dict.fromkeys(step.inputs)
+            if name in planes and last_read[name] == number
+        ]
+        if not _is_given(step.target):
+            if not free:
+                free.append(f"plane{n_planes}")
+                n_planes += 1
+            planes[step.target] = free.pop()
+        yield Step(planes.get(step.target, step.target), step.expression, inputs, step.names)
+
+
+def _of(name: str, quantity: int) -> str:
+    return f"{name} of {quantity}"
+
+
+def _is_given(name: str) -> bool:
+    """Tell whether a plane is one of results or doubt."""
+    return name.startswith(("out", DOUBT))
 
 
 class _PerThread(threading.local):

@@ -72,6 +72,10 @@ class Quantity(ABC):
         return wanted
 
 
+# What is wanted of a pixel: a quantity, and the dtype of its results.
+Wanted = tuple[Quantity, np.dtype[Any]]
+
+
 def no_data_value(dtype: np.dtype[Any]) -> float:
     """Give what marks a pixel without data: NaN, or the highest integer of the dtype."""
     return math.nan if dtype.kind == "f" else int(np.iinfo(dtype).max)

@@ -31,8 +31,7 @@ from pipeline.program import Program
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.color_table import Column
-    from pipeline.quantity import Quantity
+    from pipeline.quantity import Wanted
 
 FLOAT32 = np.dtype("float32")
 KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1), (">u2", 1)])
@@ -105,9 +104,9 @@ def test_each_color_is_computed_once(
     computed: list[NDArray[np.float64]] = []
     original = Program.run
 
-    def spy(self: Program, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> Any:
+    def spy(self: Program, planes: NDArray[np.float64], outs: Any, *, serial: bool) -> Any:
         computed.append(planes.copy())
-        return original(self, planes, out, serial=serial)
+        return original(self, planes, outs, serial=serial)
 
     monkeypatch.setattr(Program, "run", spy)
     table = ColorTable([(Density(skin), FLOAT32)], 24)
@@ -167,9 +166,9 @@ def test_many_quantities_fill_each_table_once(
     computed = []
     original = color_table.compute_planes
 
-    def spy(quantity: Quantity, planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
-        computed.extend((quantity, *color) for color in planes.T.tolist())
-        return original(quantity, planes, *more, **options)
+    def spy(wanted: list[Wanted], planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
+        computed.extend((quantity, *color) for quantity, _ in wanted for color in planes.T.tolist())
+        return original(wanted, planes, *more, **options)
 
     monkeypatch.setattr(color_table, "compute_planes", spy)
     requests = [Request(Density(random_mixture(1, 2, seed=seed)), FLOAT32, "table") for seed in range(9)]
@@ -200,7 +199,7 @@ def test_memory_is_what_is_said(skin: Mixture) -> None:
     assert table_bytes([(Density(skin), FLOAT32)], 24) == 64 * 2**20
     assert table_bytes([(Density(random_mixture(1, 1)), np.dtype("float64"))], 8) == 2**11
     packed = Packed(Posterior({"skin": skin, "other": skin}, only="skin"), "uint8")
-    columns: list[Column] = [
+    columns: list[Wanted] = [
         (packed, np.dtype("uint8")),
         (Density(skin), FLOAT32),
         (Label({"skin": skin, "other": skin}), np.dtype("uint8")),
@@ -216,7 +215,7 @@ def test_memory_is_what_is_said(skin: Mixture) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 9))))
 def test_columns_share_rows_of_sixteen_bytes(kinds: list[tuple[str, int]]) -> None:
     """Each column is in one table; a row has 16 bytes at most, unless one column alone has more."""
-    columns: list[Column] = [
+    columns: list[Wanted] = [
         (Posterior(random_mixture(n_classes, 1)), np.dtype(dtype)) for dtype, n_classes in kinds
     ]
     tables = share_tables(columns)

@@ -30,7 +30,7 @@ def compute(quantity: Quantity, pixels: NDArray[Any], dtype: str | None = None) 
     """Compute (n, C) pixels, which gives (n_results, n)."""
     planes = np.ascontiguousarray(pixels.T, dtype=np.float64)
     out = np.empty((quantity.n_planes, len(pixels)), quantity.output_dtype(dtype))
-    compute_planes(quantity, planes, out, serial=True)
+    compute_planes([(quantity, out.dtype)], planes, [out], serial=True)
     return out
 
 
@@ -159,7 +159,7 @@ def test_results_do_not_depend_on_threads(numexpr_threads: int) -> None:
         both = []
         for serial in (True, False):
             out = np.empty((quantity.n_planes, planes.shape[1]), quantity.output_dtype())
-            compute_planes(quantity, planes, out, serial=serial)
+            compute_planes([(quantity, out.dtype)], planes, [out], serial=serial)
             both.append(out)
         np.testing.assert_array_equal(*both)
 
@@ -237,7 +237,7 @@ def test_packed(quantity: Packed) -> None:
     pixels = pixels_near(random_mixture(2, 3), (50,))
     planes = np.ascontiguousarray(pixels.T)
     out = np.empty((quantity.n_planes, 50), quantity.output_dtype())
-    errors = compute_planes(quantity, planes, out, serial=True)
+    (errors,) = compute_planes([(quantity, out.dtype)], planes, [out], serial=True)
     assert errors is not None
     exact = compute(quantity.quantity, pixels, "float64")
     wanted = np.empty_like(out)
@@ -245,14 +245,15 @@ def test_packed(quantity: Packed) -> None:
     assert errors.max() > 0
     np.testing.assert_array_equal(out, wanted)
     unpacked = np.empty(out.shape, np.float32)
-    assert compute_planes(quantity.quantity, planes, unpacked, serial=True) is None
+    inner = [(quantity.quantity, unpacked.dtype)]
+    assert compute_planes(inner, planes, [unpacked], serial=True) == [None]
 
 
 def test_strips_shorten_with_channels_and_classes() -> None:
     """What a strip needs fits a core's cache, and is a multiple of numexpr's block."""
     skin, other = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
     lengths = [
-        strip_length(quantity)
+        strip_length([(quantity, quantity.output_dtype())])
         for quantity in (
             *(Density(random_mixture(1, 1)), Density(skin), Packed(Density(skin), "float16")),
             *(Posterior({"skin": skin, "other": other}), Posterior(skin), Posterior(random_mixture(1000, 3))),
@@ -269,7 +270,7 @@ def test_few_pixels_of_a_photo_are_in_doubt(photo: NDArray[np.uint8], skin: Mixt
     planes = np.ascontiguousarray(photo[::4, ::4].reshape(-1, 3).T, dtype=np.float64)
     ratio = LogRatio(skin, load_model("jones-rehg-nonskin"))
     out = np.empty((1, planes.shape[1]))
-    doubt = compile_program(ratio, out.dtype).run(planes, out, serial=True)
+    (doubt,) = compile_program(((ratio, out.dtype),)).run(planes, [out], serial=True)
     assert doubt is not None
     assert np.mean(doubt > 0) < 0.05
-    assert compile_program(Density(skin), out.dtype).run(planes, out, serial=True) is None
+    assert compile_program(((Density(skin), out.dtype),)).run(planes, [out], serial=True) == [None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,8 +23,10 @@ from references import (
 from pipeline import Density, LogDensity, LogRatio, Mixture
 from pipeline.expression import compile_program
 from pipeline.packing import Packed
-from pipeline.program import _compile_steps
-from pipeline.quantity import Label, Posterior, Quantity
+from pipeline.quantity import Label, Posterior, Quantity, Wanted
+
+if TYPE_CHECKING:
+    from pipeline.program import Program
 
 FLOAT64 = np.dtype("float64")
 
@@ -34,11 +36,16 @@ def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) 
     return run_quantity(Density(mixture), pixels, serial=serial)[0][0]
 
 
+def program_of(quantity: Quantity, dtype: np.dtype[Any] = FLOAT64) -> Program:
+    """Write the program of one quantity."""
+    return compile_program(((quantity, dtype),))
+
+
 def run_quantity(quantity: Quantity, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> tuple[Any, Any]:
     """Run a quantity's program, which gives the results, shape (n_results, n), and the doubt."""
     dtype = quantity.output_dtype() if isinstance(quantity, Label) else FLOAT64
     out = np.empty((quantity.n_planes, len(pixels)), dtype)
-    doubt = compile_program(quantity, dtype).run(np.ascontiguousarray(pixels.T), out, serial=serial)
+    (doubt,) = program_of(quantity, dtype).run(np.ascontiguousarray(pixels.T), [out], serial=serial)
     return out, doubt
 
 
@@ -129,9 +136,9 @@ def test_threads_share_a_program_safely_with_numexprs_own(numexpr_threads: int) 
 
 def test_programs_are_text() -> None:
     """A program pickles, runs after it, and is written once for equal quantities."""
-    program = compile_program(Density(random_mixture(3, 3)), np.dtype("float64"))
+    program = program_of(Density(random_mixture(3, 3)))
     assert pickle.loads(pickle.dumps(program)) == program  # noqa: S301  made here
-    assert compile_program(Density(random_mixture(3, 3)), np.dtype("float64")) is program
+    assert program_of(Density(random_mixture(3, 3))) is program
 
 
 def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:
@@ -216,12 +223,10 @@ def test_the_first_of_equal_classes_wins(n_classes: int) -> None:
 @pytest.mark.parametrize("n_channels", [1, 3, 6])
 def test_ordinary_densities_are_never_in_doubt(n_channels: int) -> None:
     """A diagonal mixture over a few channels has no plane of doubt, and the results are the last step."""
-    program = compile_program(Density(random_mixture(16, n_channels)), FLOAT64)
-    assert not program.has_doubt
-    assert program.steps[-1].target == "out0"
-    assert compile_program(Density(random_mixture(16, n_channels, full=True)), FLOAT64).has_doubt is (
-        n_channels > 1
-    )
+    program = program_of(Density(random_mixture(16, n_channels)))
+    assert [step.target for step in program.steps][-1] == "out0 of 0"
+    full = program_of(Density(random_mixture(16, n_channels, full=True)))
+    assert (full.steps[-1].target == "doubt of 0") is (n_channels > 1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -229,36 +234,35 @@ def test_densities_are_limited(dtype: str) -> None:
     """A density that is too high for the dtype is its largest finite number."""
     narrow = Mixture([1.0], np.zeros((1, 2)), np.full((1, 2), 1e-307))
     out = np.empty((1, 2), dtype)
-    compile_program(Density(narrow, normalized=False), out.dtype).run(
-        np.array([[0.0, 1], [0, 1]]), out, serial=True
+    program_of(Density(narrow, normalized=False), out.dtype).run(
+        np.array([[0.0, 1], [0, 1]]), [out], serial=True
     )
     assert out[0, 0] == pytest.approx(min(float(np.finfo(dtype).max), 1e307), rel=1e-12)
     assert out[0, 1] == 0
 
 
-def test_steps_that_differ_in_planes_alone_are_compiled_once() -> None:
-    """A hundred classes need one division."""
-    program = compile_program(Posterior(random_mixture(100, 1)), FLOAT64)
-    divisions = [
-        expression
-        for step, expression in zip(program.steps, _compile_steps(program), strict=True)
-        if step.target.startswith("out")
+def test_what_quantities_share_is_computed_once() -> None:
+    """A log-density, log-ratio, posterior and label of two mixtures need no more kernels than the ratio."""
+    one, other = random_mixture(5, 3), random_mixture(40, 3, seed=1)
+    classes = {"one": one, "other": other}
+    ratio: list[Wanted] = [(LogRatio(one, other), FLOAT64)]
+    more: list[Wanted] = [
+        (Posterior(classes), FLOAT64),
+        (Posterior(classes, only="other"), np.dtype("float32")),
+        (Label(classes), np.dtype("uint8")),
+        (LogDensity(other), FLOAT64),
     ]
-    assert len(divisions) == 100
-    assert len(set(map(id, divisions))) == 1
 
+    def steps_over_kernels(wanted: list[Wanted]) -> int:
+        return sum("x0" in step.inputs for step in compile_program(tuple(wanted)).steps)
 
-def test_scratch_is_what_is_neither_read_nor_given() -> None:
-    """The planes that a run needs besides: none for a density, one a class for posteriors, few for labels."""
-    mixture = random_mixture(100, 3)
-    assert compile_program(Density(random_mixture(4, 3)), FLOAT64).scratch == ()
-    assert set(compile_program(LogDensity(mixture), FLOAT64).scratch) == {"peak", "total", "logarithm"}
-    assert len(compile_program(Posterior(mixture), FLOAT64).scratch) == 103
-    assert len(compile_program(Label(mixture), np.dtype("uint8")).scratch) == 20
+    assert steps_over_kernels([*more, *ratio]) == steps_over_kernels(ratio) == 6
+    unequal = (Label(classes, {"one": 0.3, "other": 0.7}), np.dtype("uint8"))
+    assert steps_over_kernels([*ratio, unequal]) == 12
 
 
 def test_what_has_no_program() -> None:
     """Packing comes after the program."""
     ratio = LogRatio(random_mixture(1, 3), random_mixture(1, 3))
     with pytest.raises(TypeError, match="isn't a quantity of this package that has a program"):
-        compile_program(Packed(ratio, "float16"), FLOAT64)
+        program_of(Packed(ratio, "float16"))

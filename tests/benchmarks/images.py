@@ -40,7 +40,7 @@ def photo(side: int, lights: int = 1) -> Image:
     levels = np.arange(256)
     for top in range(0, side, TILE):
         for left in range(0, side, TILE):
-            tint = tints[(top + left) // TILE % lights]
+            tint = tints[(top // TILE * (side // TILE) + left // TILE) % lights]
             for channel in range(3):
                 curve = np.clip(np.rint(levels * tint[channel]), 0, 255).astype(np.uint8)
                 tile = image[top : top + TILE, left : left + TILE, channel]
@@ -48,8 +48,8 @@ def photo(side: int, lights: int = 1) -> Image:
     return image
 
 
-def make_source(path: Path, megapixels: float, compressors: Any = _FAST) -> zarr.Array[Any]:
-    """Write an 8-bit photo in shards; beyond one shard it repeats."""
+def make_source(path: Path, megapixels: float, compressors: Any = _FAST, lights: int = 1) -> zarr.Array[Any]:
+    """Write an 8-bit photo, tiled under several lights, in shards; beyond one shard it repeats."""
     side = side_of(megapixels)
     chunk = min(CHUNK, side)
     shard = min(SHARD, -(-side // chunk) * chunk)
@@ -61,7 +61,7 @@ def make_source(path: Path, megapixels: float, compressors: Any = _FAST) -> zarr
         dtype=np.uint8,
         compressors=compressors,
     )
-    piece = photo(shard)
+    piece = photo(shard, lights)
     for top in range(0, side, shard):
         for left in range(0, side, shard):
             height, width = min(shard, side - top), min(shard, side - left)
