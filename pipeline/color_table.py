@@ -185,10 +185,12 @@ class ColorTable:
     """
 
     def __init__(self, columns: Sequence[Wanted], bits: int) -> None:
-        self.rows = np.zeros(2**bits, _row_of(columns))
-        self._columns = list(columns)
+        row = np.zeros(1, _row_of(columns))
         for number, (_, dtype) in enumerate(columns):
-            self.rows[str(number)] = no_data_value(dtype)
+            row[str(number)] = no_data_value(dtype)
+        # As plain bytes, which are copied in one go over the memory.
+        self.rows: NDArray[np.void] = np.full(2**bits, row.view(f"V{row.itemsize}")[0]).view(row.dtype)
+        self._columns = list(columns)
         self._filling = threading.Lock()
 
     def look_up(self, colors: NDArray[np.intp], outputs: Sequence[NDArray[Any]]) -> list[float]:
