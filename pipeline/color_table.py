@@ -214,7 +214,8 @@ class ColorTable:
             piece = slice(start, start + step)
             outs = [out[:, piece] for out in outputs]
             rows = self._take(colors[piece], outs)
-            missing = [out for out in outs if self._has_missing(out)]
+            # What is missing is NaN or the highest integer, and a maximum is NaN if any value is.
+            missing = [out for out in outs if self._is_missing(out.max())]
             if missing:
                 absent = np.any([self._is_missing(out).any(axis=0) for out in missing], axis=0)
                 self._fill(colors[piece][absent])
@@ -236,12 +237,6 @@ class ColorTable:
         for number, out in enumerate(outs):
             np.copyto(out, rows[str(number)].T)
         return rows
-
-    @staticmethod
-    def _has_missing(values: NDArray[Any]) -> bool:
-        # What is missing is NaN or the highest integer, and a maximum is NaN if any value is.
-        highest = values.max()
-        return bool(highest == no_data_value(values.dtype) or np.isnan(highest))
 
     @staticmethod
     def _is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -297,6 +292,6 @@ def find_table(columns: Sequence[Wanted], bits: int) -> ColorTable:
         if key not in _tables:
             _tables[key] = ColorTable(columns, bits)
         _tables.move_to_end(key)
-        while len(_tables) > 1 and sum(table_bytes(*kept) for kept in _tables) > _MOST_KEPT:
+        while len(_tables) > 1 and sum(table.rows.nbytes for table in _tables.values()) > _MOST_KEPT:
             _tables.popitem(last=False)
         return _tables[key]

@@ -65,9 +65,9 @@ class _Bound(NamedTuple):
         return _Bound(self.slope + _UNIT, self.constant + 3 * self.spread * _UNIT, self.spread)
 
     @classmethod
-    def of_logs(cls, classes: Sequence[Sequence[Exponent]]) -> _Bound:
+    def of_logs(cls, classes: Sequence[Sequence[Exponent]], steps: Sequence[Sequence[Step]]) -> _Bound:
         """Bound the logarithms of some classes, and the sum of the classes as one of exponentials."""
-        bounds = [cls.of(terms, len(_log_steps(terms, ""))).of_log() for terms in classes]
+        bounds = [cls.of(terms, len(taken)).of_log() for terms, taken in zip(classes, steps, strict=True)]
         slope, constant = (max(bound[part] for bound in bounds) for part in (0, 1))
         return cls(slope, constant, math.log(len(classes)))
 
@@ -172,8 +172,8 @@ def _log_ratio_steps(
 def _posterior_steps(classes: Sequence[Sequence[Exponent]], only: Sequence[int]) -> list[Step]:
     """Take a softmax of the classes' logarithms."""
     logs = [f"class{number}" for number in range(len(classes))]
-    steps = list(chain(*map(_log_steps, classes, logs)))
-    bound = _Bound.of_logs(classes)
+    taken = list(map(_log_steps, classes, logs))
+    steps = list(chain(*taken))
     parts = [f"part{number}" for number in range(len(classes))]
     steps += reduce_planes(logs, "peak", maximum_of)
     steps += [
@@ -191,7 +191,7 @@ def _posterior_steps(classes: Sequence[Sequence[Exponent]], only: Sequence[int])
     # A logarithm lies below the peak by -log(part), and on average by log n at most: the first counts for the
     # part, the second for the total. Besides, both are off by an exponential's roundings and the total by its
     # sum's; the peak itself cancels.
-    slope, constant, spread = bound
+    slope, constant, spread = _Bound.of_logs(classes, taken)
     rest = 2 * constant + (5 + SUM_LEVELS + len(total)) * _UNIT + spread * (slope + _UNIT) - _TOLERATED
     text = f"abs(peak)*{2 * slope!r} - log(maximum(lowest, {_LOWEST!r}))*{slope + _UNIT!r} + {rest!r}"
     return [
@@ -205,13 +205,14 @@ def _label_steps(classes: Sequence[Sequence[Exponent]], no_data: float) -> list[
     """Keep the highest logarithm, the second highest, and the highest one's number, a group at a time."""
     if len(classes) == 1:
         return [*_log_steps(classes[0], "best"), Step("out0", _labelled("0.0", no_data), ("best",))]
+    planes = [f"class{number % _COMPARED}" for number in range(len(classes))]
+    taken = list(map(_log_steps, classes, planes))
     steps = []
     for start in range(0, len(classes), _COMPARED):
-        group = classes[start : start + _COMPARED]
-        planes = [f"class{number}" for number in range(len(group))]
-        steps += [*chain(*map(_log_steps, group, planes)), *_compare(tuple(planes), start)]
+        group = slice(start, start + _COMPARED)
+        steps += [*chain(*taken[group]), *_compare(tuple(planes[group]), start)]
     steps.append(Step("out0", _labelled("label", no_data), ("best", "label")))
-    slope, constant, _ = _Bound.of_logs(classes)
+    slope, constant, _ = _Bound.of_logs(classes, taken)
     # Two logarithms may err, and by a little more the further the second is.
     doubt = f"2.01*(abs(best)*{slope!r} + {constant!r}) - (best - second)"
     return [*steps, Step(DOUBT, doubt, ("best", "second"))]
