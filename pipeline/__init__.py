@@ -1,15 +1,15 @@
 """Gaussian mixtures over the pixels of images too big for memory."""
 
-from pipeline.lazy import compute_densities, evaluate, open_result
-from pipeline.mixture import Kernel, Mixture
-from pipeline.packing import Packed
-from pipeline.planning import Plan, plan, stream
-from pipeline.progress import Progress
-from pipeline.published import list_models, load_model
-from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior
-from pipeline.run import Receipt
-from pipeline.sources import open_image
-from pipeline.verification import Verification, verify
+from pipeline.evaluation import compute_densities, evaluate, open_result
+from pipeline.models.mixture import Kernel, Mixture
+from pipeline.models.encoding import Packed
+from pipeline.runs.plan import Plan, plan, stream
+from pipeline.runs.progress import Progress
+from pipeline.models.published import list_models, load_model
+from pipeline.models.quantity import Density, Label, LogDensity, LogRatio, Posterior
+from pipeline.runs.execution import Receipt
+from pipeline.images.tiff import open_image
+from pipeline.stores.verification import Verification, verify
 
 __all__ = [
     "Density",

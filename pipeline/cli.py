@@ -12,22 +12,22 @@ import click
 import zarr
 
 from pipeline.demo import run_demo
-from pipeline.lazy import open_result
-from pipeline.packing import Packed
-from pipeline.placement import unfinished
-from pipeline.planning import plan as plan_run
-from pipeline.planning import resume as resume_run
-from pipeline.planning import stream
-from pipeline.published import list_models, load_model
-from pipeline.quantity import Density, Label, LogDensity, LogRatio, Posterior, Quantity
-from pipeline.run import ON_ERROR, Receipt, read_receipt
-from pipeline.sources import open_file
-from pipeline.verification import verify as verify_store
+from pipeline.evaluation import open_result
+from pipeline.models.encoding import Packed
+from pipeline.stores.placement import unfinished
+from pipeline.runs.plan import plan as plan_run
+from pipeline.runs.plan import resume as resume_run
+from pipeline.runs.plan import stream
+from pipeline.models.published import list_models, load_model
+from pipeline.models.quantity import Density, Label, LogDensity, LogRatio, Posterior, Quantity
+from pipeline.runs.execution import ON_ERROR, Receipt, read_receipt
+from pipeline.images.tiff import open_file
+from pipeline.stores.verification import verify as verify_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.mixture import Mixture
+    from pipeline.models.mixture import Mixture
 
 
 class _Failure(click.ClickException):

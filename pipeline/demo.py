@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from pipeline.lazy import open_result
-from pipeline.planning import stream
-from pipeline.published import load_model
-from pipeline.quantity import Density
-from pipeline.sources import open_image
+from pipeline.evaluation import open_result
+from pipeline.runs.plan import stream
+from pipeline.models.published import load_model
+from pipeline.models.quantity import Density
+from pipeline.images.tiff import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

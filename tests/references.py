@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from pipeline import Density, LogDensity, LogRatio, Mixture
-from pipeline.quantity import Label, Posterior, Quantity
+from pipeline.models.quantity import Label, Posterior, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from pipeline import (
     open_result,
     stream,
 )
-from pipeline.run import read_receipt
+from pipeline.runs.execution import read_receipt
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ from pipeline import (
     open_result,
     stream,
 )
-from pipeline.color_table import color_bits
+from pipeline.compute.color_table import color_bits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
-    from pipeline.quantity import Quantity
+    from pipeline.models.quantity import Quantity
 
 ONE, OTHER = random_mixture(4, 3), random_mixture(3, 3, full=True, seed=1)
 CLASSES = {"one": ONE, "other": OTHER}

@@ -18,9 +18,9 @@ import psutil
 from distributed import Client
 
 from pipeline import executors, run
-from pipeline.grid import Grid
-from pipeline.inputs import Inputs
-from pipeline.job import Done, Job
+from pipeline.images.grid import Grid
+from pipeline.images.opening import Inputs
+from pipeline.runs.task import Done, Job
 
 ROWS_OF_TABLE = 10
 

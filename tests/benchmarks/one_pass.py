@@ -33,7 +33,7 @@ from pipeline import Density, Label, LogRatio, Packed, Posterior, load_model, st
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.quantity import Quantity
+    from pipeline.models.quantity import Quantity
 
 SKIN, OTHER = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
 CLASSES = {"skin": SKIN, "other": OTHER}

@@ -14,7 +14,7 @@ import numpy as np
 from skimage import data
 
 from pipeline import Density, load_model
-from pipeline.engine import evaluate_block
+from pipeline.compute.engine import evaluate_block
 
 REPEATS = 7
 QUANTITY = Density(load_model("jones-rehg-skin"))

@@ -17,7 +17,7 @@ from images import photo
 from references import REFERENCES
 
 from pipeline import Density, Mixture, evaluate
-from pipeline.color_table import _tables, find_table
+from pipeline.compute.color_table import _tables, find_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ from references import broadcast, random_mixture
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline import Density, compute_densities, load_model, store, stream
-from pipeline.grid import Grid, choose_grid
+from pipeline.images.grid import Grid, choose_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""From planes of pixels to values: formulas, programs, exact arithmetic, engines."""

@@ -1,0 +1,1 @@
+"""Images that are read by regions: one file for each kind of source."""

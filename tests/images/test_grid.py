@@ -1,0 +1,159 @@
+"""Shapes: every pixel in exactly one block, chunks that divide blocks, blocks that suit the source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.images.grid import Grid, choose_grid
+
+EXTENTS = st.tuples(st.integers(0, 70), st.integers(0, 70))
+SIDES = st.integers(1, 10**6)
+
+
+@given(
+    EXTENTS, st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5))
+)
+def test_every_pixel_is_in_exactly_one_block(
+    shape: tuple[int, int], chunk: tuple[int, int], times: tuple[int, int]
+) -> None:
+    """The blocks' regions cover the image without overlap, and none is empty."""
+    grid = Grid(shape, (chunk[0] * times[0], chunk[1] * times[1]), chunk)
+    covered = np.zeros(shape, int)
+    blocks = list(grid.blocks())
+    for index in blocks:
+        assert covered[grid.region(index)].size == grid.pixels(index) > 0
+        covered[grid.region(index)] += 1
+    assert (covered == 1).all()
+    assert len(blocks) == len(set(blocks)) == grid.n_blocks
+    assert grid.n_pixels == covered.size == sum(map(grid.pixels, blocks))
+
+
+@given(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), st.integers(1, 700), st.integers(1, 700))
+def test_regions_lie_in_one_shard_each(shape: tuple[int, int], height: int, width: int) -> None:
+    """Whatever the image and the wanted block, no shard of a store is of two blocks."""
+    try:
+        grid = choose_grid(shape, block=(height, width))
+    except ValueError as error:
+        assert "no chunk of" in str(error)  # noqa: PT017  a refusal is as good
+        return
+    for index in [(0, 0), (grid.counts[0] - 1, grid.counts[1] - 1)] if grid.n_blocks else []:
+        for part, number, side in zip(grid.region(index), index, grid.block, strict=True):
+            assert part.start // side == (part.stop - 1) // side == number
+    sides = zip(grid.block, grid.chunk, strict=True)
+    assert all(block % chunk == 0 for block, chunk in sides)
+
+
+def test_blocks_are_counted_one_by_one() -> None:
+    """The blocks of an image without end are listed as they are asked for."""
+    grid = Grid((10**9, 10**9), (16, 16), (16, 16))
+    blocks = grid.blocks()
+    assert [next(blocks), next(blocks)] == [(0, 0), (0, 1)]
+    assert grid.n_blocks == 62_500_000**2
+    assert grid.pixels((62_499_999, 0)) == 256
+
+
+@given(st.tuples(SIDES, SIDES), st.sampled_from([256, 512, 1024, 2048, 4096]))
+def test_length_bounds_blocks(shape: tuple[int, int], length: int) -> None:
+    """Blocks of a smaller length are no larger than it, in chunks that divide them."""
+    grid = choose_grid(shape, length=length)
+    assert max(grid.block) <= length
+    assert grid.block[0] % grid.chunk[0] == grid.block[1] % grid.chunk[1] == 0
+    larger = choose_grid(shape, length=4096)
+    assert all(small <= large for small, large in zip(grid.block, larger.block, strict=True))
+    wanted = choose_grid(shape, length=length, block=(64, 64))
+    assert wanted == choose_grid(shape, block=64)
+
+
+@pytest.mark.parametrize(
+    ("tile", "length", "block"),
+    [
+        ((256, 256), 512, (512, 512)),
+        ((240, 240), 1024, (960, 960)),
+        ((512, 512), 256, (256, 256)),
+        ((1, 100_000), 1024, (10, 100_352)),
+        ((64, 100_000), 256, (64, 100_352)),
+        ((3000, 100_000), 512, (512, 100_352)),
+    ],
+)
+def test_length_and_tiles(tile: tuple[int, int], length: int, block: tuple[int, int]) -> None:
+    """Smaller blocks are whole tiles still where these are small, and wide for strips."""
+    assert choose_grid((100_000, 100_000), tile=tile, length=length).block == block
+
+
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))
+def test_chosen_grids_are_sound(shape: tuple[int, int], tile: tuple[int, int]) -> None:
+    """For any image and tile, chunks are small, blocks bounded, and little larger than the image."""
+    tile = (min(tile[0], shape[0]), min(tile[1], shape[1]))
+    grid = choose_grid(shape, tile=tile)
+    for extent, block, chunk in zip(shape, grid.block, grid.chunk, strict=True):
+        assert 1 <= chunk <= 1024
+        assert block % chunk == 0
+        assert block < extent + max(16, chunk)
+    assert grid.block[0] <= 4096
+    assert grid.block[0] * grid.block[1] <= 4096 * max(4096, grid.block[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile", "block", "chunk"),
+    [
+        ((100_000, 90_001), (256, 256), (4096, 4096), (1024, 1024)),
+        ((100_000, 90_001), (240, 240), (3840, 3840), (960, 960)),
+        ((100_000, 100_000), (16, 100_000), (160, 100_352), (160, 1024)),
+        ((100_000, 100_000), (1, 1), (4096, 4096), (1024, 1024)),
+        ((5000, 3000), (5000, 3000), (4096, 3072), (1024, 1024)),
+        ((512, 500), (1, 1), (512, 512), (512, 512)),
+        ((1, 1), (1, 1), (16, 16), (16, 16)),
+        ((0, 5), (1, 1), (16, 16), (16, 16)),
+    ],
+)
+def test_default_blocks(
+    shape: tuple[int, int], tile: tuple[int, int], block: tuple[int, int], chunk: tuple[int, int]
+) -> None:
+    """Blocks are whole tiles, wide for strips, and small for small images."""
+    grid = choose_grid(shape, tile=tile)
+    assert (grid.block, grid.chunk) == (block, chunk)
+
+
+@pytest.mark.parametrize(("wanted", "chunk"), [(1000, 1000), (2048, 1024), (2049, 683), (7, 7), (1500, 750)])
+def test_asked_blocks(wanted: int, chunk: int) -> None:
+    """A block that is asked for is kept, with the largest chunk that divides it."""
+    grid = choose_grid((10_000, 10_000), block=wanted)
+    assert grid.block == (wanted, wanted)
+    assert grid.chunk == (chunk, chunk)
+    assert choose_grid((10_000, 10_000), block=(wanted, 512)).block == (wanted, 512)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (0, "block is 0; wanted a positive whole number"),
+        (-5, "block is -5"),
+        (True, "block is True"),
+        (512.0, "block is 512.0"),
+        ("256", "block is '256'"),
+        ((256,), r"block is \(256,\)"),
+        ((256, 256, 256), "or two of them"),
+        (4099, "for example pass block=4096"),
+    ],
+)
+def test_bad_blocks_are_refused(block: Any, message: str) -> None:
+    """A block without a sensible chunk gets an error with a block that has one."""
+    with pytest.raises(ValueError, match=message):
+        choose_grid((10_000, 10_000), block=block)
+
+
+def test_a_chunk_must_divide_its_block() -> None:
+    """A grid that would let two blocks share a chunk can't be made."""
+    with pytest.raises(ValueError, match="block a multiple of the chunk"):
+        Grid((10, 10), (4, 4), (3, 4))
+
+
+def test_blocks_are_cut_to_the_image() -> None:
+    """A block far larger than the image allocates no more than the image needs."""
+    assert choose_grid((8, 300), block=100_000_000).block == (1000, 1000)
+    assert choose_grid((8, 300), block=np.int64(64)).block == (64, 64)  # type: ignore[arg-type]

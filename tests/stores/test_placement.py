@@ -1,0 +1,408 @@
+"""Placement: a store in its place is whole, nothing foreign is touched, and one run writes at a time."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from references import random_mixture
+
+from pipeline import Density, placement, store
+from pipeline.images.grid import Grid
+
+GRID = Grid((50, 70), (32, 48), (16, 16))
+QUANTITIES = {"density": Density(random_mixture(1, 3))}
+RESUMED = {"overwrite": False, "resume": True}
+REPLACING = {"overwrite": True, "resume": False}
+FRESH = {"overwrite": False, "resume": False}
+
+
+def fill(path: Path, run: int, *, finished: bool = True) -> None:
+    """Create a store of a numbered run and write a block, or all, marked as a run marks its own."""
+    if path.suffix in {".partial", ".replaced"}:
+        path.mkdir(exist_ok=True)
+        (path / placement._MARK).touch()
+    store.create(path, GRID, QUANTITIES, {"run": run})
+    for index in GRID.blocks() if finished else [(0, 0)]:
+        extent = tuple(s.stop - s.start for s in GRID.region(index))
+        store.write_block(path, "density", GRID, index, np.full(extent, run, np.float32))
+    if finished:
+        store.finish(path, {"run": run})
+
+
+def write(path: Path, run: int, options: dict[str, bool], error: BaseException | None = None) -> Path:
+    """Write a store as a run does, or half of it, and give the directory that it was written in."""
+    with placement.opened_for_run(path, **options) as directory:
+        if not (directory / "zarr.json").exists():
+            fill(directory, run, finished=error is None)
+        if error:
+            raise error
+        store.finish(directory, {"run": run})
+    return directory
+
+
+def names(folder: Path) -> list[str]:
+    """List a directory."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run_of(path: Path) -> int:
+    """Give the number of the run that made a store."""
+    number: int = store.read_attributes(path)["run"]
+    return number
+
+
+def test_what_is_whole_is_moved(tmp_path: Path) -> None:
+    """A store is beside its place while it is written, and in its place alone then."""
+    path = tmp_path / "deep" / "out.zarr"
+    with placement.opened_for_run(path, **FRESH) as directory:
+        assert names(path.parent) == [".out.zarr.lock", "out.zarr.partial"]
+        fill(directory, 1)
+        assert not path.exists()
+    assert names(path.parent) == ["out.zarr"]
+    assert run_of(path) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full"), SystemExit(143)], ids=repr)
+def test_what_a_failed_run_wrote_is_kept_and_resumed(tmp_path: Path, error: BaseException) -> None:
+    """A run that fails leaves what it wrote, in a directory that says it isn't whole, and no lock."""
+    path = tmp_path / "out.zarr"
+    with pytest.raises(type(error)):
+        write(path, 1, FRESH, error)
+    assert names(tmp_path) == ["out.zarr.partial"]
+    assert placement.find_store(path) == tmp_path / "out.zarr.partial"
+    with placement.opened_for_run(path, **RESUMED) as directory:
+        assert run_of(directory) == 1
+        assert store.check_block(directory, (0, 0), ["density"]) == []
+    assert names(tmp_path) == ["out.zarr"]
+
+
+def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """Where no block was written there is nothing to keep."""
+
+    def fail() -> None:
+        with placement.opened_for_run(tmp_path / "out.zarr", **FRESH) as directory:
+            store.create(directory, GRID, QUANTITIES, {})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(tmp_path) == []
+
+
+def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    """An overwritten result can be read meanwhile, stays if the new run fails, and goes if it succeeds."""
+    path = tmp_path / "out.zarr"
+    fill(path, 1)
+    with placement.opened_for_run(path, **REPLACING) as directory:
+        fill(directory, 2)
+        assert run_of(path) == 1
+    assert run_of(path) == 2
+    with pytest.raises(OSError, match="disk full"):
+        write(path, 3, REPLACING, OSError("disk full"))
+    assert run_of(path) == 2
+    assert names(tmp_path) == ["out.zarr", "out.zarr.partial"]
+    write(path, 3, RESUMED)
+    assert run_of(path) == 3
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (FRESH, "unless one is still at work. Ask to resume it, or to overwrite it"),
+        (REPLACING, None),
+        (RESUMED, None),
+    ],
+    ids=["fresh", "overwrite", "resume"],
+)
+def test_what_is_done_with_an_unfinished_run(
+    tmp_path: Path, options: dict[str, bool], wanted: str | None
+) -> None:
+    """It is refused, discarded or resumed, as is asked."""
+    path = tmp_path / "out.zarr"
+    fill(tmp_path / "out.zarr.partial", 1, finished=False)
+    if wanted:
+        with pytest.raises(FileExistsError, match=wanted):
+            write(path, 2, options)
+        assert run_of(tmp_path / "out.zarr.partial") == 1
+        return
+    assert write(path, 2, options) == tmp_path / "out.zarr.partial"
+    assert run_of(path) == (1 if options["resume"] else 2)
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [(FRESH, None), (REPLACING, "out.zarr.partial"), (RESUMED, "out.zarr")],
+    ids=["fresh", "overwrite", "resume"],
+)
+def test_what_is_done_with_a_whole_store(tmp_path: Path, options: dict[str, bool], place: str | None) -> None:
+    """It is refused, replaced or mended in its place, as is asked."""
+    path = tmp_path / "out.zarr"
+    fill(path, 1)
+    if place is None:
+        with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, or ask to overw"):
+            write(path, 2, options)
+    else:
+        assert write(path, 2, options) == tmp_path / place
+    assert run_of(path) == (2 if options["overwrite"] else 1)
+    assert names(tmp_path) == ["out.zarr"]
+
+
+def test_a_failed_mending_removes_nothing(tmp_path: Path) -> None:
+    """A store that is mended stays, whatever happens, even where it has no shard left."""
+    path = tmp_path / "out.zarr"
+    store.create(path, GRID, QUANTITIES, {"run": 1})
+    with pytest.raises(OSError, match="disk full"):
+        write(path, 2, RESUMED, OSError("disk full"))
+    assert run_of(path) == 1
+
+
+@pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
+def test_a_kill_between_the_two_renames(tmp_path: Path, options: dict[str, bool]) -> None:
+    """When the old store is aside and the new one isn't in its place yet, neither is lost unasked."""
+    path = tmp_path / "out.zarr"
+    fill(tmp_path / "out.zarr.replaced", 1)
+    fill(tmp_path / "out.zarr.partial", 2)
+    if options == FRESH:
+        with pytest.raises(FileExistsError, match="Ask to resume it"):
+            write(path, 3, options)
+        assert (run_of(tmp_path / "out.zarr.replaced"), run_of(tmp_path / "out.zarr.partial")) == (1, 2)
+        assert names(tmp_path) == ["out.zarr.partial", "out.zarr.replaced"]
+        options = RESUMED
+    write(path, 3, options)
+    assert run_of(path) == (2 if options["resume"] else 3)
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("options", [REPLACING, RESUMED], ids=["overwrite", "resume"])
+def test_a_kill_while_the_old_store_is_removed(tmp_path: Path, options: dict[str, bool]) -> None:
+    """What is left of a replaced store, even without its metadata, goes with the next run."""
+    path, replaced = tmp_path / "out.zarr", tmp_path / "out.zarr.replaced"
+    fill(path, 2)
+    fill(replaced, 1)
+    (replaced / "zarr.json").unlink()
+    (replaced / "density" / "0" / "zarr.json").unlink()
+    write(path, 3, options)
+    assert run_of(path) == (2 if options["resume"] else 3)
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("lost", [[], ["zarr.json"], ["zarr.json", "density/zarr.json"]], ids=len)
+def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> None:
+    """What has no attributes yet is begun anew."""
+    partial = tmp_path / "out.zarr.partial"
+    partial.mkdir()
+    (partial / placement._MARK).touch()
+    store.create(partial, GRID, QUANTITIES, {"run": 1})
+    zarr.open_group(partial).attrs.clear()
+    for name in lost:
+        (partial / name).unlink()
+    (partial / "zarr.0123.partial").touch()
+    write(tmp_path / "out.zarr", 2, RESUMED)
+    assert run_of(tmp_path / "out.zarr") == 2
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"{}"], ids=repr)
+def test_shards_without_a_record_arent_removed_unasked(tmp_path: Path, content: bytes | None) -> None:
+    """What holds shards but can't say of which run is neither resumed nor begun anew, only overwritten."""
+    partial = tmp_path / "out.zarr.partial"
+    fill(partial, 1, finished=False)
+    record = partial / "zarr.json"
+    record.unlink() if content is None else record.write_bytes(content)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=r"partial can't be resumed: its zarr.json can't be read"):
+        write(tmp_path / "out.zarr", 2, RESUMED)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    write(tmp_path / "out.zarr", 2, REPLACING)
+    assert run_of(tmp_path / "out.zarr") == 2
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("name", ["out.zarr", "out.zarr.partial"])
+def test_temporary_files_are_cleaned(tmp_path: Path, name: str) -> None:
+    """What zarr was writing when a run was killed goes when the store is resumed or mended."""
+    directory = tmp_path / name
+    fill(directory, 1, finished=name == "out.zarr")
+    orphans = [
+        directory / "density" / "0" / "c" / "0" / f"1.{32 * '0'}.partial",
+        directory / f"zarr.{32 * 'f'}.partial",
+    ]
+    for orphan in orphans:
+        orphan.write_bytes(b"half")
+    (directory / "notes.partial").write_text("somebody's")
+    shards = sorted((directory / "density" / "0" / "c").rglob("[0-9]"))
+    write(tmp_path / "out.zarr", 2, RESUMED)
+    path = tmp_path / "out.zarr"
+    assert [file.name for file in path.rglob("*.partial")] == ["notes.partial"]
+    assert sorted((path / "density" / "0" / "c").rglob("[0-9]")) == [
+        path / shard.relative_to(directory) for shard in shards
+    ]
+
+
+@pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
+@pytest.mark.parametrize("suffix", ["partial", "replaced"])
+@pytest.mark.parametrize("kind", ["directory", "file", "array", "image"])
+def test_what_is_in_the_way_is_refused(
+    tmp_path: Path, options: dict[str, bool], suffix: str, kind: str
+) -> None:
+    """Something foreign with a name that a run needs is neither removed nor taken for a store."""
+    foreign = tmp_path / f"out.zarr.{suffix}"
+    if kind == "image":
+        image = zarr.create_group(foreign).create_group("image")
+        image.create_array("0", data=np.ones((5, 5)), chunks=(5, 5))
+    elif kind == "array":
+        zarr.create_array(foreign, data=np.ones((5, 5)), chunks=(5, 5))
+    elif kind == "directory":
+        foreign.mkdir()
+        (foreign / "thesis.txt").write_text("all of it")
+    else:
+        foreign.write_text("all of it")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=rf"{suffix} is in the way, and isn't what a run left"):
+        write(tmp_path / "out.zarr", 1, options)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
+def test_two_runs_on_one_output(tmp_path: Path, options: dict[str, bool]) -> None:
+    """While a run writes, another is refused and touches nothing; then the place is free."""
+    path = tmp_path / "out.zarr"
+    with placement.opened_for_run(path, **FRESH) as directory:
+        fill(directory, 1)
+        for _ in range(2):
+            with pytest.raises(BlockingIOError, match=r"another run is writing .*out.zarr. Wait for it, or"):
+                write(path, 2, options)
+    assert run_of(path) == 1
+    write(path, 3, REPLACING)
+    assert run_of(path) == 3
+    assert names(tmp_path) == ["out.zarr"]
+
+
+def test_what_came_meanwhile_isnt_overwritten(tmp_path: Path) -> None:
+    """Something foreign that came since the run was planned is refused still."""
+    path = tmp_path / "out.zarr"
+    path.mkdir()
+    (path / "thesis.txt").write_text("all of it")
+    for options in (FRESH, REPLACING, RESUMED):
+        with pytest.raises(
+            FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
+        ):
+            write(path, 1, options)
+    assert (path / "thesis.txt").read_text() == "all of it"
+    assert names(tmp_path) == ["out.zarr"]
+
+
+def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
+    """However many start together, at most one is inside at any time, and none breaks another."""
+    path, inside, most, ended = tmp_path / "places" / "out.zarr", 0, 0, []
+    fill(tmp_path / "any.zarr", 1)
+
+    def attempt() -> None:
+        nonlocal inside, most
+        for _ in range(30):
+            try:
+                with placement.opened_for_run(path, **REPLACING) as directory:
+                    inside += 1
+                    most = max(most, inside)
+                    shutil.copytree(tmp_path / "any.zarr", directory, dirs_exist_ok=True)
+                    inside -= 1
+            except BlockingIOError:
+                ended.append("refused")
+            else:
+                ended.append("done")
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert len(ended) == 120
+    assert "done" in ended
+    assert names(path.parent) == ["out.zarr"]
+
+
+def test_a_lock_that_a_killed_run_left(tmp_path: Path) -> None:
+    """The system frees a dead process's lock; its file is no hindrance."""
+    (tmp_path / ".out.zarr.lock").touch()
+    write(tmp_path / "out.zarr", 1, FRESH)
+    assert names(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
+    """Where the output is a link, what it points to is written, and the link stays."""
+    path, link = tmp_path / "out.zarr", tmp_path / "link.zarr"
+    link.symlink_to(path)
+    if not dangling:
+        fill(path, 1)
+    with pytest.raises(OSError, match="disk full"):
+        write(link, 2, REPLACING, OSError("disk full"))
+    assert placement.find_store(link, to_resume=True) == tmp_path / "out.zarr.partial"
+    write(link, 2, RESUMED)
+    assert link.is_symlink()
+    assert run_of(path) == 2
+    assert names(tmp_path) == ["link.zarr", "out.zarr"]
+
+
+def test_finding_a_store(tmp_path: Path) -> None:
+    """A store is read where it is whole and resumed where it isn't; where there is neither, that is said."""
+    path = tmp_path / "out.zarr"
+    with pytest.raises(FileNotFoundError, match=r"out.zarr doesn't exist"):
+        placement.find_store(path)
+    fill(path, 1)
+    assert placement.find_store(path) == path
+    fill(tmp_path / "out.zarr.partial", 2, finished=False)
+    assert placement.find_store(path) == path
+    assert placement.find_store(path, to_resume=True) == tmp_path / "out.zarr.partial"
+
+
+def test_targets_that_are_refused(tmp_path: Path) -> None:
+    """Nothing foreign is overwritten, never what is read, nor anything inside it."""
+    result, foreign = tmp_path / "out.zarr", tmp_path / "photos"
+    fill(result, 1)
+    foreign.mkdir()
+    for options in (REPLACING, RESUMED):
+        placement.check_target(result, sources=[tmp_path / "photo.png", foreign], **options)
+    with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, or ask to overwrite"):
+        placement.check_target(result, sources=[], **FRESH)
+    for place in (foreign, tmp_path):
+        with pytest.raises(
+            FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
+        ):
+            placement.check_target(place, sources=[], **REPLACING)
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
+        placement.check_target(tmp_path / "photo.png", sources=[], **REPLACING)
+    for inner in (result / "inner.zarr", result / "density" / "0" / "c"):
+        with pytest.raises(ValueError, match="lies inside the Zarr store"):
+            placement.check_target(inner, sources=[], **REPLACING)
+    for url in ("s3://bucket/out.zarr", "https://host/out.zarr"):
+        with pytest.raises(ValueError, match="got a URL"):
+            placement.check_target(Path(url), sources=[], **REPLACING)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "out.zarr",
+        "out.zarr/density/0",
+        ".",
+        "link",
+        "out.zarr.partial",
+        "out.zarr.partial/density",
+        "out.zarr.replaced",
+    ],
+)
+def test_what_is_read_is_no_output(tmp_path: Path, source: str) -> None:
+    """An output that is, holds or lies in the image is refused by any name, as is what a run removes."""
+    (tmp_path / "link").symlink_to(tmp_path / "out.zarr")
+    with pytest.raises(ValueError, match=r"output .*out.zarr and image .* lie inside one another"):
+        placement.check_target(tmp_path / "out.zarr", sources=[tmp_path / source], **REPLACING)

@@ -1,0 +1,279 @@
+"""The public functions on NumPy and on Dask: one answer everywhere, nothing computed before it is asked."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray
+import zarr
+from references import random_mixture
+
+from pipeline import (
+    Density,
+    Kernel,
+    Label,
+    Mixture,
+    Packed,
+    Posterior,
+    compute_densities,
+    evaluate,
+    open_result,
+    stream,
+)
+from pipeline.models.quantity import no_data_value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+    from numpy.typing import NDArray
+
+    from pipeline.models.quantity import Quantity
+
+
+def refuse(*_: object, **__: object) -> None:
+    """Stand in for a scheduler where nothing may be computed."""
+    raise AssertionError("computed")
+
+
+def test_compute_densities_takes_kernels_and_mixtures(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Kernels in any form, or a mixture, give the same float32 densities."""
+    crop = photo[:20, :30]
+    kernels = [
+        Kernel(mean.reshape(3, 1), np.diag(variances), weight)
+        for weight, mean, variances in zip(skin.weights, skin.means, skin.covariances, strict=True)
+    ]
+    got = compute_densities(crop, kernels)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, compute_densities(crop, skin))
+    np.testing.assert_array_equal(got, evaluate(crop, Density(skin)))
+    np.testing.assert_array_equal(compute_densities(crop.tolist(), skin), got)
+
+
+def test_channels_in_the_wrong_order_are_other_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Blue, green, red pixels need a flip, which any strides allow."""
+    crop = photo[:20, :30]
+    flipped = np.ascontiguousarray(crop[..., ::-1])
+    assert not np.allclose(compute_densities(flipped, skin), compute_densities(crop, skin))
+    np.testing.assert_array_equal(compute_densities(flipped[..., ::-1], skin), compute_densities(crop, skin))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes", "cluster"])
+@pytest.mark.parametrize("chunks", [(40, 50, 3), (64, -1, 1), ((10, 70, 20), (1, 99), (2, 1))])
+def test_every_scheduler_gives_numpys_bits(
+    photo: NDArray[np.uint8], skin: Mixture, processes: Client, scheduler: str, chunks: Any
+) -> None:
+    """Dask arrays in any chunks, channels split or not, compute what NumPy does."""
+    crop = photo[:100, :100]
+    lazy = compute_densities(da.from_array(crop, chunks=chunks), skin)
+    get: Any = processes if scheduler == "cluster" else scheduler
+    np.testing.assert_array_equal(lazy.compute(scheduler=get), compute_densities(crop, skin))
+
+
+def test_dask_in_dask_out(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Nothing is computed, and shape, chunks and dtype are known."""
+    image = da.from_array(photo, chunks=(100, 200, 3))
+    with dask.config.set(scheduler=refuse):
+        lazy = evaluate(image, Density(skin), dtype="float64")
+        assert isinstance(lazy, da.Array)
+        assert (lazy.shape, lazy.dtype, lazy.chunks) == ((512, 512), np.float64, image.chunks[:2])
+        assert lazy._meta.ndim == 2
+        with pytest.raises(AssertionError, match="computed"):
+            lazy.compute()
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_channel_axes_of_dask_arrays(axis: int | None) -> None:
+    """Channels may stand anywhere in a Dask array, or nowhere in a grey one."""
+    image = np.random.default_rng(0).integers(
+        0, 256, (20, 30) if axis is None else (20, 30, 3), dtype=np.uint8
+    )
+    moved = image if axis is None else np.moveaxis(image, -1, axis)
+    mixture = random_mixture(3, 1 if axis is None else 3)
+    lazy = compute_densities(da.from_array(moved, chunks=2), mixture, channel_axis=axis)
+    np.testing.assert_array_equal(lazy, compute_densities(moved, mixture, channel_axis=axis))
+
+
+def test_names_are_deterministic(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """The same question has the same name, another question another."""
+    image = da.from_array(photo, chunks=256)
+    first = evaluate(image, Density(skin))
+    assert first.name == evaluate(image, Density(skin)).name
+    assert first.name != evaluate(image, Density(skin), dtype="float64").name
+    assert first.name != evaluate(image, Density(random_mixture(2, 3))).name
+
+
+def test_the_graph_holds_the_model_once(skin: Mixture) -> None:
+    """A large model is one node of the graph, not a part of every task."""
+    del skin
+    mixture = random_mixture(20_000, 3)
+    image = da.zeros((64, 64, 3), chunks=(1, 64, 3), dtype=np.uint8)
+    size = len(pickle.dumps(evaluate(image, Density(mixture)).dask))
+    assert size < 1.5 * len(pickle.dumps(mixture))
+
+
+def test_errors_come_before_the_graph(skin: Mixture) -> None:
+    """A Dask array that doesn't fit is refused at once."""
+    image = da.zeros((10, 10, 2), chunks=5)
+    with pytest.raises(ValueError, match="the image has 2 channels"):
+        evaluate(image, Density(skin))
+    with pytest.raises(ValueError, match="engine is 'gpu'"):
+        evaluate(da.zeros((10, 10, 3)), Density(skin), engine="gpu")
+    with pytest.raises(
+        ValueError, match="engine is 'table', but 3 channels of float64 have too many colours"
+    ):
+        evaluate(da.zeros((10, 10, 3)), Density(skin), engine="table")
+
+
+def test_open_result(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Results open lazily under their names, one chunk a shard."""
+    quantities = {"skin": Density(skin), "other": Density(random_mixture(2, 3))}
+    stream(photo, quantities, tmp_path / "out.zarr", block=256, progress="none")
+    with dask.config.set(scheduler=refuse):
+        results = open_result(tmp_path / "out.zarr")
+    assert list(results) == ["skin", "other"]
+    assert results["skin"].chunksize == (256, 256)
+    np.testing.assert_array_equal(results["skin"], compute_densities(photo, skin))
+
+
+def test_a_replaced_result_has_another_name(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Dask takes a result that was replaced for another, and one that is opened again for the same."""
+    store, quantities = (
+        tmp_path / "out.zarr",
+        {"plain": Density(skin), "half": Packed(Density(skin), "float16")},
+    )
+    stream(photo, quantities, store, block=256, progress="none")
+    before = {name: result.name for name, result in open_result(store).items()}
+    assert {name: result.name for name, result in open_result(store).items()} == before
+    stream(photo[::-1], quantities, store, block=256, progress="none", overwrite=True)
+    after = {name: result.name for name, result in open_result(store).items()}
+    assert len({*before.values(), *after.values()}) == 4
+    stream(photo, quantities, tmp_path / "other.zarr", block=256, progress="none")
+    assert {result.name for result in open_result(tmp_path / "other.zarr").values()}.isdisjoint(
+        after.values()
+    )
+
+
+def test_open_result_refuses_other_things(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A level that isn't there, a foreign store and a missing one each get an error."""
+    stream(photo, Density(skin), tmp_path / "out.zarr", progress="none")
+    with pytest.raises(ValueError, match="no level 9 of density"):
+        open_result(tmp_path / "out.zarr", level=9)
+    zarr.create_group(tmp_path / "foreign.zarr")
+    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
+        open_result(tmp_path / "foreign.zarr")
+    with pytest.raises(FileNotFoundError, match="doesn't exist"):
+        open_result(tmp_path / "none.zarr")
+
+
+CLASSES = {"one": random_mixture(2, 3), "other": random_mixture(3, 3, seed=1)}
+QUANTITIES = [
+    Density(CLASSES["one"]),
+    Posterior(CLASSES),
+    Label(CLASSES),
+    Packed(Posterior(CLASSES), "uint8"),
+]
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: type(quantity).__name__)
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_classes_stand_where_the_channels_stood(
+    photo: NDArray[np.uint8], quantity: Quantity, axis: int, masked: bool
+) -> None:
+    """NumPy, Dask and xarray agree on shapes, masks and coordinates, wherever the channels are."""
+    image = np.moveaxis(photo[:30, :40], -1, axis)
+    mask = photo[:30, :40, 0] > 100 if masked else None
+    flat = evaluate(photo[:30, :40], quantity)
+    if mask is not None:
+        flat[~mask] = no_data_value(flat.dtype)
+    wanted = flat if quantity.planes is None else np.moveaxis(flat, -1, axis)
+    np.testing.assert_array_equal(evaluate(image, quantity, channel_axis=axis, mask=mask), wanted)
+    lazy = evaluate(da.from_array(image, chunks=20), quantity, channel_axis=axis, mask=mask)
+    assert (lazy.shape, lazy.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_array_equal(lazy, wanted)
+    dims = ["y", "x"]
+    dims.insert(axis % 3, "band")
+    scene = xarray.DataArray(image, dims=dims, coords={"y": np.arange(30) * 2.0, "band": list("rgb")})
+    result = evaluate(scene, quantity, channel_axis=axis, mask=mask)
+    dims[axis % 3 : axis % 3 + 1] = [] if quantity.planes is None else ["class"]
+    assert list(result.dims) == dims
+    np.testing.assert_array_equal(result, wanted)
+    np.testing.assert_array_equal(result.coords["y"], np.arange(30) * 2.0)
+    assert "band" not in result.coords
+    assert quantity.planes is None or list(result.coords["class"].to_numpy()) == ["one", "other"]
+
+
+def test_classes_of_a_grey_image_stand_last(photo: NDArray[np.uint8]) -> None:
+    """Where there was no axis of channels, the classes' is the last."""
+    grey, kernels = photo[:30, :40, 0], random_mixture(3, 1)
+    wanted = evaluate(grey[..., np.newaxis], Posterior(kernels))
+    assert wanted.shape == (30, 40, 3)
+    np.testing.assert_array_equal(evaluate(grey, Posterior(kernels), channel_axis=None), wanted)
+    lazy = evaluate(da.from_array(grey, chunks=20), Posterior(kernels), channel_axis=None)
+    np.testing.assert_array_equal(lazy, wanted)
+
+
+def test_a_mask_of_another_shape_is_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A mask is of the image's shape without its channels."""
+    with pytest.raises(ValueError, match=r"mask has shape \(5, 5\); wanted that of the image without"):
+        evaluate(photo, Density(skin), mask=np.ones((5, 5)))
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None])
+def test_a_mask_of_xarrays_goes_by_its_dimensions(photo: NDArray[np.uint8], axis: int | None) -> None:
+    """Whatever order a mask has its dimensions in, they are the image's; others are refused."""
+    crop = photo[:30, :30] if axis is not None else photo[:30, :30, 0]
+    dims = ["y", "x"] if axis is None else ["y", "x", "band"] if axis else ["band", "y", "x"]
+    scene = xarray.DataArray(crop if axis is None or axis else np.moveaxis(crop, -1, 0), dims=dims)
+    quantity = Density(random_mixture(2, 1 if axis is None else 3))
+    valid = photo[:30, :30, 0] > photo[:30, :30, 0].T
+    wanted = evaluate(scene, quantity, channel_axis=axis, mask=valid)
+    assert 0 < np.isnan(wanted).sum() < wanted.size
+    for mask in (xarray.DataArray(valid, dims=["y", "x"]), xarray.DataArray(valid.T, dims=["x", "y"])):
+        result = evaluate(scene, quantity, channel_axis=axis, mask=mask)
+        assert result.dims == ("y", "x")
+        np.testing.assert_array_equal(result, wanted)
+    for others in (["y", "z"], ["row", "column"]):
+        with pytest.raises(ValueError, match=r"mask has dimensions .*; wanted \('y', 'x'\), the image's"):
+            evaluate(scene, quantity, channel_axis=axis, mask=xarray.DataArray(valid, dims=others))
+
+
+def test_a_lazy_mask_stays_lazy(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A Dask mask makes the result lazy, and nothing is computed before it is asked for."""
+    lazy = evaluate(photo, Density(skin), mask=da.from_array(photo[..., 0] > 100, chunks=100))
+    assert isinstance(lazy, da.Array)
+    np.testing.assert_array_equal(lazy, evaluate(photo, Density(skin), mask=photo[..., 0] > 100))
+
+
+def test_masks_are_of_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """NaN in a mask keeps no pixel, and what isn't of numbers is refused."""
+    crop = photo[:4, :5]
+    mask = np.ones((4, 5))
+    mask[1, 2] = np.nan
+    for image in (crop, da.from_array(crop)):
+        result = np.asarray(evaluate(image, Density(skin), mask=mask))
+        assert np.argwhere(np.isnan(result)).tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="the mask has dtype <U1; wanted numbers"):
+        evaluate(crop, Density(skin), mask=np.full((4, 5), "x"))
+
+
+def test_masked_chunks_are_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A Dask array of masked arrays would lose its mask."""
+    image = da.ma.masked_less(da.from_array(photo), 5)
+    with pytest.raises(TypeError, match=r"masked array. Fill it"):
+        evaluate(image, Density(skin))
+
+
+def test_a_mask_has_the_images_coordinates(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A mask whose rows run the other way isn't used by position."""
+    scene = xarray.DataArray(photo[:4, :5], dims=("y", "x", "band"), coords={"y": [0, 1, 2, 3]})
+    mask = xarray.DataArray(np.ones((4, 5)), dims=("y", "x"), coords={"y": [3, 2, 1, 0]})
+    with pytest.raises(ValueError, match="the mask's 'y' coordinates aren't the image's"):
+        evaluate(scene, Density(skin), mask=mask)
+    assert not np.isnan(evaluate(scene, Density(skin), mask=mask.reindex_like(scene))).any()
