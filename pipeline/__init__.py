@@ -1,26 +1,30 @@
 """Gaussian mixtures over the pixels of images too big for memory."""
 
-from pipeline.evaluation import compute_densities, evaluate, open_result
+from typing import Any
+
+from pipeline.evaluation import compute_densities, evaluate
+from pipeline.images.image import Image
+from pipeline.images.opening import open_image
+from pipeline.models import class_quantities, mixture_quantities
+from pipeline.models.class_quantities import *  # noqa: F403  a new quantity is exported by its definition
 from pipeline.models.mixture import Kernel, Mixture
-from pipeline.models.encoding import Packed
-from pipeline.runs.plan import Plan, plan, stream
-from pipeline.runs.progress import Progress
+from pipeline.models.mixture_quantities import *  # noqa: F403  a new quantity is exported by its definition
+from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
-from pipeline.models.quantity import Density, Label, LogDensity, LogRatio, Posterior
-from pipeline.runs.execution import Receipt
-from pipeline.images.tiff import open_image
-from pipeline.stores.verification import Verification, verify
+from pipeline.runs.plan import Plan
+from pipeline.runs.progress import Progress
+from pipeline.runs.receipt import Receipt
+from pipeline.runs.stream import plan, resume, stream
+from pipeline.runs.verify import verify
+from pipeline.stores.results import open_result
+from pipeline.stores.verification import Verification
 
 __all__ = [
-    "Density",
+    "Image",
     "Kernel",
-    "Label",
-    "LogDensity",
-    "LogRatio",
     "Mixture",
     "Packed",
     "Plan",
-    "Posterior",
     "Progress",
     "Receipt",
     "Verification",
@@ -31,6 +35,18 @@ __all__ = [
     "open_image",
     "open_result",
     "plan",
+    "resume",
     "stream",
     "verify",
 ]
+__all__ += class_quantities.__all__
+__all__ += mixture_quantities.__all__
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  a module's attribute
+    """Return the version when it is asked for, since reading it takes longer than the rest of this module."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  see above
+
+        return version("mixture-pipeline")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,28 +1,28 @@
-"""The demonstration: a real photo made into a large mosaic, streamed, summed up and shown."""
+"""The demonstration: a real photo is made into a large mosaic, streamed, summarized and shown."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 
-from pipeline.evaluation import open_result
-from pipeline.runs.plan import stream
+from pipeline.images.opening import open_image
+from pipeline.models.mixture_quantities import Density
 from pipeline.models.published import load_model
-from pipeline.models.quantity import Density
-from pipeline.images.tiff import open_image
+from pipeline.runs.stream import stream
+from pipeline.stores.results import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 _PHOTO = 512
 _TILES = 16
 _SHAPE = (_PHOTO * _TILES, _PHOTO * _TILES)
-# A colour denser than this is likelier than if all 256**3 colours were alike.
+# A density above this means that the color is likelier than if all 256**3 colors were equally likely.
 _UNIFORM = 256.0**-3
 
 
@@ -37,14 +37,9 @@ def run_demo(output: Path) -> Iterator[str]:
     Yields
     ------
     str
-        A line for the reader, as soon as it is known.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If scikit-image, which ships the photo, isn't installed.
+        A line of the report, as soon as it is known.
     """
-    photo = _load_photo()
+    photo = load_photo()
     output.mkdir(parents=True, exist_ok=True)
     mosaic, store, preview = output / "mosaic.tif", output / "skin.zarr", output / "preview.png"
     yield f"photo: NASA's portrait of astronaut Eileen Collins, {_PHOTO} x {_PHOTO}, public domain"
@@ -54,25 +49,19 @@ def run_demo(output: Path) -> Iterator[str]:
     yield f"density: {store}, {receipt}"
     density = open_result(store)["density"]
     share, mean = da.compute((density > _UNIFORM).mean(), density.mean(dtype=np.float64))
-    yield f"result: {share:.1%} of the pixels are skin-coloured, denser than 256^-3; mean density {mean:.4g}"
+    yield f"result: {share:.1%} of the pixels are skin-colored, denser than 256^-3; mean density {mean:.4g}"
     _write_preview(preview, mosaic, density)
     yield f"preview: {preview}"
 
 
-def _load_photo() -> NDArray[np.uint8]:
-    try:
-        from skimage import data  # noqa: PLC0415  an extra, for this command alone
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "the demonstration's photo comes with scikit-image: pip install 'mixture-pipeline[demo]'"
-        ) from None
-    photo: NDArray[np.uint8] = data.astronaut()
-    return photo
+def load_photo() -> NDArray[np.uint8]:
+    """Return NASA's portrait of astronaut Eileen Collins, shape (512, 512, 3), red, green, blue."""
+    return open_image(Path(__file__).parent / "data" / "astronaut.webp").compute()
 
 
 def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:
-    """Write the photo many times over, flipped and in other light, one tile in memory at a time."""
-    import tifffile  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+    """Write the photo many times, flipped and in different light, with one tile in memory at a time."""
+    import tifffile  # noqa: PLC0415  a library for files is imported when it is used
 
     random = np.random.default_rng(0)
 
@@ -94,10 +83,10 @@ def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:
 
 
 def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
-    """Show the mosaic, one photo of it, and that photo's density on a logarithmic scale, side by side."""
-    import cv2  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+    """Show the mosaic, one of its photos, and the density of that photo on a logarithmic scale."""
+    import cv2  # noqa: PLC0415  a library for files is imported when it is used
 
-    image = open_image(mosaic)
+    image = open_image(mosaic).to_dask()
     first = (slice(_PHOTO), slice(_PHOTO))
     small = da.coarsen(np.mean, image, {0: _TILES, 1: _TILES})
     overview, photo, values = da.compute(small, image[first], density[first])
@@ -107,7 +96,7 @@ def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
 
 
 def _heat_map(density: NDArray[Any]) -> NDArray[np.uint8]:
-    import cv2  # noqa: PLC0415  imported where it is used, as all readers and writers of files are
+    import cv2  # noqa: PLC0415  a library for files is imported when it is used
 
     decades = np.log10(np.maximum(density / _UNIFORM, 1e-3))
     scaled = np.clip((decades + 3) / 6 * 255, 0, 255).astype(np.uint8)

@@ -1,33 +1,41 @@
-"""The public evaluation, NumPy, Dask or xarray in and the same out, and stored results as Dask arrays."""
+"""The public evaluation: NumPy, Dask or xarray in, and the same out."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-import zarr
 from dask.base import tokenize
 from dask.delayed import delayed
 
-from pipeline.compute.engine import check_image, choose_engine, evaluate_block, has_data
+from pipeline.compute.engines import choose_engine, evaluate_pixels
+from pipeline.images.grid import choose_grid
+from pipeline.images.image import Image
+from pipeline.images.opening import open_image
+from pipeline.images.pixels import check_pixels, has_data
 from pipeline.models.mixture import Mixture
-from pipeline.models.encoding import Packed, read_quantity
-from pipeline.stores.placement import unfinished
-from pipeline.models.quantity import Density, Quantity, no_data_value
-from pipeline.stores.local import read_record
+from pipeline.models.mixture_quantities import Density
+from pipeline.models.output import make_outputs
+from pipeline.runs.task import compute_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from pipeline.images.opening import ImageLike
+    from pipeline.models.output import Output, Quantities
+
+_LARGEST_INT = np.iinfo(np.int64).max
 
 
 def compute_densities(
-    image: ArrayLike | da.Array,
+    image: ArrayLike | da.Array | Image,
     kernels: Mixture | Iterable[Any],
     *,
     normalized: bool = True,
@@ -39,31 +47,30 @@ def compute_densities(
 
     Parameters
     ----------
-    image : array_like or dask.array.Array, shape (H, W, C)
-        Boolean, integer or floating point, any strides. Its channels must be in the order of the kernels'
-        means: OpenCV's ``imread`` gives blue, green, red, published colour mixtures mostly are red, green,
+    image : array_like, dask.array.Array or Image, shape (H, W, C)
+        Boolean, integer or floating point, of any strides. Its channels must be in the order of the kernels'
+        means: OpenCV's ``imread`` returns blue, green, red; most published color mixtures are for red, green,
         blue.
     kernels : Mixture or iterable of Kernel
-        Or of any (mean, covariance, weight), see :class:`Kernel`.
+        The kernels may be any (mean, covariance, weight), see :class:`Kernel`.
     normalized : bool
-        False leaves out the factor (2 pi)^(-C/2).
+        If False, the factor (2 pi)^(-C/2) is left out.
     dtype : dtype
-        float32 or float64.
+        float16, float32 or float64.
     channel_axis : int or None
-        Where the channels are; None for a grey image without a channel axis.
+        The axis of the channels; None for a gray image without a channel axis.
     engine : str
-        ``"numexpr"`` computes every pixel, ``"table"`` every colour once; both give the same bits. ``"auto"``
-        takes the table for large images of up to 24 bits a pixel.
+        As for :func:`evaluate`.
 
     Returns
     -------
     ndarray or dask.array.Array, shape (H, W)
-        Computed in float64 and rounded to `dtype`.
+        The densities, computed in float64 and rounded to `dtype`.
 
     Raises
     ------
     ValueError
-        For kernels that aren't a mixture, an image without the mixture's channels, or another dtype.
+        If the kernels aren't a mixture, the image hasn't the mixture's channels, or the dtype is another.
 
     Examples
     --------
@@ -81,181 +88,236 @@ def compute_densities(
 
 
 def evaluate(
-    image: ArrayLike | da.Array,
-    quantity: Quantity,
+    image: ArrayLike | da.Array | Image | str | os.PathLike[str],
+    quantities: Quantities,
     *,
     dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
     engine: str = "auto",
-    mask: ArrayLike | da.Array | None = None,
-) -> Any:  # noqa: ANN401  an array of the kind that came in
-    """Evaluate a quantity at every pixel of an image.
+    mask: ImageLike | None = None,
+    no_data: float | None = None,
+) -> Any:  # noqa: ANN401  an array of the kind that came in, or a dict of them
+    """Evaluate quantities at every pixel of an image.
 
     Parameters
     ----------
-    image : array_like, dask.array.Array or xarray.DataArray, shape (H, W, C)
-        Boolean, integer or floating point, any strides, channels in the order of the quantity's mixture.
-    quantity : Quantity
+    image : array_like, dask.array.Array, xarray.DataArray, Image or path, shape (H, W, C)
+        Boolean, integer or floating point, of any strides. The channels of an array must be in the order of
+        the mixture's channels.
+    quantities : Quantity, Packed, or mapping of str to these
+        One quantity, or several by name, which share what they have in common.
     dtype : dtype, optional
-        Of the result, float16, float32 or float64, where the quantity has no dtype of its own: float32 by
-        default.
+        The dtype of results that have no dtype of their own: float16, float32 (the default) or float64.
     channel_axis : int or None
-        Where the channels are; None for a grey image without a channel axis.
+        The axis of the channels; None for a gray image without a channel axis.
     engine : str
-        ``"numexpr"`` computes every pixel, ``"table"`` every colour once; both give the same bits. ``"auto"``
-        takes the table for large images of up to 24 bits a pixel.
-    mask : array_like, optional
-        Of the image's shape without the channel axis; pixels where it is 0 have no data.
+        ``"numexpr"`` computes every pixel, ``"table"`` computes every color once and looks it up; both give
+        the same bits. ``"auto"`` takes the faster one by an estimate.
+    mask : array_like, path, Image, or "alpha", optional
+        Shape (H, W). Pixels where the mask is 0 have no data. ``"alpha"`` is the last channel of the image.
+    no_data : float, optional
+        Pixels whose channels all have this value have no data.
 
     Returns
     -------
     ndarray, dask.array.Array or xarray.DataArray, shape (H, W)
-        A Dask array is lazy, with the image's chunks, for any Dask scheduler. A DataArray keeps its
-        coordinates. The classes of a posterior stand where the channels stood, or last where there was no
-        axis. Where there are no data, it is NaN, or the highest integer.
+        A dict of them for a mapping of quantities. A Dask array, an :class:`Image` and a path give a lazy
+        Dask array. A DataArray keeps its coordinates. The classes of a posterior stand where the channels
+        stood, or last if there was no such axis. A pixel without data is NaN, or the highest integer.
 
     Raises
     ------
     TypeError
-        If the quantity isn't one.
+        If a quantity isn't one.
     ValueError
-        For an image without the mixture's channels, another dtype or engine, or a mask of another shape.
+        If the image hasn't the mixture's channels, there is no such dtype or engine, or the mask has another
+        shape.
     """
+    outputs = make_outputs(quantities, dtype)
+    results = _evaluate(image, outputs, channel_axis, engine, mask, no_data)
+    if isinstance(quantities, Mapping):
+        return {output.name: result for output, result in zip(outputs, results, strict=True)}
+    return results[0]
+
+
+def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
+    image: Any,  # noqa: ANN401  a caller may pass anything
+    outputs: tuple[Output, ...],
+    channel_axis: int | None,
+    engine: str,
+    mask: Any,  # noqa: ANN401  a caller may pass anything
+    no_data: float | None,
+) -> list[Any]:
+    """Evaluate outputs by the way that suits the kind of image."""
     xarray = sys.modules.get("xarray")
     if xarray is not None and isinstance(image, xarray.DataArray):
         plain = _plain_mask(mask, image, channel_axis) if isinstance(mask, xarray.DataArray) else mask
-        data = evaluate(
-            image.data, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, mask=plain
-        )
-        return _label(xarray, image, data, quantity, channel_axis)
+        results = _evaluate(image.data, outputs, channel_axis, engine, plain, no_data)
+        pairs = zip(outputs, results, strict=True)
+        return [_with_coordinates(xarray, image, result, output, channel_axis) for output, result in pairs]
+    if isinstance(image, Image | str | os.PathLike) or isinstance(mask, Image | str | os.PathLike):
+        opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
+        lazy = _evaluate_image(opened, outputs, engine)
+        is_lazy = isinstance(image, Image | str | os.PathLike | da.Array)
+        return lazy if is_lazy else list(da.compute(*lazy))
     array = image if isinstance(image, da.Array) else np.asanyarray(image)
-    axis = check_image(array, quantity, channel_axis=channel_axis)
-    result: Any
+    model = outputs[0].quantity
+    axis = check_pixels(array, model.n_channels, model.channels, channel_axis=channel_axis)
     if isinstance(array, da.Array):
-        result = _evaluate_lazily(array, quantity, quantity.output_dtype(dtype), channel_axis, engine)
+        results = _evaluate_lazily(array, outputs, channel_axis, engine)
     else:
-        result = evaluate_block(
-            array, quantity, dtype=dtype, channel_axis=channel_axis, engine=engine, serial=False
-        )
-    return result if mask is None else _without_masked(result, mask, quantity, axis)
+        results = _evaluate_now(array, outputs, channel_axis, axis, engine)
+    keep = _kept(array, mask, no_data, channel_axis, axis)
+    if keep is None:
+        return results
+    return [
+        _without_masked(result, keep, output, axis) for output, result in zip(outputs, results, strict=True)
+    ]
+
+
+def _evaluate_now(
+    image: NDArray[Any], outputs: Sequence[Output], channel_axis: int | None, axis: int, engine: str
+) -> list[Any]:
+    pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
+    n_pixels = math.prod(pixels.shape[:-1])
+    engines = [choose_engine(engine, output, image.dtype, n_pixels).engine for output in outputs]
+    results, _ = evaluate_pixels(pixels, outputs, engines, serial=False)
+    return [
+        result[0] if output.class_names is None else np.moveaxis(result, 0, axis)
+        for output, result in zip(outputs, results, strict=True)
+    ]
 
 
 def _evaluate_lazily(
-    image: da.Array,
-    quantity: Quantity,
-    output_dtype: np.dtype[Any],
-    channel_axis: int | None,
-    engine: str,
-) -> da.Array:
-    n_pixels = image.size // quantity.n_channels
-    if np.isnan(n_pixels):  # chunks of unknown length: then they are many
-        n_pixels = np.iinfo(np.int64).max
-    chosen = choose_engine(engine, quantity, image.dtype, n_pixels, result=output_dtype).engine
-    options: dict[str, Any] = {"dtype": output_dtype, "channel_axis": channel_axis, "engine": chosen}
+    image: da.Array, outputs: Sequence[Output], channel_axis: int | None, engine: str
+) -> list[Any]:
+    n_pixels = image.size // outputs[0].quantity.n_channels
+    if np.isnan(n_pixels):  # chunks have unknown lengths, and then there are many
+        n_pixels = _LARGEST_INT
+    engines = [choose_engine(engine, output, image.dtype, n_pixels).engine for output in outputs]
+    return [
+        _map_chunks(image, output, channel_axis, chosen)
+        for output, chosen in zip(outputs, engines, strict=True)
+    ]
+
+
+def _map_chunks(image: da.Array, output: Output, channel_axis: int | None, engine: str) -> da.Array:
+    """Evaluate an output chunk by chunk."""
     blocks, chunks, dropped, added = image, list(image.chunks), [], []
     if channel_axis is not None:
         blocks = image.rechunk({channel_axis: -1})
         chunks, dropped = list(blocks.chunks), [channel_axis % image.ndim]
         del chunks[channel_axis]
-    if quantity.planes is not None:
+    if output.class_names is not None:
         added = dropped or [image.ndim]
-        chunks.insert(added[0], (len(quantity.planes),))
+        chunks.insert(added[0], (output.n_results,))
     result: da.Array = da.map_blocks(
-        _evaluate_task,
+        _evaluate_chunk,
         blocks,
-        # One node of the graph: the model is sent to a worker once, not with every block.
-        delayed(quantity, pure=True),
+        # The output is one node of the graph, so that the model is sent to a worker once.
+        delayed(output, pure=True),
         drop_axis=dropped,
         new_axis=added or None,
         chunks=tuple(chunks),
-        dtype=output_dtype,
-        meta=np.empty((0,) * len(chunks), output_dtype),
-        name=f"{quantity.name}-{tokenize(blocks.name, quantity, options)}",
-        options=options,
+        dtype=output.dtype,
+        meta=np.empty((0,) * len(chunks), output.dtype),
+        name=f"{output.name}-{tokenize(blocks.name, output, channel_axis, engine)}",
+        channel_axis=channel_axis,
+        engine=engine,
     )
     return result
 
 
-def _without_masked(result: Any, mask: Any, quantity: Quantity, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
-    lazy = isinstance(result, da.Array) or isinstance(mask, da.Array)
-    keep = has_data(mask if isinstance(mask, da.Array) else np.asarray(mask))
-    if quantity.planes is not None:
+def _evaluate_chunk(block: Any, output: Output, channel_axis: int | None, engine: str) -> NDArray[Any]:  # noqa: ANN401  a chunk of any kind
+    image = np.asarray(block)
+    axis = -1 if channel_axis is None else channel_axis % image.ndim - image.ndim
+    pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
+    (result,), _ = evaluate_pixels(pixels, [output], [engine], serial=True)
+    return result[0] if output.class_names is None else np.moveaxis(result, 0, axis)
+
+
+def _evaluate_image(image: Image, outputs: Sequence[Output], engine: str) -> list[Any]:
+    """Evaluate outputs lazily, in blocks that suit the image."""
+    model = outputs[0].quantity
+    fitted = image.fitted(model.n_channels, model.channels)
+    grid = choose_grid(fitted.extent, tile=fitted.tile)
+    chunks = tuple(
+        tuple(min(side, extent - start) for start in range(0, extent, side)) or (0,)
+        for extent, side in zip(grid.shape, grid.block, strict=True)
+    )
+    token = tokenize(fitted.description, fitted.mask_description, fitted.no_data, chunks, engine)
+    results = []
+    for output in outputs:
+        classes = () if output.class_names is None else ((output.n_results,),)
+        chosen = choose_engine(engine, output, fitted.dtype, grid.n_pixels).engine
+        result: da.Array = da.map_blocks(
+            _evaluate_region,
+            delayed(fitted, pure=True),
+            delayed(output, pure=True),
+            chosen,
+            chunks=(*chunks, *classes),
+            dtype=output.dtype,
+            meta=np.empty((0,) * (2 + len(classes)), output.dtype),
+            name=f"{output.name}-{tokenize(token, output)}",
+        )
+        results.append(result)
+    return results
+
+
+def _evaluate_region(image: Image, output: Output, engine: str, block_info: Any = None) -> NDArray[Any]:  # noqa: ANN401  Dask's
+    """Evaluate an output in one block of an image."""
+    rows, columns = (slice(*ends) for ends in block_info[None]["array-location"][:2])
+    extent = (rows.stop - rows.start, columns.stop - columns.start)
+    (result,), _ = compute_part(image.part((rows, columns)), extent, [output], [engine])
+    return result[0] if output.class_names is None else np.moveaxis(result, 0, -1)
+
+
+def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
+    """Return which pixels have data by a mask and a value, or None if neither is given."""
+    shape = array.shape if channel_axis is None else array.shape[:axis] + array.shape[axis:][1:]
+    keep = None
+    if mask is not None:
+        keep = has_data(mask if isinstance(mask, da.Array) else np.asarray(mask))
+        if keep.shape != shape:
+            raise ValueError(
+                f"mask has shape {keep.shape}; wanted {shape}, that of the image without channels"
+            )
+    if no_data is not None:
+        marked = array != no_data
+        valid = marked if channel_axis is None else marked.any(axis=axis)
+        keep = valid if keep is None else keep & valid
+    return keep
+
+
+def _without_masked(result: Any, keep: Any, output: Output, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
+    """Replace the results of pixels without data."""
+    lazy = isinstance(result, da.Array) or isinstance(keep, da.Array)
+    if output.class_names is not None:
         keep = (da if lazy else np).expand_dims(keep, axis)
-    wanted = result.shape if quantity.planes is None else (*result.shape[:axis], 1, *result.shape[axis:][1:])
-    if keep.shape != wanted:
-        raise ValueError(f"mask has shape {np.shape(mask)}; wanted that of the image without its channels")
-    return (da if lazy else np).where(keep, result, result.dtype.type(no_data_value(result.dtype)))
+    return (da if lazy else np).where(keep, result, result.dtype.type(output.no_data))
 
 
 def _plain_mask(mask: Any, image: Any, channel_axis: int | None) -> Any:  # noqa: ANN401  xarray's
+    """Return the data of a mask in the order of the image's dimensions."""
     dims = list(image.dims)
     if channel_axis is not None:
         del dims[channel_axis]
     if set(mask.dims) != set(dims):
-        raise ValueError(f"mask has dimensions {mask.dims}; wanted {tuple(dims)}, the image's")
+        raise ValueError(f"mask has dimensions {mask.dims}; wanted {tuple(dims)}, those of the image")
     for dim in dims:
         both = dim in mask.indexes and dim in image.indexes
         if both and not mask.indexes[dim].equals(image.indexes[dim]):
-            raise ValueError(f"the mask's {dim!r} coordinates aren't the image's. Reindex it.")
+            raise ValueError(f"the coordinates {dim!r} of mask and image differ. Reindex the mask.")
     return mask.transpose(*dims).data
 
 
-def _label(xarray: Any, image: Any, data: Any, quantity: Quantity, channel_axis: int | None) -> Any:  # noqa: ANN401  an extra
-    """Give results the image's dimensions and coordinates, but for the channels'."""
+def _with_coordinates(xarray: Any, image: Any, data: Any, output: Output, channel_axis: int | None) -> Any:  # noqa: ANN401  an extra
+    """Return results with the image's dimensions and coordinates, except those of the channels."""
     dims, channels = list(image.dims), None
     if channel_axis is not None:
         channels = dims.pop(channel_axis)
     coords = {name: value for name, value in image.coords.items() if channels not in value.dims}
-    if quantity.planes is not None:
+    if output.class_names is not None:
         dims.insert(len(dims) if channel_axis is None else channel_axis % image.ndim, "class")
-        coords["class"] = list(quantity.planes)
-    return xarray.DataArray(data, dims=dims, coords=coords, name=quantity.name)
-
-
-def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.Array]:
-    """Open the results of a run as Dask arrays.
-
-    Parameters
-    ----------
-    store : path
-        That :func:`stream` wrote.
-    level : int
-        0 is full resolution.
-
-    Returns
-    -------
-    dict of str to dask.array.Array
-        Each result under its name, shape (H, W), or (J, H, W) for a posterior of J classes; one chunk of
-        Dask's a shard. What is packed comes as the values that it stands for, float32. Where there are no
-        data it is NaN, or the highest integer of a label's dtype.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there, or only what an interrupted run left.
-    ValueError
-        If it isn't a result of this package, or has no such level.
-    """
-    path = Path(store)
-    if not path.exists() and unfinished(path).exists():
-        raise FileNotFoundError(
-            f"{store} is unfinished. Go on with stream(..., resume=True) or: mixture-pipeline resume {store}"
-        )
-    results = {}
-    for name, record in read_record(path)["results"].items():
-        try:
-            array = zarr.open_array(path, path=f"{name}/{level}", mode="r")
-        except FileNotFoundError:
-            raise ValueError(f"{os.fspath(store)} has no level {level} of {name}") from None
-        # Left alone, Dask takes the chunks inside the shards, and one task each.
-        token = tokenize(str(path.resolve()), name, level, (path / "zarr.json").stat().st_mtime_ns)
-        stored = da.from_array(array, chunks=array.shards or array.chunks, name=f"{name}-{token}")
-        quantity = read_quantity(record)
-        if isinstance(quantity, Packed):
-            stored = stored.map_blocks(quantity.unpack, dtype=np.float32)
-        results[name] = stored
-    return results
-
-
-def _evaluate_task(block: Any, quantity: Quantity, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    return evaluate_block(np.asarray(block), quantity, **options)
+        coords["class"] = list(output.class_names)
+    return xarray.DataArray(data, dims=dims, coords=coords, name=output.name)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numexpr
 import pytest
+import tifffile
 from distributed import Client, LocalCluster
 from forked import Server
-from skimage import data
 
 from pipeline import Mixture, load_model
+from pipeline.demo import load_photo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,7 +31,7 @@ def skin() -> Mixture:
 @pytest.fixture(scope="session")
 def photo() -> NDArray[np.uint8]:
     """Give a real photo of a person, red, green, blue."""
-    image: NDArray[np.uint8] = data.astronaut()
+    image = load_photo()
     image.flags.writeable = False
     return image
 
@@ -57,3 +60,22 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give the command, each call of which is a process of its own."""
     with Server(tmp_path_factory.mktemp("command")) as server:
         yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of images, good and bad."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.png", photo[..., ::-1])
+    cv2.imwrite("photo.jpg", photo[..., ::-1])
+    for kind in ("jpg", "png"):
+        whole = (tmp_path / f"photo.{kind}").read_bytes()
+        (tmp_path / f"truncated.{kind}").write_bytes(whole[: len(whole) // 2])
+    tifffile.imwrite("photo.tif", photo, tile=(128, 128), compression="zlib", photometric="rgb")
+    whole = (tmp_path / "photo.tif").read_bytes()
+    (tmp_path / "truncated.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    tifffile.imwrite("two.tif", photo[..., :2], planarconfig="contig", photometric="minisblack")
+    (tmp_path / "other").mkdir()
+    return tmp_path

@@ -1,6 +1,7 @@
-"""Independent references: each formula written again, without this package's code.
+"""Independent references: each formula is written again, without the code of this package.
 
-`REFERENCES` has them by name, as functions of (image, quantity); `hard_points` is what they are compared at.
+`REFERENCES` has them by name, as functions of (image, quantity). `hard_points` returns the pixels at which
+they are compared.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mpmath
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import entr, logsumexp
 from scipy.stats import multivariate_normal
 
-from pipeline import Density, LogDensity, LogRatio, Mixture
-from pipeline.models.quantity import Label, Posterior, Quantity
+from pipeline import Confidence, Density, Entropy, Label, LogDensity, LogRatio, Mixture, Posterior
+from pipeline.models.class_quantities import ClassQuantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from pipeline.models.quantity import Quantity
 
     Array = NDArray[np.float64]
     Reference = Callable[[NDArray[Any], Any], Array]
@@ -30,7 +33,7 @@ MP.dps = 50
 
 
 def scipy_density(image: NDArray[Any], mixture: Mixture) -> Array:
-    """Sum SciPy's densities of the kernels."""
+    """Return the sum of SciPy's densities of the kernels."""
     pixels = np.asarray(image, dtype=np.float64)
     total = np.zeros(pixels.shape[:-1])
     for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
@@ -40,7 +43,10 @@ def scipy_density(image: NDArray[Any], mixture: Mixture) -> Array:
 
 
 def pixel_loop(image: NDArray[Any], mixture: Mixture, *, norm: bool = False) -> Array:
-    """Loop over pixels and kernels, as the question did; `norm` takes its matrix norm for the determinant."""
+    """Loop over pixels and kernels, as the original question did.
+
+    If `norm` is True, its matrix norm takes the place of the determinant.
+    """
     total = np.zeros(image.shape[:2])
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
@@ -56,7 +62,7 @@ def pixel_loop(image: NDArray[Any], mixture: Mixture, *, norm: bool = False) -> 
 
 
 def kernel_loop(image: NDArray[Any], mixture: Mixture) -> Array:
-    """Loop over kernels alone; no power of 2 pi."""
+    """Loop over kernels only, without the power of 2 pi."""
     total = np.zeros(image.shape[:2])
     for weight, mean, variances in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
         d = image - mean
@@ -65,7 +71,7 @@ def kernel_loop(image: NDArray[Any], mixture: Mixture) -> Array:
 
 
 def broadcast(image: NDArray[Any], mixture: Mixture) -> Array:
-    """Broadcast all kernels at once, with the power of 2 pi of three channels."""
+    """Broadcast over all kernels at once, with the power of 2 pi for three channels."""
     d = image[..., np.newaxis, :] - mixture.means
     variances = mixture.covariances
     scale = mixture.weights / np.sqrt((2 * np.pi) ** 3 * np.prod(variances, axis=-1))
@@ -73,7 +79,7 @@ def broadcast(image: NDArray[Any], mixture: Mixture) -> Array:
 
 
 def scipy_log_density(image: NDArray[Any], mixture: Mixture) -> Array:
-    """Take the log-sum-exp of SciPy's log-densities of the kernels."""
+    """Return the log-sum-exp of SciPy's log-densities of the kernels."""
     pixels = np.asarray(image, dtype=np.float64)
     terms = []
     for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
@@ -84,7 +90,7 @@ def scipy_log_density(image: NDArray[Any], mixture: Mixture) -> Array:
 
 
 def scipy_reference(image: NDArray[Any], quantity: Quantity) -> Array:
-    """Give any quantity from SciPy's log-densities, with classes in the last axis."""
+    """Return any quantity, computed from SciPy's log-densities, with classes along the last axis."""
     two_pi = quantity.n_channels / 2 * np.log(2 * np.pi)
     logs = np.array([scipy_log_density(image, mixture) for mixture in quantity.mixtures])
     if isinstance(quantity, Density | LogDensity):
@@ -92,17 +98,25 @@ def scipy_reference(image: NDArray[Any], quantity: Quantity) -> Array:
         return np.exp(log) if isinstance(quantity, Density) else log
     if isinstance(quantity, LogRatio):
         return np.asarray(logs[0] - logs[1])
-    assert isinstance(quantity, Posterior | Label)
+    assert isinstance(quantity, ClassQuantity)
     scores = np.moveaxis(logs, 0, -1) + np.log(quantity.priors)
     if isinstance(quantity, Label):
         return scores.argmax(axis=-1).astype(np.float64)
     shares = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
+    if isinstance(quantity, Confidence | Entropy):
+        ordered = np.sort(shares, axis=-1)
+        highest, others = ordered[..., -1], ordered[..., :-1]
+        if isinstance(quantity, Confidence):
+            return np.asarray(highest - others.max(axis=-1, initial=0))
+        # The highest share may be so close to 1 that its logarithm is lost.
+        return np.asarray(entr(others).sum(axis=-1) - highest * np.log1p(-others.sum(axis=-1)))
+    assert isinstance(quantity, Posterior)
     return np.asarray(shares if quantity.only is None else shares[..., quantity.names.index(quantity.only)])
 
 
 @cache
 def _mp_kernels(mixture: Mixture) -> list[tuple[Any, Any, Any]]:
-    """Give each kernel's mean, inverse covariance and log of what stands before the exponential."""
+    """Return for each kernel the mean, the inverse covariance, and the logarithm of the factor."""
     kernels = []
     for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
         if covariance.ndim == 1:
@@ -118,7 +132,7 @@ def _mp_kernels(mixture: Mixture) -> list[tuple[Any, Any, Any]]:
 
 @cache
 def _mp_logs(mixture: Mixture, raw: bytes) -> list[Any]:
-    """Give the log-density of pixels, which are passed as the bytes of float64."""
+    """Return the log-density of pixels, which are passed as the bytes of float64."""
     logs = []
     for pixel in np.frombuffer(raw).reshape(-1, mixture.n_channels):
         terms = []
@@ -134,7 +148,7 @@ def _mp_logs(mixture: Mixture, raw: bytes) -> list[Any]:
 
 
 def _mp_quantity(logs: tuple[Any, ...], quantity: Any) -> Any:
-    """Give a quantity at one pixel from its mixtures' log-densities."""
+    """Return a quantity at one pixel, computed from the log-densities of its mixtures."""
     if isinstance(quantity, Density | LogDensity):
         two_pi = 0 if quantity.normalized else quantity.n_channels * MP.log(2 * MP.pi) / 2
         return MP.exp(logs[0] + two_pi) if isinstance(quantity, Density) else logs[0] + two_pi
@@ -145,13 +159,21 @@ def _mp_quantity(logs: tuple[Any, ...], quantity: Any) -> Any:
         return scores.index(max(scores))
     shares = [MP.exp(score - max(scores)) for score in scores]
     shares = [share / MP.fsum(shares) for share in shares]
+    if isinstance(quantity, Confidence):
+        return max(shares) - sorted([MP.mpf(0), *shares])[-2]
+    if isinstance(quantity, Entropy):
+        # The highest share may be as close to 1 as 1e-303.
+        with MP.workdps(340):
+            shares = [MP.exp(score - max(scores)) for score in scores]
+            shares = [share / MP.fsum(shares) for share in shares]
+            return -MP.fsum(share * MP.log(share) for share in shares if share)
     return shares if quantity.only is None else shares[quantity.names.index(quantity.only)]
 
 
 def mpmath_reference(image: NDArray[Any], quantity: Quantity) -> Array:
-    """Give any quantity with 50 digits, rounded at the end, with classes in the last axis.
+    """Return any quantity, computed with 50 digits and rounded at the end, with classes along the last axis.
 
-    Log-densities are kept for the session.
+    Log-densities are kept until the session ends.
     """
     raw = np.ascontiguousarray(image, dtype=np.float64).tobytes()
     logs = [_mp_logs(mixture, raw) for mixture in quantity.mixtures]
@@ -160,7 +182,7 @@ def mpmath_reference(image: NDArray[Any], quantity: Quantity) -> Array:
 
 
 def _of_density(density: Callable[[NDArray[Any], Mixture], Array], *, normalized: bool) -> Reference:
-    """Make a reference of a density that has the power of 2 pi, or lacks it."""
+    """Make a reference from a density that has the power of 2 pi, or lacks it."""
 
     def reference(image: NDArray[Any], quantity: Density) -> Array:
         power = (int(normalized) - int(quantity.normalized)) * quantity.n_channels / 2
@@ -170,7 +192,7 @@ def _of_density(density: Callable[[NDArray[Any], Mixture], Array], *, normalized
     return reference
 
 
-# The first three are of densities, the others of any quantity.
+# The first three are for densities, the others for any quantity.
 REFERENCES: dict[str, Reference] = {
     "pixel-loop": _of_density(pixel_loop, normalized=False),
     "kernel-loop": _of_density(kernel_loop, normalized=False),
@@ -181,7 +203,7 @@ REFERENCES: dict[str, Reference] = {
 
 
 def relative_error(got: NDArray[Any], wanted: Array) -> float:
-    """Give the largest relative error where the wanted value is a normal number."""
+    """Return the largest relative error where the wanted value is a normal number."""
     normal = np.abs(wanted) >= TINY
     assert normal.any(), "no value to compare"
     return float(np.max(np.abs((got[normal] - wanted[normal]) / wanted[normal])))
@@ -214,7 +236,7 @@ class Hard(NamedTuple):
 
     @property
     def quantities(self) -> dict[str, Quantity]:
-        """What is compared at the pixels: each quantity of the two, and the one's kernels as classes."""
+        """The quantities to compare: each one of the two mixtures, and those with kernels as classes."""
         both = {"one": self.one, "other": self.other}
         return {
             "density": Density(self.one),
@@ -226,16 +248,21 @@ class Hard(NamedTuple):
             "posterior of other": Posterior(both, only="other"),
             "label": Label(both),
             "label of kernels": Label(self.one),
+            "confidence": Confidence(both),
+            "confidence of kernels": Confidence(self.one),
+            "entropy": Entropy(both, {"one": 1.0, "other": 1e-9}),
+            "entropy of kernels": Entropy(self.one),
         }
 
 
 @lru_cache(maxsize=1)
 def hard_points(seed: int = 0) -> tuple[Hard, ...]:
-    """Make some three thousand pixels that are hard, for forty pairs of mixtures.
+    """Return about three thousand pixels that are hard to compute, for forty pairs of mixtures.
 
-    K from 1 to 16, C from 1 to 5, diagonal and of condition 1e8, weights from 1e-12, variances from 1e-6 to
-    1e6, means apart or close. Pixels at 0 to 1000 standard deviations, between kernels, far from all, and
-    where a log-density or a log-ratio crosses 0.
+    The mixtures have K from 1 to 16, C from 1 to 5, diagonal covariances and full ones of condition 1e8,
+    weights from 1e-12, variances from 1e-6 to 1e6, and means that are far apart or close. The pixels lie at 0
+    to 1000 standard deviations, between kernels, far from all kernels, and where a log-density or a log-ratio
+    crosses 0.
     """
     random = np.random.default_rng(seed)
     cases = []
@@ -300,7 +327,7 @@ def _log(pixel: Array, mixture: Mixture) -> float:
 
 
 def _crossing(function: Callable[[Array], float], start: Array, end: Array) -> list[Array]:
-    """Bisect to where a function crosses 0, if it does: the two pixels beside it."""
+    """Return the two pixels beside the place where a function crosses 0, found by bisection, if it does."""
     if not function(start) > 0 > function(end):
         return []
     low, high = 0.0, 1.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.report import regressions
 
 COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
 PARITY = COMPARE.with_name("parity.py")
@@ -82,3 +83,16 @@ def test_parity() -> None:
     theirs, ours = zip(*(part.split()[1::2] for part in uncast.split(": ")[1].split(", ")), strict=True)
     assert min(map(float, theirs)) > 0.1
     assert max(map(float, ours)) < 1e-10
+
+
+def test_a_check_finds_what_is_worse() -> None:
+    """Against recorded ratios, what is 1.5 times worse is named, and noise isn't."""
+
+    def results(**ratios: float) -> dict[str, Any]:
+        ways = [{"way": name, "label": name, "ratio_to_ours": ratio} for name, ratio in ratios.items()]
+        return {"in_memory": {"ways": ways}}
+
+    recorded = results(jax=3.0, copy=0.2, ours=50.0)
+    assert regressions(results(jax=2.1, copy=0.3, ours=70.0), recorded) == []
+    assert regressions(results(jax=1.9, new=1.0), recorded) == ["jax: the ratio was 3, and is now 1.9"]
+    assert regressions(results(ours=80.0), recorded) == ["ours: the ratio was 50, and is now 80"]

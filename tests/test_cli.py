@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from click.testing import CliRunner
 
 from pipeline import (
     Density,
-    Label,
     LogRatio,
     Mixture,
-    Posterior,
     cli,
     compute_densities,
     evaluate,
@@ -26,7 +25,6 @@ from pipeline import (
     open_result,
     stream,
 )
-from pipeline.runs.execution import read_receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,25 +34,6 @@ if TYPE_CHECKING:
 
 
 SKIN, OTHER = "jones-rehg-skin", "jones-rehg-nonskin"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of images, good and bad."""
-    monkeypatch.chdir(tmp_path)
-    cv2.imwrite("photo.png", photo[..., ::-1])
-    cv2.imwrite("photo.jpg", photo[..., ::-1])
-    for kind in ("jpg", "png"):
-        whole = (tmp_path / f"photo.{kind}").read_bytes()
-        (tmp_path / f"truncated.{kind}").write_bytes(whole[: len(whole) // 2])
-    tifffile.imwrite("photo.tif", photo, tile=(128, 128), compression="zlib", photometric="rgb")
-    whole = (tmp_path / "photo.tif").read_bytes()
-    (tmp_path / "truncated.tif").write_bytes(whole[: len(whole) * 2 // 3])
-    (tmp_path / "text.jpg").write_text("hello")
-    (tmp_path / "empty.png").touch()
-    tifffile.imwrite("two.tif", photo[..., :2], planarconfig="contig", photometric="minisblack")
-    (tmp_path / "other").mkdir()
-    return tmp_path
 
 
 def test_run_then_info(folder: Path, command: Server, photo: NDArray[np.uint8], skin: Mixture) -> None:
@@ -157,10 +136,10 @@ def test_other_mistakes(folder: Path) -> None:
     assert "no model 'skin'" in result.stderr
     result = runner.invoke(cli.main, ["info", "other"])
     assert result.exit_code == 2
-    assert "isn't a result of mixture-pipeline" in result.stderr
+    assert "other is a directory, but not a Zarr array's" in result.stderr
     result = runner.invoke(cli.main, ["run", "photo.png", "out.zarr"])
     assert result.exit_code == 2
-    assert "give --density, --log-density, --log-ratio, --posterior or --label" in result.stderr
+    assert "nothing to compute: give --density, --log-density" in result.stderr
 
 
 def test_models_are_listed() -> None:
@@ -242,7 +221,7 @@ def test_a_plan_that_cant_fit(folder: Path, command: Server) -> None:
     assert done.returncode == 2
     assert "peak memory: " in done.stdout
     assert done.stderr.count("\n") == 1
-    assert "may use 10.00 MiB. It takes at least" in done.stderr
+    assert "may use 10.00 MiB. The run takes at least" in done.stderr
     run = command("run", *words)
     assert (run.returncode, run.stdout, run.stderr) == (2, "", done.stderr)
     assert not (folder / "out.zarr").exists()
@@ -270,39 +249,6 @@ def test_verify_then_resume(folder: Path, command: Server) -> None:
     assert "4 blocks, 2 of them kept" in done.stdout
     assert {path: path.read_bytes() for path in whole} == whole
     assert command("verify", "out.zarr").returncode == 0
-
-
-def test_classes(folder: Path, command: Server, photo: NDArray[np.uint8]) -> None:
-    """Classes, priors and the one that is wanted reach the quantities, and packed results their store."""
-    asked = []
-    for option in ("--posterior", "--label"):
-        asked += [option, f"skin={SKIN}", option, f"other={OTHER}"]
-    asked += ["--prior", "other=3", "--prior", "skin=1", "--only", "skin", "--pack", "posterior=uint8"]
-    done = command("run", "photo.tif", "out.zarr", "--density", SKIN, *asked)
-    assert (done.returncode, done.stderr) == (0, "")
-    classes = {"skin": load_model(SKIN), "other": load_model(OTHER)}
-    results = open_result(folder / "out.zarr")
-    assert list(results) == ["density", "posterior", "label"]
-    np.testing.assert_array_equal(results["label"], evaluate(photo, Label(classes, [1, 3])))
-    wanted = evaluate(photo, Posterior(classes, [1, 3], only="skin"))
-    assert np.abs(results["posterior"] - wanted).max() <= 0.5 / 254 * 1.001
-    lines = command("info", "out.zarr").stdout.splitlines()
-    assert lines[2].startswith(
-        "posterior: 512 x 512, uint8, shards of 512 x 512, chunks of 512 x 512, largest er"
-    )
-    assert lines[3].startswith("label: 512 x 512, uint8")
-
-
-def test_kernels_as_classes(folder: Path) -> None:
-    """One model's kernels are classes; a density is packed by its logarithm."""
-    words = ["--posterior", SKIN, "--density", SKIN, "--pack", "density=uint16:1e-12:1e-3:log"]
-    result = CliRunner().invoke(cli.main, ["run", "photo.png", "out.zarr", *words])
-    assert result.exit_code == 0, result.output
-    results = open_result(folder / "out.zarr")
-    assert results["posterior"].shape == (16, 512, 512)
-    receipt = read_receipt(folder / "out.zarr")
-    assert receipt
-    assert 0 < receipt.largest_errors["density"] < 0.01
 
 
 def test_masks(folder: Path, photo: NDArray[np.uint8]) -> None:
@@ -343,48 +289,7 @@ def test_failing_blocks_may_be_skipped(folder: Path, damaged: Path) -> None:
     del folder
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--posterior", "a"], "no model 'a'"),
-        (["--posterior", "a", "--posterior", "b"], "got 'a'; wanted NAME=VALUE"),
-        (["--label", "a="], "got 'a='; wanted NAME=VALUE"),
-        (["--label", "a=jones-rehg-skin", "--label", "a=jones-rehg-nonskin"], "each name once"),
-        (["--label", "jones-rehg-skin", "--prior", "0"], "got '0'; wanted NAME=VALUE"),
-        (["--label", "jones-rehg-skin", "--prior", "0=much"], "got 'much'; wanted a number"),
-        (["--label", "jones-rehg-skin", "--prior", "0=1"], "priors are of 0; wanted one of 0, 1, "),
-        (["--label", "jones-rehg-skin", "--only", "0"], "--only goes with --posterior"),
-        (["--density", "jones-rehg-skin", "--prior", "a=1"], "--prior with --posterior or --label"),
-        (["--posterior", "jones-rehg-skin", "--only", "16"], "only is '16'"),
-        (["--density", "jones-rehg-skin", "--pack", "label=uint8"], "wanted one of the results density"),
-        (["--density", "jones-rehg-skin", "--pack", "density=uint8"], "span None to None; wanted two finite"),
-        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0"], "wanted DTYPE, DTYPE:LOW:HIGH"),
-        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0:1:lag"], "wanted DTYPE, DTYPE:LOW:HIGH"),
-        (["--density", "jones-rehg-skin", "--pack", "density=uint8:0:one"], "got 'one'; wanted a number"),
-        (["--density", "jones-rehg-skin", "--pack", "density=int4"], "dtype is 'int4'"),
-        (["--label", "jones-rehg-skin", "--pack", "label=uint8"], "--pack label: wanted one of the results"),
-        (["--density", "jones-rehg-skin", "--mask", "none.png"], "none.png is not there"),
-        (["--density", "jones-rehg-skin", "--mask", "alpha"], "photo.png has no alpha channel"),
-        (["--density", "jones-rehg-skin", "--no-data", "nan"], "no_data is nan"),
-        (
-            ["--density", "jones-rehg-skin", "--memory-limit", "lots"],
-            "memory_limit is 'lots'; wanted bytes, or",
-        ),
-        (["--density", "jones-rehg-skin", "--resume", "--overwrite"], "got resume and overwrite"),
-        (["--density", "jones-rehg-skin", "--on-error", "ignore"], "'ignore' is not one of 'raise', 'skip'"),
-    ],
-)
-def test_options_that_are_refused(folder: Path, words: list[str], message: str) -> None:
-    """A wrong option is told in a line, with status 2, and nothing is written."""
-    before = sorted(folder.rglob("*"))
-    result = CliRunner().invoke(cli.main, ["run", "photo.png", "out.zarr", *words])
-    assert result.exit_code == 2, result.output
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    assert sorted(folder.rglob("*")) == before
-
-
-@pytest.mark.parametrize("name", ["resume", "verify", "info"])
+@pytest.mark.parametrize("name", ["resume", "verify"])
 def test_what_is_no_store(folder: Path, name: str) -> None:
     """Each command that reads a store tells nothing from something foreign."""
     del folder
@@ -403,7 +308,7 @@ def test_resume_is_for_the_same_run(folder: Path) -> None:
         words = ["run", "photo.png", "out.zarr", "--density", model, "--resume"]
         result = runner.invoke(cli.main, words)
         assert result.exit_code == status, result.output
-    assert "out.zarr can't be resumed: its results density mixture weights was" in result.stderr
+    assert "out.zarr can't be resumed: its outputs density quantity mixture weights was" in result.stderr
     cv2.imwrite("photo.png", np.zeros((512, 512, 3), np.uint8))
     result = runner.invoke(cli.main, ["resume", "out.zarr"])
     assert result.exit_code == 2
@@ -416,7 +321,7 @@ def test_an_image_in_memory_cant_be_resumed_here(folder: Path, photo: NDArray[np
     stream(photo, Density(load_model(SKIN)), folder / "out.zarr", block=256, progress="none")
     result = CliRunner().invoke(cli.main, ["resume", "out.zarr"])
     assert result.exit_code == 2
-    assert "resume with stream(..., resume=True) and that array" in result.stderr
+    assert "Resume with stream(..., resume=True) and that array" in result.stderr
 
 
 def test_kinds_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,7 +349,7 @@ def test_kinds_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_terminal_progress_goes_by_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a log, lines with a time say how far a run is."""
-    monkeypatch.setattr("pipeline.progress._EVERY", 0.0)
+    monkeypatch.setattr("pipeline.runs.progress._EVERY", 0.0)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     words = ["run", "photo.png", "out.zarr", "--density", SKIN, "--block", "256"]
     result = CliRunner().invoke(cli.main, words)
@@ -453,4 +358,43 @@ def test_without_a_terminal_progress_goes_by_lines(folder: Path, monkeypatch: py
     assert len(lines) == 4
     assert all("megapixels a second" in line for line in lines)
     assert "100.0%: block 4 of 4, " in lines[-1]
+    del folder
+
+
+def test_info_describes_what_run_accepts(folder: Path, photo: NDArray[np.uint8]) -> None:
+    """A Zarr array's directory is an image, and a gray file has one channel."""
+    zarr.create_array(folder / "array.zarr", data=photo, chunks=(100, 200, 3))
+    cv2.imwrite("gray.png", photo[..., 0])
+    runner = CliRunner()
+    lines = runner.invoke(cli.main, ["info", "array.zarr"]).stdout.splitlines()
+    assert lines[0] == "image array.zarr: 512 x 512 pixels (0.3 megapixels)"
+    assert lines[1] == "pixels: 3 channels, uint8, in tiles of 100 x 200"
+    lines = runner.invoke(cli.main, ["info", "gray.png"]).stdout.splitlines()
+    assert lines[1] == "pixels: 1 channel (gray), uint8, in tiles of 512 x 512"
+    assert runner.invoke(cli.main, ["run", "array.zarr", "out.zarr", "--density", SKIN]).exit_code == 0
+
+
+def test_help_texts_are_whole() -> None:
+    """No summary is cut, and every command has an example."""
+    runner = CliRunner()
+    text = runner.invoke(cli.main, ["--help"]).stdout
+    assert "..." not in text.replace("COMMAND [ARGS]...", "")
+    for name in cli.main.commands:
+        assert f"mixture-pipeline {name}" in runner.invoke(cli.main, [name, "--help"]).stdout
+
+
+def test_an_output_named_as_an_image(folder: Path) -> None:
+    """An output that looks like an image's name is refused before anything is made."""
+    result = CliRunner().invoke(cli.main, ["run", "photo.png", "out.tif", "--density", SKIN])
+    assert result.exit_code == 2
+    assert ".zarr" in result.stderr
+    assert not list(folder.glob("out*"))
+
+
+def test_nothing_left_to_do(folder: Path) -> None:
+    """Resuming a whole store says so."""
+    runner = CliRunner()
+    runner.invoke(cli.main, ["run", "photo.png", "out.zarr", "--density", SKIN])
+    result = runner.invoke(cli.main, ["resume", "out.zarr"])
+    assert "nothing was left to do" in result.stdout
     del folder

@@ -13,10 +13,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray
-from references import random_mixture, scipy_log_density
+from references import random_mixture, scipy_reference
 
 from pipeline import (
+    Confidence,
     Density,
+    Entropy,
     Label,
     LogDensity,
     LogRatio,
@@ -27,6 +29,7 @@ from pipeline import (
     stream,
 )
 from pipeline.compute.color_table import color_bits
+from pipeline.models.output import make_outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 ONE, OTHER = random_mixture(4, 3), random_mixture(3, 3, full=True, seed=1)
 CLASSES = {"one": ONE, "other": OTHER}
 PRIORS = {"one": 0.2, "other": 0.8}
-QUANTITIES: dict[str, Quantity] = {
+QUANTITIES: dict[str, Quantity | Packed] = {
     "density": Density(ONE),
     "plain-density": Density(ONE, normalized=False),
     "log-density": LogDensity(OTHER),
@@ -48,6 +51,8 @@ QUANTITIES: dict[str, Quantity] = {
     "kernels": Posterior(ONE),
     "only": Posterior(CLASSES, PRIORS, only="other"),
     "label": Label(CLASSES, PRIORS),
+    "confidence": Confidence(CLASSES, PRIORS),
+    "entropy": Entropy(CLASSES, PRIORS),
     "half": Packed(LogRatio(ONE, OTHER), "float16"),
     "byte": Packed(Posterior(CLASSES, PRIORS, only="one"), "uint8"),
     "logarithmic": Packed(Density(ONE), "uint16", 1e-12, 1e-4, "log"),
@@ -73,22 +78,7 @@ def reference(name: str, dtype: str) -> NDArray[np.float64]:
     pixels[missing] = 0
     quantity = QUANTITIES[name]
     base = quantity.quantity if isinstance(quantity, Packed) else quantity
-    logs = [scipy_log_density(pixels, mixture) for mixture in base.mixtures]
-    result: NDArray[np.float64]
-    if isinstance(base, Density):
-        result = np.exp(logs[0] + (0 if base.normalized else 1.5 * np.log(2 * np.pi)))
-    elif isinstance(base, LogDensity):
-        result = logs[0]
-    elif isinstance(base, LogRatio):
-        result = logs[0] - logs[1]
-    else:
-        assert isinstance(base, Posterior | Label)
-        weighted = np.stack(logs, axis=-1) + np.log(base.priors)
-        result = np.exp(weighted - np.logaddexp.reduce(weighted, axis=-1)[..., np.newaxis])
-        if isinstance(base, Label):
-            result = result.argmax(axis=-1).astype(np.float64)
-        elif base.only is not None:
-            result = result[..., base.names.index(base.only)]
+    result = scipy_reference(pixels, base).astype(np.float64)
     result[missing] = np.nan
     return result
 
@@ -100,12 +90,12 @@ def test_the_numbers_are_the_references(name: str, dtype: str) -> None:
     wanted, quantity = reference(name, dtype), QUANTITIES[name]
     got = evaluate(image(dtype), quantity, engine="numexpr")
     assert got.shape == wanted.shape
-    assert got.dtype == quantity.output_dtype()
+    assert got.dtype == make_outputs(quantity)[0].dtype
     if isinstance(quantity, Packed):
         relative, absolute = {"half": (2**-11, 0), "byte": (0, 0.501 / 254), "logarithmic": (2e-4, 1e-12)}[
             name
         ]
-        np.testing.assert_allclose(quantity.unpack(got), wanted, rtol=relative, atol=absolute)
+        np.testing.assert_allclose(quantity.encoding.decode(got), wanted, rtol=relative, atol=absolute)
     elif isinstance(quantity, Label):
         np.testing.assert_array_equal(got, np.where(np.isnan(wanted), 255, wanted))
     else:
@@ -151,8 +141,8 @@ def test_runs_store_the_same_bits(tmp_path: Path, processes: Client, where: str)
         for name, quantity in QUANTITIES.items():
             wanted = evaluate(image(dtype), quantity, engine="numexpr")
             if isinstance(quantity, Packed):
-                wanted = quantity.unpack(wanted)
-            if quantity.planes is not None:
+                wanted = quantity.encoding.decode(wanted)
+            if wanted.ndim == 3:
                 wanted = np.moveaxis(wanted, -1, 0)
             np.testing.assert_array_equal(results[name], wanted, err_msg=f"{name} of {dtype}")
             assert results[name].dtype == wanted.dtype

@@ -9,12 +9,14 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import xarray
-import zarr
 from references import random_mixture
 
 from pipeline import (
+    Confidence,
     Density,
+    Entropy,
     Kernel,
     Label,
     Mixture,
@@ -22,9 +24,9 @@ from pipeline import (
     Posterior,
     compute_densities,
     evaluate,
-    open_result,
-    stream,
+    open_image,
 )
+from pipeline.models.output import make_outputs
 from pipeline.models.quantity import no_data_value
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def test_dask_in_dask_out(photo: NDArray[np.uint8], skin: Mixture) -> None:
 
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_channel_axes_of_dask_arrays(axis: int | None) -> None:
-    """Channels may stand anywhere in a Dask array, or nowhere in a grey one."""
+    """Channels may stand anywhere in a Dask array, or nowhere in a gray one."""
     image = np.random.default_rng(0).integers(
         0, 256, (20, 30) if axis is None else (20, 30, 3), dtype=np.uint8
     )
@@ -124,51 +126,8 @@ def test_errors_come_before_the_graph(skin: Mixture) -> None:
         evaluate(image, Density(skin))
     with pytest.raises(ValueError, match="engine is 'gpu'"):
         evaluate(da.zeros((10, 10, 3)), Density(skin), engine="gpu")
-    with pytest.raises(
-        ValueError, match="engine is 'table', but 3 channels of float64 have too many colours"
-    ):
+    with pytest.raises(ValueError, match="engine is 'table', but 3 channels of float64 have too many colors"):
         evaluate(da.zeros((10, 10, 3)), Density(skin), engine="table")
-
-
-def test_open_result(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """Results open lazily under their names, one chunk a shard."""
-    quantities = {"skin": Density(skin), "other": Density(random_mixture(2, 3))}
-    stream(photo, quantities, tmp_path / "out.zarr", block=256, progress="none")
-    with dask.config.set(scheduler=refuse):
-        results = open_result(tmp_path / "out.zarr")
-    assert list(results) == ["skin", "other"]
-    assert results["skin"].chunksize == (256, 256)
-    np.testing.assert_array_equal(results["skin"], compute_densities(photo, skin))
-
-
-def test_a_replaced_result_has_another_name(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """Dask takes a result that was replaced for another, and one that is opened again for the same."""
-    store, quantities = (
-        tmp_path / "out.zarr",
-        {"plain": Density(skin), "half": Packed(Density(skin), "float16")},
-    )
-    stream(photo, quantities, store, block=256, progress="none")
-    before = {name: result.name for name, result in open_result(store).items()}
-    assert {name: result.name for name, result in open_result(store).items()} == before
-    stream(photo[::-1], quantities, store, block=256, progress="none", overwrite=True)
-    after = {name: result.name for name, result in open_result(store).items()}
-    assert len({*before.values(), *after.values()}) == 4
-    stream(photo, quantities, tmp_path / "other.zarr", block=256, progress="none")
-    assert {result.name for result in open_result(tmp_path / "other.zarr").values()}.isdisjoint(
-        after.values()
-    )
-
-
-def test_open_result_refuses_other_things(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """A level that isn't there, a foreign store and a missing one each get an error."""
-    stream(photo, Density(skin), tmp_path / "out.zarr", progress="none")
-    with pytest.raises(ValueError, match="no level 9 of density"):
-        open_result(tmp_path / "out.zarr", level=9)
-    zarr.create_group(tmp_path / "foreign.zarr")
-    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
-        open_result(tmp_path / "foreign.zarr")
-    with pytest.raises(FileNotFoundError, match="doesn't exist"):
-        open_result(tmp_path / "none.zarr")
 
 
 CLASSES = {"one": random_mixture(2, 3), "other": random_mixture(3, 3, seed=1)}
@@ -177,7 +136,15 @@ QUANTITIES = [
     Posterior(CLASSES),
     Label(CLASSES),
     Packed(Posterior(CLASSES), "uint8"),
+    Confidence(CLASSES),
+    Entropy(CLASSES),
 ]
+
+
+def class_names(quantity: Quantity | Packed) -> tuple[str, ...] | None:
+    """Return the names along the extra axis of a quantity's results."""
+    (output,) = make_outputs(quantity)
+    return output.class_names
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: type(quantity).__name__)
@@ -192,7 +159,7 @@ def test_classes_stand_where_the_channels_stood(
     flat = evaluate(photo[:30, :40], quantity)
     if mask is not None:
         flat[~mask] = no_data_value(flat.dtype)
-    wanted = flat if quantity.planes is None else np.moveaxis(flat, -1, axis)
+    wanted = flat if class_names(quantity) is None else np.moveaxis(flat, -1, axis)
     np.testing.assert_array_equal(evaluate(image, quantity, channel_axis=axis, mask=mask), wanted)
     lazy = evaluate(da.from_array(image, chunks=20), quantity, channel_axis=axis, mask=mask)
     assert (lazy.shape, lazy.dtype) == (wanted.shape, wanted.dtype)
@@ -201,27 +168,27 @@ def test_classes_stand_where_the_channels_stood(
     dims.insert(axis % 3, "band")
     scene = xarray.DataArray(image, dims=dims, coords={"y": np.arange(30) * 2.0, "band": list("rgb")})
     result = evaluate(scene, quantity, channel_axis=axis, mask=mask)
-    dims[axis % 3 : axis % 3 + 1] = [] if quantity.planes is None else ["class"]
+    dims[axis % 3 : axis % 3 + 1] = [] if class_names(quantity) is None else ["class"]
     assert list(result.dims) == dims
     np.testing.assert_array_equal(result, wanted)
     np.testing.assert_array_equal(result.coords["y"], np.arange(30) * 2.0)
     assert "band" not in result.coords
-    assert quantity.planes is None or list(result.coords["class"].to_numpy()) == ["one", "other"]
+    assert class_names(quantity) is None or list(result.coords["class"].to_numpy()) == ["one", "other"]
 
 
-def test_classes_of_a_grey_image_stand_last(photo: NDArray[np.uint8]) -> None:
+def test_classes_of_a_gray_image_stand_last(photo: NDArray[np.uint8]) -> None:
     """Where there was no axis of channels, the classes' is the last."""
-    grey, kernels = photo[:30, :40, 0], random_mixture(3, 1)
-    wanted = evaluate(grey[..., np.newaxis], Posterior(kernels))
+    gray, kernels = photo[:30, :40, 0], random_mixture(3, 1)
+    wanted = evaluate(gray[..., np.newaxis], Posterior(kernels))
     assert wanted.shape == (30, 40, 3)
-    np.testing.assert_array_equal(evaluate(grey, Posterior(kernels), channel_axis=None), wanted)
-    lazy = evaluate(da.from_array(grey, chunks=20), Posterior(kernels), channel_axis=None)
+    np.testing.assert_array_equal(evaluate(gray, Posterior(kernels), channel_axis=None), wanted)
+    lazy = evaluate(da.from_array(gray, chunks=20), Posterior(kernels), channel_axis=None)
     np.testing.assert_array_equal(lazy, wanted)
 
 
 def test_a_mask_of_another_shape_is_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A mask is of the image's shape without its channels."""
-    with pytest.raises(ValueError, match=r"mask has shape \(5, 5\); wanted that of the image without"):
+    with pytest.raises(ValueError, match=r"mask has shape \(5, 5\); wanted \(512, 512\), that of the image"):
         evaluate(photo, Density(skin), mask=np.ones((5, 5)))
 
 
@@ -240,7 +207,9 @@ def test_a_mask_of_xarrays_goes_by_its_dimensions(photo: NDArray[np.uint8], axis
         assert result.dims == ("y", "x")
         np.testing.assert_array_equal(result, wanted)
     for others in (["y", "z"], ["row", "column"]):
-        with pytest.raises(ValueError, match=r"mask has dimensions .*; wanted \('y', 'x'\), the image's"):
+        with pytest.raises(
+            ValueError, match=r"mask has dimensions .*; wanted \('y', 'x'\), those of the image"
+        ):
             evaluate(scene, quantity, channel_axis=axis, mask=xarray.DataArray(valid, dims=others))
 
 
@@ -266,7 +235,7 @@ def test_masks_are_of_numbers(photo: NDArray[np.uint8], skin: Mixture) -> None:
 def test_masked_chunks_are_refused(photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A Dask array of masked arrays would lose its mask."""
     image = da.ma.masked_less(da.from_array(photo), 5)
-    with pytest.raises(TypeError, match=r"masked array. Fill it"):
+    with pytest.raises(TypeError, match=r"masked array, whose mask would be lost. Fill it"):
         evaluate(image, Density(skin))
 
 
@@ -274,6 +243,66 @@ def test_a_mask_has_the_images_coordinates(photo: NDArray[np.uint8], skin: Mixtu
     """A mask whose rows run the other way isn't used by position."""
     scene = xarray.DataArray(photo[:4, :5], dims=("y", "x", "band"), coords={"y": [0, 1, 2, 3]})
     mask = xarray.DataArray(np.ones((4, 5)), dims=("y", "x"), coords={"y": [3, 2, 1, 0]})
-    with pytest.raises(ValueError, match="the mask's 'y' coordinates aren't the image's"):
+    with pytest.raises(ValueError, match="the coordinates 'y' of mask and image differ"):
         evaluate(scene, Density(skin), mask=mask)
     assert not np.isnan(evaluate(scene, Density(skin), mask=mask.reindex_like(scene))).any()
+
+
+KINDS = ["NumPy", "Dask", "xarray", "Image", "path"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mapping_gives_a_dict(tmp_path: Path, photo: NDArray[np.uint8], kind: str) -> None:
+    """Several quantities by name, with a mask and a value without data, are what each is alone."""
+    crop = photo[:40, :50].copy()
+    crop[:10, :10] = 7
+    mask = np.ones((40, 50), bool)
+    mask[20:] = False
+    tifffile.imwrite(tmp_path / "crop.tif", crop, tile=(16, 16), photometric="rgb")
+    images: dict[str, Any] = {
+        "NumPy": crop,
+        "Dask": da.from_array(crop, chunks=(16, 20, 3)),
+        "xarray": xarray.DataArray(crop, dims=("y", "x", "band")),
+        "Image": open_image(crop),
+        "path": tmp_path / "crop.tif",
+    }
+    quantities = {"density": Density(CLASSES["one"]), "classes": Posterior(CLASSES), "label": Label(CLASSES)}
+    results = evaluate(images[kind], quantities, mask=mask, no_data=7)
+    assert list(results) == list(quantities)
+    valid = mask & (crop != 7).any(axis=-1)
+    for name, quantity in quantities.items():
+        np.testing.assert_array_equal(results[name], evaluate(crop, quantity, mask=valid), err_msg=name)
+    assert isinstance(results["density"], da.Array) == (kind in {"Dask", "Image", "path"})
+
+
+def test_an_image_is_evaluated_in_blocks(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """An image gives a lazy Dask array, with its channels in the order of the model and its own mask."""
+    tifffile.imwrite(tmp_path / "photo.tif", photo, tile=(64, 64), photometric="rgb", compression="zlib")
+    image = open_image(tmp_path / "photo.tif", no_data=0)[:200, ::2]
+    with dask.config.set(scheduler=refuse):
+        lazy = evaluate(image, Density(skin))
+    assert isinstance(lazy, da.Array)
+    wanted = evaluate(photo[:200, ::2], Density(skin), no_data=0)
+    assert np.isnan(wanted).any()
+    np.testing.assert_array_equal(lazy, wanted)
+    flipped = Mixture(skin.weights, skin.means, skin.covariances, ["blue", "green", "red"])
+    flat = evaluate(photo[:200, ::2, ::-1], Density(flipped), no_data=0)
+    np.testing.assert_array_equal(evaluate(image, Density(flipped)), flat)
+    assert evaluate(image, Posterior(skin)).shape == (200, 256, 16)
+    with pytest.raises(FileNotFoundError, match=r"none.jpg is not there"):
+        evaluate("none.jpg", Density(skin))
+
+
+def test_masks_by_alpha_and_by_path(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """The last channel of an array, or a file, says where there are data; NumPy stays NumPy."""
+    valid = (photo[:40, :50, 0] > 100).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "mask.tif", valid, photometric="minisblack")
+    wanted = evaluate(photo[:40, :50], Density(skin), mask=valid)
+    for image, mask in (
+        (np.dstack([photo[:40, :50], valid]), "alpha"),
+        (photo[:40, :50], tmp_path / "mask.tif"),
+        (photo[:40, :50], open_image(tmp_path / "mask.tif")),
+    ):
+        got = evaluate(image, Density(skin), mask=mask)
+        assert isinstance(got, np.ndarray)
+        np.testing.assert_array_equal(got, wanted)

@@ -1,1 +1,1 @@
-"""From planes of pixels to values: formulas, programs, exact arithmetic, engines."""
+"""Exponents, formulas, programs, exact arithmetic and engines. They know nothing of files, Dask or stores."""

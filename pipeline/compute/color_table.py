@@ -1,8 +1,8 @@
-"""The program once for each distinct colour, then a look-up: for pixels of up to 24 bits.
+"""Tables of the results of all colors, for pixels of at most 24 bits.
 
-A giant image has far fewer colours than pixels. A table holds the results of every possible colour, which are
-marked as missing until that colour is met, and is filled as colours occur. What it gives is what the program
-gives, bit for bit.
+A giant image has far fewer colors than pixels. A table has room for the results of every possible color. They
+are marked as missing until that color occurs, and are then computed. They have the same bits as if every
+pixel were computed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.compute.planes import compute_planes
-from pipeline.models.encoding import Packed
 from pipeline.models.quantity import no_data_value
 
 if TYPE_CHECKING:
@@ -22,68 +21,66 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.models.quantity import Wanted
+    from pipeline.models.encoding import Encoding
+    from pipeline.models.output import Output
+    from pipeline.models.quantity import Quantity
 
-# Pixels that are looked up at once. Their indices and results stay in a core's cache, and OpenCV's conversion
-# of no more than these stays in the calling thread, whatever its thread count is.
+# The number of pixels that are looked up at once. Their indices and results stay in the cache of a core, and
+# the conversion of so few pixels by OpenCV stays in the calling thread, whatever the thread count of OpenCV
+# is.
 STRIP = 2**16
-# Bytes of a row that holds several columns.
+# The largest size of one table in bytes, enough for a posterior of four classes.
+MOST_MEMORY = 2**28
+# The largest size in bytes of a row that several outputs share.
 _SHARED_ROW = 16
-# Of a pixel that a table can index: 2^24 values are 64 MiB of float32.
+# The largest size in bytes of a pixel that a table can index: 2^24 float32 values take 64 MiB.
 _MOST_BYTES = 3
-# Of one table, as for a posterior of four classes.
-_MOST_MEMORY = 2**28
 _ERROR = np.dtype("float32")
-# Of the tables that a process keeps, the least recently used of which goes first.
+# The largest size in bytes of all tables that a process keeps. The least recently used ones are dropped.
 _MOST_KEPT = 2**30
 
 
 def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
-    """Count the bits of a pixel that a table can index, None where there can't be a table.
+    """Return the number of bits of a pixel that a table can index, or None if there can't be a table.
 
     Parameters
     ----------
     dtype : dtype
-        Of the samples.
+        The dtype of the pixels.
     n_channels : int
 
     Returns
     -------
     int or None
-        8, 16 or 24 for one to three channels of uint8, 16 for one of uint16.
+        8, 16 or 24 for one to three channels of uint8, and 16 for one channel of uint16.
     """
     if dtype.kind == "u" and dtype.itemsize * n_channels <= _MOST_BYTES:
         return 8 * dtype.itemsize * n_channels
     return None
 
 
-def table_bytes(columns: Sequence[Wanted], bits: int) -> int:
-    """Give the memory of a table in bytes."""
-    return int(2**bits) * _row_of(columns).itemsize
+def table_bytes(outputs: Sequence[Output], bits: int) -> int:
+    """Return the size of the table of some outputs in bytes."""
+    return int(2**bits) * _row_of(outputs).itemsize
 
 
-def fits_table(column: Wanted, bits: int) -> bool:
-    """Tell whether a table of all results of a quantity has a sensible size: 256 MiB at most."""
-    return table_bytes([column], bits) <= _MOST_MEMORY
-
-
-def share_tables(columns: Sequence[Wanted]) -> list[list[int]]:
-    """Tell which columns stand in one table.
+def share_tables(outputs: Sequence[Output]) -> list[list[int]]:
+    """Distribute outputs among tables.
 
     Parameters
     ----------
-    columns : sequence of (Quantity, dtype)
+    outputs : sequence of Output
 
     Returns
     -------
     list of list of int
-        The columns' numbers, for each table: results of a colour that have 16 bytes together are found at the
-        cost of one.
+        The numbers of the outputs in each table. Results of a color that take 16 bytes together are found in
+        the time of one.
     """
     tables: list[list[int]] = []
-    for number, column in enumerate(columns):
+    for number, output in enumerate(outputs):
         for table in tables:
-            if _row_of([*(columns[other] for other in table), column]).itemsize <= _SHARED_ROW:
+            if _row_of([*(outputs[other] for other in table), output]).itemsize <= _SHARED_ROW:
                 table.append(number)
                 break
         else:
@@ -91,22 +88,22 @@ def share_tables(columns: Sequence[Wanted]) -> list[list[int]]:
     return tables
 
 
-def _row_of(columns: Sequence[Wanted]) -> np.dtype[Any]:
-    """Lay out a row: the columns' results by number, and the errors of what is packed."""
-    fields = [(str(number), dtype, quantity.n_planes) for number, (quantity, dtype) in enumerate(columns)]
-    for number, (quantity, _) in enumerate(columns):
-        if isinstance(quantity, Packed):
+def _row_of(outputs: Sequence[Output]) -> np.dtype[Any]:
+    """Return the layout of a row: results by the number of the output, and errors of lossy encodings."""
+    fields = [(str(number), output.dtype, output.n_results) for number, output in enumerate(outputs)]
+    for number, output in enumerate(outputs):
+        if output.encoding.is_lossy:
             fields.append((_error_of(number), _ERROR, 1))
-    # The largest first, so that each lies where the processor reads it best.
+    # The largest dtype comes first, so that each field is aligned.
     fields.sort(key=lambda field: -field[1].itemsize)
-    ends = np.cumsum([dtype.itemsize * n_planes for _, dtype, n_planes in fields])
+    ends = np.cumsum([dtype.itemsize * n_results for _, dtype, n_results in fields])
     widest, size = fields[0][1].itemsize, int(ends[-1])
-    # np.take copies 1, 2, 4, 8 or 16 bytes in one move, and others by a function's call.
+    # np.take copies 1, 2, 4, 8 or 16 bytes in one instruction, and other sizes by calling a function.
     whole = 1 << (size - 1).bit_length() if size <= _SHARED_ROW else -(-size // widest) * widest
     return np.dtype(
         {
             "names": [name for name, *_ in fields],
-            "formats": [(dtype, (n_planes,)) for _, dtype, n_planes in fields],
+            "formats": [(dtype, (n_results,)) for _, dtype, n_results in fields],
             "offsets": [0, *ends[:-1].tolist()],
             "itemsize": whole,
         }
@@ -118,7 +115,7 @@ def _error_of(number: int) -> str:
 
 
 class _Scratch(threading.local):
-    """Room for one strip, kept by each thread: fresh memory would cost as much as the look-up."""
+    """Memory for one strip, kept by each thread, because new memory would take as long as the look-up."""
 
     def __init__(self) -> None:
         self.bytes = np.empty((STRIP, 4), np.uint8)
@@ -130,22 +127,22 @@ _scratch = _Scratch()
 
 
 def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
-    """Make a number of each pixel's colour, with the first channel in the lowest bits.
+    """Return the color of each pixel as a number, with the first channel in the lowest bits.
 
     Parameters
     ----------
     pixels : ndarray, shape (h, w, C)
-        At most `STRIP` pixels, of a kind that has :func:`color_bits`.
+        At most `STRIP` pixels, for which :func:`color_bits` isn't None.
 
     Returns
     -------
     ndarray of intp, shape (h * w,)
-        The calling thread's, until it calls again: all tables look the same colours up.
+        An array that the calling thread uses again in its next call.
     """
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     n_channels = pixels.shape[-1]
     if n_channels == 3:  # noqa: PLR2004  red, green, blue
-        import cv2  # noqa: PLC0415  half a second that only three channels need
+        import cv2  # noqa: PLC0415  takes half a second, and only three channels need it
 
         four = _scratch.bytes[: pixels.size // 3].reshape(*pixels.shape[:2], 4)
         packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA, dst=four).view("<u4")
@@ -154,81 +151,80 @@ def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
         packed = pixels.view("<u2")
     else:
         packed = pixels
-    # np.take would convert indices of another type anew at each call, and more slowly.
+    # np.take would convert indices of another type in each call, and more slowly.
     colors = _scratch.colors[: packed.size]
     np.copyto(colors, packed.reshape(-1))
     return colors
 
 
 class ColorTable:
-    """Results of quantities for every colour of a kind of image, computed when they are first met.
+    """The results of outputs for every color of a kind of pixels, computed when the color first occurs.
 
     Parameters
     ----------
-    columns : sequence of (Quantity, dtype)
-        The dtypes are the results'.
+    outputs : sequence of Output
     bits : int
-        Of a colour: 8, 16 or 24.
+        The number of bits of a color: 8, 16 or 24.
 
     Attributes
     ----------
     rows : structured ndarray, shape (2**bits,)
-        A field ``"0"`` of shape (planes,) for the first column, and so on: the results, or the value without
-        data where a colour wasn't met. ``"error of 0"`` is the largest error of the first column's results,
-        if they are packed.
+        The field ``"0"`` has the results of the first output, with shape (n_results,), and so on. A color
+        that hasn't occurred has the ``no_data`` value. The field ``"error of 0"`` is the largest error of the
+        results of the first output, if its encoding is lossy.
 
     Notes
     -----
-    A colour's results lie together, since a look-up's time is that of fetching its row from memory. A table
-    of 24 bits and one float32 has 64 MiB. Any number of threads may look up and fill at once: a value is
-    written whole, and is the same whoever computes it.
+    The results of a color lie together, since a look-up takes the time of fetching its row from memory. A
+    table of 24 bits and one float32 has 64 MiB. Any number of threads may look up and fill at the same time:
+    a value is written in one piece, and is the same whichever thread computes it.
     """
 
-    def __init__(self, columns: Sequence[Wanted], bits: int) -> None:
-        row = np.zeros(1, _row_of(columns))
-        for number, (_, dtype) in enumerate(columns):
-            row[str(number)] = no_data_value(dtype)
-        # As plain bytes, which are copied in one go over the memory.
+    def __init__(self, outputs: Sequence[Output], bits: int) -> None:
+        row = np.zeros(1, _row_of(outputs))
+        for number, output in enumerate(outputs):
+            row[str(number)] = output.no_data
+        # Plain bytes are copied in one pass over the memory.
         self.rows: NDArray[np.void] = np.full(2**bits, row.view(f"V{row.itemsize}")[0]).view(row.dtype)
-        self._columns = list(columns)
+        self._outputs = list(outputs)
         self._filling = threading.Lock()
 
-    def look_up(self, colors: NDArray[np.intp], outputs: Sequence[NDArray[Any]]) -> list[float]:
-        """Give each colour's results, computing what is missing.
+    def look_up(self, colors: NDArray[np.intp], results: Sequence[NDArray[Any]]) -> list[float]:
+        """Fill arrays with the results of colors. Missing results are computed first.
 
         Parameters
         ----------
         colors : ndarray of intp, shape (n,)
-            Of :func:`pack_colors`.
-        outputs : sequence of ndarray, shape (planes, n)
-            One a column.
+            The colors that :func:`pack_colors` returned.
+        results : sequence of ndarray, shape (n_results, n)
+            One array for each output, of its dtype.
 
         Returns
         -------
         list of float
-            The largest error of each column that is packed, else 0.
+            The largest error of each output whose encoding is lossy, and 0 for the others.
         """
-        largest = [0.0] * len(outputs)
+        largest = [0.0] * len(results)
         step = max(1, _scratch.rows.nbytes // self.rows.itemsize)
         for start in range(0, len(colors), step):
             piece = slice(start, start + step)
-            outs = [out[:, piece] for out in outputs]
+            outs = [result[:, piece] for result in results]
             rows = self._take(colors[piece], outs)
-            # What is missing is NaN or the highest integer, and a maximum is NaN if any value is.
+            # A missing value is NaN or the highest integer, and a maximum is NaN if any value is NaN.
             missing = [out for out in outs if self._is_missing(out.max())]
             if missing:
                 absent = np.any([self._is_missing(out).any(axis=0) for out in missing], axis=0)
                 self._fill(colors[piece][absent])
                 rows = self._take(colors[piece], outs)
-            for number, (quantity, _) in enumerate(self._columns):
-                if isinstance(quantity, Packed):
+            for number, output in enumerate(self._outputs):
+                if output.encoding.is_lossy:
                     largest[number] = max(largest[number], float(rows[_error_of(number)].max()))
         return largest
 
     def _take(self, colors: NDArray[np.intp], outs: Sequence[NDArray[Any]]) -> NDArray[np.void]:
-        """Fill `outs` and give the rows that they are from: the calling thread's, until its next call."""
+        """Fill `outs`, and return their rows, which the calling thread uses again in its next call."""
         values = self.rows["0"]
-        # Indices are within the table; "wrap" checks that faster than "clip", and "raise" makes a copy.
+        # All indices are valid. The mode "wrap" checks them faster than "clip", and "raise" makes a copy.
         if values.nbytes == self.rows.nbytes and len(outs[0]) == 1:
             np.take(values[:, 0], colors, out=outs[0][0], mode="wrap")
             return self.rows[:0]
@@ -247,50 +243,50 @@ class ColorTable:
     def _fill(self, missing: NDArray[np.intp]) -> None:
         colors = np.unique(missing)
         with self._filling:
-            # Another thread may have met the same colours meanwhile.
+            # Another thread may have computed the same colors meanwhile.
             rows = self.rows[colors]
-            absent = [self._is_missing(rows[str(number)]).any(axis=1) for number in range(len(self._columns))]
+            absent = [self._is_missing(rows[str(number)]).any(axis=1) for number in range(len(self._outputs))]
             colors = colors[np.any(absent, axis=0)]
             if not len(colors):
                 return
-            n_channels = self._columns[0][0].n_channels
+            n_channels = self._outputs[0].quantity.n_channels
             bits = 8 if n_channels > 1 else 16
             planes = np.array(
                 [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
                 dtype=np.float64,
             )
-            results = [np.empty((quantity.n_planes, len(colors)), dtype) for quantity, dtype in self._columns]
-            errors = compute_planes(self._columns, planes, results, serial=True)
+            results = [np.empty((output.n_results, len(colors)), output.dtype) for output in self._outputs]
+            errors = compute_planes(self._outputs, planes, results, serial=True)
             for number, (values, error) in enumerate(zip(results, errors, strict=True)):
-                # The errors first: a colour that isn't missing has all that is asked of it.
+                # Errors are written first, so that a color that isn't missing has its error too.
                 if error is not None:
                     self.rows[_error_of(number)][colors, 0] = error
                 self.rows[str(number)][colors] = values.T
 
 
-_tables: OrderedDict[tuple[tuple[Wanted, ...], int], ColorTable] = OrderedDict()
+_tables: OrderedDict[tuple[tuple[tuple[Quantity, Encoding], ...], int], ColorTable] = OrderedDict()
 _finding = threading.Lock()
 
 
-def find_table(columns: Sequence[Wanted], bits: int) -> ColorTable:
-    """Give this process's table for some quantities, an empty one at first.
+def find_table(outputs: Sequence[Output], bits: int) -> ColorTable:
+    """Return the table of this process for some outputs, which is empty at first.
 
     Parameters
     ----------
-    columns : sequence of (Quantity, dtype)
-        The dtypes are the results'.
+    outputs : sequence of Output
     bits : int
-        Of a colour.
+        The number of bits of a color.
 
     Returns
     -------
     ColorTable
-        The same for all threads and all blocks. A process keeps those used last, up to 1 GiB of them.
+        The same table for all threads, all blocks, and all names of the outputs. A process keeps the tables
+        that were used last, at most 1 GiB of them.
     """
-    key = (tuple(columns), bits)
+    key = (tuple((output.quantity, output.encoding) for output in outputs), bits)
     with _finding:
         if key not in _tables:
-            _tables[key] = ColorTable(columns, bits)
+            _tables[key] = ColorTable(outputs, bits)
         _tables.move_to_end(key)
         while len(_tables) > 1 and sum(table.rows.nbytes for table in _tables.values()) > _MOST_KEPT:
             _tables.popitem(last=False)

@@ -1,7 +1,7 @@
-"""Double-double arithmetic: a number as the sum of two float64, to about 31 digits, on whole arrays.
+"""Double-double arithmetic on arrays: a number is the sum of two float64 and has about 31 digits.
 
-Dekker's and Knuth's error-free sums and products, without a fused multiply-add. Numbers beyond 1e292
-overflow to NaN. Sums of numbers of different signs are exact to 31 digits of the larger one.
+The sums and products are the error-free ones of Dekker and Knuth, without a fused multiply-add. Numbers
+beyond 1e292 overflow to NaN. The sum of numbers of different signs is exact to 31 digits of the larger one.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# Splits 53 digits into 26 and 27.
+# This factor splits the 53 binary digits of a float64 into 26 and 27.
 _SPLITTER = 2.0**27 + 1
 _DIGITS = 40
-# Exponentials are tabled at whole numbers and at 4096ths. exp(-746) is 0, and exp(355) squared overflows.
+# Exponentials are tabulated at whole numbers and at 4096ths. exp(-746) is 0, and exp(355)**2 overflows.
 _LEAST, _MOST = -746, 355
 _FINE = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Double:
-    """The sum of two arrays, of which the second is at most half a last digit of the first."""
+    """The sum of two arrays. The second is at most half a unit in the last place of the first."""
 
     hi: Array
     lo: Array
 
-    def __getitem__(self, index: Any) -> Double:  # noqa: ANN401  whatever NumPy takes
+    def __getitem__(self, index: Any) -> Double:  # noqa: ANN401  any index of NumPy
         return Double(self.hi[index], self.lo[index])
 
     def __setitem__(self, index: Any, value: Double) -> None:  # noqa: ANN401  the same
@@ -43,7 +43,7 @@ class Double:
 
 
 def from_decimals(numbers: Iterable[Decimal]) -> Double:
-    """Round decimals to double-double."""
+    """Return decimals rounded to double-double."""
     with localcontext() as context:
         context.prec = _DIGITS
         wanted = list(numbers)
@@ -56,14 +56,14 @@ _SIXTH = from_decimals([1 / Decimal(6)])
 
 
 def difference(a: Array, b: Array) -> Double:
-    """Subtract float64, exactly."""
+    """Return the exact difference of two arrays of float64."""
     s = a - b
     back = s - a
     return Double(s, (a - (s - back)) - (b + back))
 
 
 def add(a: Double, b: Double) -> Double:
-    """Add."""
+    """Return the sum of two numbers."""
     s = a.hi + b.hi
     back = s - a.hi
     error = (a.hi - (s - back)) + (b.hi - back)
@@ -71,12 +71,12 @@ def add(a: Double, b: Double) -> Double:
 
 
 def subtract(a: Double, b: Double) -> Double:
-    """Subtract."""
+    """Return the difference of two numbers."""
     return add(a, Double(-b.hi, -b.lo))
 
 
 def multiply(a: Double, b: Double) -> Double:
-    """Multiply."""
+    """Return the product of two numbers."""
     p = a.hi * b.hi
     a_hi, a_lo = _split(a.hi)
     b_hi, b_lo = _split(b.hi)
@@ -85,7 +85,7 @@ def multiply(a: Double, b: Double) -> Double:
 
 
 def square(a: Double) -> Double:
-    """Square."""
+    """Return the square of a number."""
     p = a.hi * a.hi
     a_hi, a_lo = _split(a.hi)
     error = ((a_hi * a_hi - p) + 2 * a_hi * a_lo) + a_lo * a_lo
@@ -93,14 +93,14 @@ def square(a: Double) -> Double:
 
 
 def exponential(a: Double) -> Double:
-    """Take e to the power of a: 0 below -746, and no more than e^355."""
+    """Return e to the power of a, which is 0 below -746 and at most e^355."""
     within = np.clip(a.hi, _LEAST, _MOST)
     whole = np.rint(within)
     rest = within - whole
     fine = np.rint(rest * _FINE)
     rest -= fine / _FINE
     r = difference(rest, np.where(within == a.hi, -a.lo, 0))
-    # exp(r) for abs(r) < 1.3e-4, of which terms from the fourth on need no more than float64.
+    # The series of exp(r) for abs(r) < 1.3e-4. Its terms from the fourth on need only float64.
     r2 = square(r)
     tail = r2.hi * r2.hi * (1 / 24 + r.hi * (1 / 120 + r.hi / 720))
     sixth = multiply(multiply(r2, r), _SIXTH)
@@ -108,25 +108,70 @@ def exponential(a: Double) -> Double:
     result = add(Double(np.ones_like(r.hi), np.zeros_like(r.hi)), small)
     for table, index in zip(_tables(), (whole - _LEAST, fine + _FINE // 2), strict=True):
         places = index.astype(np.intp)
-        # NaN has no place, but stays NaN by what it is multiplied with.
+        # NaN has no place in the table, but the product with it is NaN.
         factor = Double(table.hi.take(places, mode="clip"), table.lo.take(places, mode="clip"))
         result = multiply(result, factor)
     return result
 
 
 def rounded_exponential(a: Double) -> Array:
-    """Take e to the power of a over the whole range of float64, to about two units of the last digit."""
+    """Return e to the power of a over the whole range of float64, to about two units in the last place."""
     root = exponential(Double(a.hi / 2, a.lo / 2))
     return np.asarray(root.hi * root.hi + 2 * root.hi * root.lo)
 
 
 def logarithm(a: Double) -> Double:
-    """Take the natural logarithm of numbers from 1 on, by one Newton step from float64's."""
+    """Return the natural logarithm of numbers from 1 on, by one Newton step from that of float64."""
     first = np.log(a.hi)
     zero = np.zeros_like(first)
     ratio = multiply(a, exponential(Double(-first, zero)))
     excess = add(ratio, Double(zero - 1, zero))
     return add(Double(first, zero), Double(excess.hi, excess.lo - excess.hi * excess.hi / 2))
+
+
+def log_sums(exponent: Double, starts: NDArray[np.intp]) -> Double:
+    """Return the log-sum-exp of each group of rows.
+
+    Parameters
+    ----------
+    exponent : Double, shape (K, n)
+        The rows.
+    starts : ndarray of intp, shape (J,)
+        The first row of each group.
+
+    Returns
+    -------
+    Double, shape (J, n)
+        The sums are taken relative to the highest row of each group.
+    """
+    lengths = np.diff(starts, append=len(exponent.hi))
+    if lengths.max() == 1:
+        return exponent
+    peaks = np.maximum.reduceat(exponent.hi, starts, axis=0)
+    peak = Double(peaks, np.zeros_like(peaks))
+    terms = exponential(subtract(exponent, peak[np.repeat(np.arange(len(starts)), lengths)]))
+    return add(peak, logarithm(sums(terms, lengths)))
+
+
+def sums(terms: Double, lengths: NDArray[np.intp]) -> Double:
+    """Return the sum of each group of rows; the terms are overwritten.
+
+    The second half of each group is added to its first half until one row is left.
+    """
+    while lengths.max() > 1:
+        halves = (lengths + 1) // 2
+        places = np.concatenate([np.arange(length) for length in lengths])
+        half = np.repeat(halves, lengths)
+        firsts = np.flatnonzero(places + half < np.repeat(lengths, lengths))
+        terms[firsts] = add(terms[firsts], terms[firsts + half[firsts]])
+        terms, lengths = terms[places < half], halves
+    return terms
+
+
+def highest_row(a: Double) -> NDArray[np.intp]:
+    """Return for each column the index of its highest number, the first one if several are equal."""
+    rest = np.where(a.hi == a.hi.max(axis=0), a.lo, -np.inf)
+    return np.asarray(rest.argmax(axis=0))
 
 
 def _renormalized(a: Array, b: Array) -> Double:
@@ -142,7 +187,7 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[Double, Double]:
-    """Tabulate e to the powers of whole numbers, and of 4096ths from -1/2 to 1/2."""
+    """Return tables of e to the power of whole numbers, and of 4096ths from -1/2 to 1/2."""
     with localcontext() as context:
         context.prec = _DIGITS
         whole = [Decimal(number).exp() for number in range(_LEAST, _MOST + 1)]

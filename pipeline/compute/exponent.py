@@ -1,7 +1,7 @@
-"""A weighted Gaussian as an exponent: an offset and a sum of negative squares, to 60 digits.
+"""A weighted Gaussian as an exponent: an offset and a sum of negative squares, with 60 digits.
 
-What evaluates an exponent rounds these parameters as its arithmetic needs: once to float64 for numexpr, to a
-sum of two for what must be more exact. How many roundings the first of them amounts to stands beside them.
+Each way to evaluate an exponent rounds these parameters as its arithmetic needs: numexpr to one float64, the
+double-double arithmetic to a sum of two. The exponent also states the bound of its rounding error in float64.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from pipeline.models.mixture import Mixture
 
-# More digits than any float64 sum or quotient needs, so that each parameter is rounded once, at the end.
+# These are more digits than any sum or quotient of float64 needs, so that each parameter is rounded only
+# once.
 _DIGITS = 60
 _TWO_PI = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One squared term, ``(x_i - m_i + sum of factors_j (x_j - m_j))**2 * scale``: i is the last center."""
+    """One squared term, ``(x_i - m_i + sum of factors_j (x_j - m_j))**2 * scale``, with i the last center."""
 
     centers: tuple[tuple[int, float], ...]
     factors: tuple[tuple[int, Decimal], ...]
@@ -39,22 +40,23 @@ class Exponent:
     Attributes
     ----------
     rows : tuple of Row
-        The squares; scales are negative.
+        The squares. Their scales are negative.
     offset : Decimal
         The exponent at the mean.
     amplification : float
-        Evaluated in float64, row by row from left to right and the offset last, an exponent e is off by at
-        most ``(amplification * abs(e) + offset_error) * 2**-53``.
+        If an exponent e is evaluated in float64, row by row from left to right and the offset last, its error
+        is at most ``(amplification * abs(e) + offset_error) * 2**-53``.
 
     Notes
     -----
-    With S = L D L', the rows are those of y = L^-1 d for d = x - m, and the sum is that of the squares of
-    z = D^-1/2 y. A term of a row passes C + 2 roundings: difference, factor, product and at most C - 1 sums.
-    So abs(error of z) <= (C + 2) u abs(D^-1/2 L^-1) abs(d), where abs(d) <= abs(L D^1/2) abs(z), and the sum
-    is off by 2 (C + 2) u abs(z)' M abs(z), for the product M of the two matrices: at most the largest
-    eigenvalue of M's symmetric part times the sum itself. A diagonal kernel has the difference alone, and
-    M = 1. Squares, rounded scales, products and sums over rows add C + 2, and the sum with the offset 1. The
-    sum of squares itself is at most abs(e) + max(offset, 0).
+    With S = L D L', the rows are those of y = L^-1 d for d = x - m, and the sum is the sum of the squares of
+    z = D^-1/2 y. A term of a row has C + 2 roundings: the difference, the factor, the product and at most C -
+    1 sums. Therefore abs(error of z) <= (C + 2) u abs(D^-1/2 L^-1) abs(d), where abs(d) <= abs(L D^1/2)
+    abs(z), and the error of the sum is at most 2 (C + 2) u abs(z)' M abs(z), for the product M of the two
+    matrices. That is at most the largest eigenvalue of the symmetric part of M times the sum itself. A
+    diagonal kernel has the difference alone, and M = 1. The squares, rounded scales, products and sums over
+    rows add C + 2, and the sum with the offset adds 1. The sum of squares itself is at most abs(e) +
+    max(offset, 0).
     """
 
     rows: tuple[Row, ...]
@@ -63,7 +65,10 @@ class Exponent:
 
     @property
     def offset_error(self) -> float:
-        """What of the bound doesn't depend on the pixel: the offset is rounded, and may hide a larger sum."""
+        """The part of the bound that is the same for all pixels.
+
+        The offset is rounded, and the sum of squares can exceed the exponent by the offset.
+        """
         offset = float(self.offset)
         return self.amplification * max(offset, 0.0) + abs(offset)
 
@@ -72,20 +77,20 @@ class Exponent:
 def exponents(
     mixtures: tuple[Mixture, ...], *, priors: tuple[float, ...] | None = None, normalized: bool = True
 ) -> tuple[tuple[Exponent, ...], ...]:
-    """Rewrite each kernel of some mixtures as an exponent.
+    """Return each kernel of some mixtures as an exponent.
 
     Parameters
     ----------
     mixtures : tuple of Mixture
     priors : tuple of float, optional
-        Multiply the mixtures' weights.
+        A factor of the weights of each mixture.
     normalized : bool
-        False leaves out the term -C/2 log(2 pi).
+        If False, the term -C/2 log(2 pi) is left out.
 
     Returns
     -------
     tuple of tuple of Exponent
-        The exponents of each mixture. The last results are kept for whoever asks next.
+        The exponents of each mixture. The results of the last calls are kept.
     """
     with localcontext() as context:
         context.prec = _DIGITS
@@ -123,14 +128,14 @@ def _exponent(mean: list[float], covariance: NDArray[np.float64], log_scale: Dec
 
 
 def _ldl(matrix: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]]]:
-    """Factor a positive definite matrix as L D L'.
+    """Return the factors of a positive definite matrix L D L'.
 
     Returns
     -------
     pivots : list of Decimal
         The diagonal of D.
     lower : list of list of Decimal
-        The rows of L below its unit diagonal: row i holds i numbers.
+        The rows of L below its unit diagonal. Row i has i numbers.
     """
     size = len(matrix)
     pivots: list[Decimal] = []
@@ -146,7 +151,7 @@ def _ldl(matrix: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]
 
 
 def _invert(lower: list[list[Decimal]]) -> list[list[Decimal]]:
-    """Invert a unit triangle, kept as its rows below the diagonal."""
+    """Return the inverse of a lower triangle with a unit diagonal. Both are given by their rows below it."""
     inverse: list[list[Decimal]] = []
     for i, row in enumerate(lower):
         inverse.append(
@@ -156,7 +161,7 @@ def _invert(lower: list[list[Decimal]]) -> list[list[Decimal]]:
 
 
 def _condition(pivots: list[Decimal], lower: list[list[Decimal]], inverse: list[list[Decimal]]) -> float:
-    """Bound by how much rounding one factor of a covariance amplifies: 1 where it is diagonal."""
+    """Return a bound of how much the factors of a covariance amplify rounding: 1 for a diagonal one."""
     deviations = np.array([float(pivot.sqrt()) for pivot in pivots])
     inner = np.abs(_dense(inverse)) / deviations[:, np.newaxis] @ (np.abs(_dense(lower)) * deviations)
     return float(np.linalg.eigvalsh((inner + inner.T) / 2)[-1])

@@ -1,4 +1,4 @@
-"""Quantities over planes of pixels: by their program, and again, more exactly, where that is in doubt."""
+"""Outputs over planes of pixels: the program in float64, the doubtful pixels precisely, the encoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.compute.expression import compile_program
-from pipeline.models.encoding import Packed
 from pipeline.compute.precise import compute_precisely
 
 if TYPE_CHECKING:
@@ -15,77 +14,83 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.models.quantity import Wanted
+    from pipeline.models.output import Output
+    from pipeline.models.quantity import Quantity
 
-# Numbers of each strip that the program has at hand: about a megabyte, which stays in a core's cache. numexpr
-# goes through it in blocks of 1024 pixels; fewer than two would have its calls cost as much as their work.
+# The count of numbers of a strip that the program holds. They take about a megabyte and stay in the cache of
+# a core. numexpr computes in blocks of 1024 pixels. With fewer than two blocks, its calls would take as much
+# time as the computation.
 _STRIP_VALUES = 3 * 42 * 1024
 _BLOCK = 1024
 
 
-def strip_length(wanted: Sequence[Wanted]) -> int:
-    """Give the number of pixels that are best computed at once.
+def strip_length(outputs: Sequence[Output]) -> int:
+    """Return the number of pixels that are best computed at once.
 
     Parameters
     ----------
-    wanted : sequence of (Quantity, dtype)
+    outputs : sequence of Output
 
     Returns
     -------
     int
-        A multiple of 1024: fewer for quantities of many channels or classes.
+        A multiple of 1024. It is smaller for more channels or classes.
     """
-    program = compile_program(_unpacked(wanted))
-    numbers = max(wanted[0][0].n_channels, len(program.scratch))
+    program = compile_program(_computed(outputs))
+    numbers = max(outputs[0].quantity.n_channels, len(program.scratch))
     return max(2 * _BLOCK, _STRIP_VALUES // numbers // _BLOCK * _BLOCK)
 
 
 def compute_planes(
-    wanted: Sequence[Wanted], planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool
+    outputs: Sequence[Output],
+    planes: NDArray[np.float64],
+    results: Sequence[NDArray[Any]],
+    *,
+    serial: bool,
 ) -> list[NDArray[np.float64] | None]:
-    """Compute quantities at every pixel.
+    """Compute outputs at every pixel.
 
     Parameters
     ----------
-    wanted : sequence of (Quantity, dtype)
+    outputs : sequence of Output
     planes : ndarray of float64, shape (C, n)
-        One contiguous plane a channel.
-    outputs : sequence of ndarray, shape (n_results, n)
-        Of the quantities' dtypes: filled with the results, computed in float64 and rounded once. A pixel with
-        a NaN channel gets the dtype's ``no_data_value``.
+        One contiguous plane for each channel.
+    results : sequence of ndarray, shape (n_results, n)
+        One array for each output, of its dtype. They are filled with the results, which are computed in
+        float64 and rounded or encoded once. A pixel with a NaN channel gets the ``no_data`` value of the
+        output.
     serial : bool
-        True stays in the calling thread. False lets numexpr use its thread count.
+        If True, everything is computed in the calling thread. If False, numexpr uses as many threads as its
+        settings say.
 
     Returns
     -------
     list of ndarray of float64, shape (n,), or None
-        For each quantity that is packed each pixel's largest error, as :meth:`Packed.pack` gives it.
+        For each output with a lossy encoding the largest error of each pixel, and None for the others.
 
     Notes
     -----
-    Errors are below 1e-12, relative, of log-densities, log-ratios, posteriors and densities above 1e-300,
-    for pixels up to some 1e140. Each pixel has the same bits wherever it stands, and whatever else is wanted.
+    The relative error is below 1e-12 for log-densities and log-ratios, and for densities, posteriors,
+    confidences and entropies above 1e-300, at pixels up to about 1e140. A pixel has the same bits wherever it
+    stands and whatever else is computed.
     """
-    unpacked = _unpacked(wanted)
-    results = [
-        out if dtype == out.dtype else np.empty(out.shape, dtype)
-        for (_, dtype), out in zip(unpacked, outputs, strict=True)
+    computed = _computed(outputs)
+    values = [
+        np.empty(result.shape, dtype) if output.encoding.is_lossy else result
+        for output, (_, dtype), result in zip(outputs, computed, results, strict=True)
     ]
-    doubts = compile_program(unpacked).run(planes, results, serial=serial)
-    for (quantity, dtype), values, doubt in zip(unpacked, results, doubts, strict=True):
+    doubts = compile_program(computed).run(planes, values, serial=serial)
+    for (quantity, dtype), array, doubt in zip(computed, values, doubts, strict=True):
         doubtful = np.flatnonzero(doubt > 0) if doubt is not None else ()
         if len(doubtful):
             exact = compute_precisely(quantity, planes[:, doubtful], dtype)
-            values[:, doubtful] = np.where(np.isnan(exact), values[:, doubtful], exact)
+            array[:, doubtful] = np.where(np.isnan(exact), array[:, doubtful], exact)
     return [
-        quantity.pack(values, out).max(axis=0) if isinstance(quantity, Packed) else None
-        for (quantity, _), values, out in zip(wanted, results, outputs, strict=True)
+        output.encoding.encode(array, result).max(axis=0) if output.encoding.is_lossy else None
+        for output, array, result in zip(outputs, values, results, strict=True)
     ]
 
 
-def _unpacked(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Give the quantities that have a program: what is packed is computed in float64 first."""
-    return tuple(
-        (one.quantity, np.dtype(np.float64)) if isinstance(one, Packed) else (one, dtype)
-        for one, dtype in wanted
-    )
+def _computed(outputs: Sequence[Output]) -> tuple[tuple[Quantity, np.dtype[Any]], ...]:
+    """Return the quantities, and the dtypes in which they are computed before they are encoded."""
+    return tuple((output.quantity, output.encoding.computed_dtype) for output in outputs)

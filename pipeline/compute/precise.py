@@ -1,7 +1,8 @@
-"""Quantities at few pixels in double-double arithmetic, for where float64 loses digits.
+"""Quantities at few pixels in double-double arithmetic, for the pixels at which float64 loses digits.
 
-A thousand standard deviations away a logarithm is near -5e5, and its last digit near 1e-10: too coarse for
-the posteriors and ratios that are made of it. A covariance of condition 1e8 loses as much by cancellation.
+At a thousand standard deviations from a mean, a logarithm is near -5e5, and its last digit near 1e-10. That
+is too coarse for posteriors and ratios, which are differences of such logarithms. A covariance of condition
+1e8 loses as many digits by cancellation.
 """
 
 from __future__ import annotations
@@ -14,20 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.compute.double import (
-    Double,
-    add,
-    difference,
-    exponential,
-    from_decimals,
-    logarithm,
-    multiply,
-    rounded_exponential,
-    square,
-    subtract,
-)
-from pipeline.compute.exponent import exponents
-from pipeline.models.quantity import Density, Label, LogDensity, LogRatio, Posterior
+from pipeline.compute.double import Double, add, difference, from_decimals, log_sums, multiply, square
+from pipeline.compute.formulas import formula_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,9 +28,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# Kernels times pixels that are computed at once: a temporary array of 128 KiB.
+# The number of kernels times pixels that are computed at once, for temporary arrays of 128 KiB.
 _VALUES = 2**14
-# For the sake of NumPy's inner loops.
+# With fewer pixels the inner loops of NumPy are slow.
 _FEWEST_PIXELS = 32
 
 
@@ -51,29 +40,28 @@ def compute_precisely(quantity: Quantity, planes: Array, dtype: np.dtype[Any]) -
     Parameters
     ----------
     quantity : Quantity
-        Not a packed one.
     planes : ndarray of float64, shape (C, n)
-        One plane a channel.
+        One plane for each channel.
     dtype : dtype
-        Of the results, whose finite numbers limit them.
+        The dtype of the results. Its finite numbers limit them.
 
     Returns
     -------
     ndarray of float64, shape (n_results, n)
-        Off by some units of float64's last digit; labels as floats. NaN where the arithmetic overflows, as it
-        does for pixels beyond some 1e140.
+        The results, labels too, with errors of a few units in the last place. They are NaN where the
+        arithmetic overflows, as it does for pixels beyond about 1e140.
 
     Raises
     ------
     TypeError
-        If the quantity is none of this package, or a packed one.
+        If the quantity has no formula.
     """
-    kernels = _kernels(quantity)
+    formula, kernels = formula_of(quantity), _kernels(quantity)
     length = planes.shape[1]
     step = max(_FEWEST_PIXELS, _VALUES // len(kernels.means))
     with np.errstate(all="ignore"):
         parts = [
-            _results(quantity, kernels.logarithms(planes[:, start : start + step]), dtype)
+            formula.finish(kernels.logarithms(planes[:, start : start + step]), dtype)
             for start in range(0, length, step)
         ]
     return np.concatenate(parts, axis=1)
@@ -81,9 +69,9 @@ def compute_precisely(quantity: Quantity, planes: Array, dtype: np.dtype[Any]) -
 
 @dataclass(frozen=True, eq=False)
 class _Kernels:
-    """Kernels of one or several classes, as columns of shape (K, 1).
+    """The kernels of one or several groups, as columns of shape (K, 1).
 
-    `starts` are the classes' first kernels. `factors[i]` are the other channels in a kernel's row i.
+    `starts` are the first kernels of the groups. `factors[i]` are the other channels in row i of each kernel.
     """
 
     starts: NDArray[np.intp]
@@ -93,8 +81,8 @@ class _Kernels:
     offsets: Double
 
     @classmethod
-    def of(cls, classes: Sequence[Sequence[Exponent]]) -> _Kernels:
-        everything = list(chain(*classes))
+    def of(cls, groups: Sequence[Sequence[Exponent]]) -> _Kernels:
+        everything = list(chain(*groups))
         channels = range(len(everything[0].rows))
         factors = []
         for i in channels:
@@ -102,7 +90,7 @@ class _Kernels:
             used = sorted(set().union(*rows))
             factors.append(tuple((j, _column(row.get(j, Decimal(0)) for row in rows)) for j in used))
         return cls(
-            np.cumsum([0, *(len(terms) for terms in classes[:-1])]),
+            np.cumsum([0, *(len(terms) for terms in groups[:-1])]),
             np.array([[row.centers[-1][1] for row in term.rows] for term in everything]),
             tuple(factors),
             tuple(_column(term.rows[i].scale for term in everything) for i in channels),
@@ -110,7 +98,7 @@ class _Kernels:
         )
 
     def logarithms(self, planes: Array) -> Double:
-        """Take the logarithm of each class's weighted density: (J, n) of (C, n) planes."""
+        """Return the logarithm of the sum of each group, of shape (J, n), from planes of shape (C, n)."""
         deviations = [
             difference(plane, mean[:, np.newaxis]) for plane, mean in zip(planes, self.means.T, strict=True)
         ]
@@ -119,7 +107,7 @@ class _Kernels:
             for channel, factor in factors:
                 deviation = add(deviation, multiply(deviations[channel], factor))  # noqa: PLW2901  a running sum
             exponent = add(multiply(square(deviation), scale), exponent)
-        return _log_sums(exponent, self.starts)
+        return log_sums(exponent, self.starts)
 
 
 def _column(numbers: Iterable[Decimal]) -> Double:
@@ -128,56 +116,4 @@ def _column(numbers: Iterable[Decimal]) -> Double:
 
 @lru_cache(maxsize=32)
 def _kernels(quantity: Quantity) -> _Kernels:
-    if isinstance(quantity, Density | LogDensity):
-        return _Kernels.of(exponents(quantity.mixtures, normalized=quantity.normalized))
-    if isinstance(quantity, LogRatio):
-        return _Kernels.of(exponents(quantity.mixtures))
-    if isinstance(quantity, Posterior | Label):
-        return _Kernels.of(exponents(quantity.members, priors=quantity.priors))
-    raise TypeError(f"{quantity!r:.80} isn't a quantity of this package that can be computed precisely")
-
-
-def _log_sums(exponent: Double, starts: NDArray[np.intp]) -> Double:
-    """Take the log-sum-exp of each class's rows, relative to its highest."""
-    lengths = np.diff(starts, append=len(exponent.hi))
-    if lengths.max() == 1:
-        return exponent
-    peaks = np.maximum.reduceat(exponent.hi, starts, axis=0)
-    peak = Double(peaks, np.zeros_like(peaks))
-    terms = exponential(subtract(exponent, peak[np.repeat(np.arange(len(starts)), lengths)]))
-    return add(peak, logarithm(_sums(terms, lengths)))
-
-
-def _sums(terms: Double, lengths: NDArray[np.intp]) -> Double:
-    """Sum each class's rows: its second half is added to its first until one is left."""
-    while lengths.max() > 1:
-        halves = (lengths + 1) // 2
-        places = np.concatenate([np.arange(length) for length in lengths])
-        half = np.repeat(halves, lengths)
-        firsts = np.flatnonzero(places + half < np.repeat(lengths, lengths))
-        terms[firsts] = add(terms[firsts], terms[firsts + half[firsts]])
-        terms, lengths = terms[places < half], halves
-    return terms
-
-
-def _results(quantity: Quantity, logs: Double, dtype: np.dtype[Any]) -> Array:
-    """Turn the classes' logarithms, shape (J, n), into the results."""
-    if isinstance(quantity, Label):
-        return _first_highest(logs)
-    if isinstance(quantity, Posterior):
-        evidence = _log_sums(logs, np.zeros(1, np.intp))
-        if quantity.only is not None:
-            logs = logs[[quantity.names.index(quantity.only)]]
-        return np.minimum(rounded_exponential(subtract(logs, evidence)), 1)
-    largest = float(np.finfo(dtype).max)
-    if isinstance(quantity, Density):
-        return np.minimum(rounded_exponential(logs), largest)
-    if isinstance(quantity, LogRatio):
-        logs = subtract(logs[:1], logs[1:])
-    return np.clip(logs.hi, -largest, largest)
-
-
-def _first_highest(logs: Double) -> Array:
-    highest = logs.hi.max(axis=0)
-    rest = np.where(logs.hi == highest, logs.lo, -np.inf)
-    return np.where(np.isnan(highest), np.nan, rest.argmax(axis=0))[np.newaxis]
+    return _Kernels.of(formula_of(quantity).groups())

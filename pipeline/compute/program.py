@@ -1,4 +1,4 @@
-"""Steps of numexpr expressions, and the running of them over planes of pixels."""
+"""Programs: steps of numexpr expressions, which run over planes of pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# numexpr's own block: a call over fewer than two of them runs in the calling thread, whatever numexpr's
-# thread count is, and one over exactly one of them runs in its loop of fixed size, which is the faster.
+# The size of the blocks of numexpr. A call over fewer than two blocks runs in the calling thread, whatever
+# the thread count of numexpr is. A call over exactly one block runs in the faster loop, which has a fixed
+# size.
 _SERIAL_PIECE = 1024
 DOUBT = "doubt"
 
@@ -25,8 +26,8 @@ DOUBT = "doubt"
 class Step:
     """One expression, the planes that it reads, and the plane that it fills.
 
-    `names` are what the expression calls its inputs, where that isn't the planes' names: steps that differ in
-    their planes alone are compiled once.
+    `names` are the names of the inputs in the expression, if these differ from the names of the planes. Steps
+    that differ only in their planes are compiled once.
     """
 
     target: str
@@ -37,17 +38,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """Steps that turn the channel planes ``x0, x1, ...`` into the results of one or several quantities.
+    """Steps that compute the results of one or several quantities from the channel planes ``x0, x1, ...``.
 
-    A quantity's own steps fill ``out0, out1, ...``, and may fill a plane ``doubt``, which is above 0 where a
-    result may be less exact than is wanted. :func:`join` numbers these by quantity.
+    The steps of one quantity fill ``out0, out1, ...``, and may fill a plane ``doubt``, which is above 0 where
+    the error of a result may exceed the tolerated one. :func:`join` numbers these planes by quantity.
     """
 
     steps: tuple[Step, ...]
 
     @cached_property
     def scratch(self) -> tuple[str, ...]:
-        """The planes besides channels, results and doubts."""
+        """The names of all planes except the channels, the results and the doubts."""
         targets = dict.fromkeys(step.target for step in self.steps)
         return tuple(name for name in targets if not _is_given(name))
 
@@ -59,22 +60,23 @@ class Program:
         Parameters
         ----------
         planes : ndarray of float64, shape (C, n)
-            One contiguous plane a channel.
+            One contiguous plane for each channel.
         outputs : sequence of ndarray, shape (n_results, n)
-            Each is filled with the results of one quantity, computed in float64 and rounded once.
+            One array for each quantity. It is filled with the results, which are computed in float64 and
+            rounded once.
         serial : bool
-            True computes in the calling thread alone, so that many threads can run programs at once.
-            False lets numexpr use its thread count.
+            If True, everything is computed in the calling thread, so that many threads can run programs at
+            the same time. If False, numexpr uses as many threads as its settings say.
 
         Returns
         -------
         list of ndarray of float64 or None
-            The plane of doubt of each quantity, shape (n,), if it has one.
+            The plane ``doubt`` of each quantity, of shape (n,), or None if the quantity has no such plane.
 
         Notes
         -----
-        No setting of numexpr's is changed. With numexpr's thread count above 1, a serial run goes in
-        pieces of 1024 pixels, which costs about 3% at sixteen kernels over three channels.
+        No setting of numexpr is changed. If the thread count of numexpr is above 1, a serial run takes 1024
+        pixels at a time, which costs about 3% of the time for sixteen kernels over three channels.
         """
         length = planes.shape[1]
         piece = _SERIAL_PIECE if serial and numexpr.get_num_threads() > 1 else length
@@ -105,22 +107,22 @@ class Program:
 
 
 def join(programs: Sequence[Program]) -> Program:
-    """Put quantities' programs together, so that what several of them compute is computed once.
+    """Join the programs of quantities into one. A value that several programs compute is computed once.
 
     Parameters
     ----------
     programs : sequence of Program
-        Each of one quantity.
+        The program of each quantity.
 
     Returns
     -------
     Program
-        Its results have the same bits, since the expressions are the same.
+        The results have the same bits as those of each program alone, because the expressions are the same.
     """
     values: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
     steps: list[Step] = []
     for quantity, program in enumerate(programs):
-        # A plane may be filled again and again: what it is filled with is a value, which has one name.
+        # A plane may be filled several times. Each content of a plane is a value, which has one name.
         current: dict[str, str] = {}
         for step in program.steps:
             inputs = tuple(current.get(name, name) for name in step.inputs)
@@ -136,7 +138,7 @@ def join(programs: Sequence[Program]) -> Program:
 
 
 def _in_few_planes(steps: Sequence[Step]) -> Iterator[Step]:
-    """Give each value a plane, which is another value's as soon as nothing reads that any more."""
+    """Yield the steps with planes for the values. A plane is used again after the last step that reads it."""
     last_read = {name: number for number, step in enumerate(steps) for name in step.inputs}
     planes: dict[str, str] = {}
     free: list[str] = []
@@ -161,12 +163,12 @@ def _of(name: str, quantity: int) -> str:
 
 
 def _is_given(name: str) -> bool:
-    """Tell whether a plane is one of results or doubt."""
+    """Return whether a plane holds results or doubt."""
     return name.startswith(("out", DOUBT))
 
 
 class _PerThread(threading.local):
-    """A cache for each thread: a compiled expression holds the scratch memory of one run."""
+    """A cache for each thread, because a compiled expression owns the scratch memory of one run."""
 
     def __init__(self) -> None:
         self.compiled = lru_cache(maxsize=32)(_compile_steps)

@@ -1,7 +1,7 @@
-"""A term of each exponent, combined into one plane: batched until numexpr's registers are full.
+"""Steps that combine many exponents or planes into one plane, in batches that fit one numexpr expression.
 
-numexpr's virtual machine has 256 one-byte registers for the constants, inputs and temporaries of one
-expression, and takes 64 operands. A kernel too wide for one expression is summed up over several.
+The virtual machine of numexpr has 256 registers for the constants, inputs and temporaries of one expression,
+and takes 64 operands. A kernel that is too wide for one expression is summed over several.
 """
 
 from __future__ import annotations
@@ -17,27 +17,65 @@ if TYPE_CHECKING:
 
     Combine = Callable[[Sequence[str]], str]
 
-# Registers for constants and inputs; what remains of 256 is for the output and the temporaries.
+# The number of registers for constants and inputs. The rest of the 256 is for the output and temporaries.
 _REGISTERS = 200
-# Levels of a sum by halves: fewer than 2**7 texts have three constants each within the registers.
+# The number of levels of a sum by halves: fewer than 2**7 texts of three constants each fit the registers.
 SUM_LEVELS = 7
-# Input planes of one expression; numexpr takes 64 operands, of which some are the output and running sums.
+# The number of planes that one expression reads. Some of the 64 operands are the output and running sums.
 _INPUTS = 56
+# Squares overflow beyond 1e154. An exponent that would be minus infinity is replaced by this number, so that
+# the difference of two exponents stays finite.
+_FLOOR = -1.7e308
+_TERM = f"maximum({{}}, {_FLOOR!r})"
+_RELATIVE = f"exp({_TERM} - peak)"
 
 
 def sum_of(texts: Sequence[str]) -> str:
-    """Write a sum, by halves: a text passes as many roundings as there are levels."""
+    """Return the text of a sum by halves, in which a summand has as many roundings as there are levels."""
     return _balanced("({} + {})", texts)
 
 
 def maximum_of(texts: Sequence[str]) -> str:
-    """Write a maximum: NaN if any text is."""
+    """Return the text of a maximum, which is NaN if any of the numbers is NaN."""
     return _balanced("maximum({}, {})", texts)
 
 
 def minimum_of(texts: Sequence[str]) -> str:
-    """Write a minimum: NaN if any text is."""
+    """Return the text of a minimum, which is NaN if any of the numbers is NaN."""
     return _balanced("minimum({}, {})", texts)
+
+
+def second_highest_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return texts whose maximum is the second highest of the named numbers: none for a single name."""
+    if len(names) == 1:
+        return ()
+    halves = names[: len(names) // 2], names[len(names) // 2 :]
+    highest = ", ".join(maximum_of(half) for half in halves)
+    return (f"minimum({highest})", *second_highest_of(halves[0]), *second_highest_of(halves[1]))
+
+
+def log_sum_exp(terms: Sequence[Exponent], target: str) -> list[Step]:
+    """Return steps that fill a plane with the logarithm of the sum of the exponentials of some exponents.
+
+    Parameters
+    ----------
+    terms : sequence of Exponent
+        At least one exponent.
+    target : str
+        The name of the plane.
+
+    Returns
+    -------
+    list of Step
+        The sum is taken relative to the highest exponent, so that it neither overflows nor underflows.
+    """
+    if len(terms) == 1:
+        return reduce_exponents(terms, target, _TERM, maximum_of)
+    return [
+        *reduce_exponents(terms, "peak", _TERM, maximum_of),
+        *reduce_exponents(terms, "total", _RELATIVE, sum_of, ("peak",)),
+        Step(target, "log(total) + peak", ("total", "peak")),
+    ]
 
 
 def _balanced(pattern: str, texts: Sequence[str]) -> str:
@@ -50,26 +88,26 @@ def _balanced(pattern: str, texts: Sequence[str]) -> str:
 def reduce_exponents(
     exponents: Iterable[Exponent], target: str, term: str, combine: Combine, inputs: tuple[str, ...] = ()
 ) -> list[Step]:
-    """Combine a term of each exponent into the plane `target`, batch by batch.
+    """Return steps that combine a term of each exponent into one plane, batch by batch.
 
     Parameters
     ----------
     exponents : iterable of Exponent
     target : str
-        A plane.
+        The name of the plane.
     term : str
-        Its ``{}`` stands for the exponent.
+        The text of a term, in which ``{}`` stands for the exponent.
     combine : callable
-        :func:`sum_of` or another of this module.
+        :func:`sum_of`, :func:`maximum_of` or :func:`minimum_of`.
     inputs : tuple of str
-        Planes that the term reads besides.
+        The names of further planes that the term reads.
 
     Returns
     -------
     list of Step
     """
     batches = list(_batches(exponents))
-    # Results may be rounded to another dtype, so only the last batch is written to them.
+    # The plane of the results may have another dtype, so only the last batch is written to it.
     partial = "total" if target.startswith("out") else target
     steps: list[Step] = []
     for number, (prelude, texts, planes) in enumerate(batches, start=1):
@@ -81,7 +119,7 @@ def reduce_exponents(
 
 
 def reduce_planes(planes: Sequence[str], target: str, combine: Combine) -> list[Step]:
-    """Combine planes into the plane `target`, as many at a time as an expression can read."""
+    """Return steps that combine planes into one plane, as many at a time as an expression can read."""
     steps = []
     for start in range(0, len(planes), _INPUTS):
         running = (target,) if start else ()
@@ -91,7 +129,7 @@ def reduce_planes(planes: Sequence[str], target: str, combine: Combine) -> list[
 
 
 def _chain(texts: Iterable[str]) -> str:
-    """Write a sum that is taken from left to right."""
+    """Return the text of a sum from left to right."""
     return " + ".join(texts)
 
 
@@ -123,9 +161,9 @@ def _constants(row: Row) -> int:
 def _batches(
     exponents: Iterable[Exponent],
 ) -> Iterator[tuple[list[Step], list[str], tuple[str, ...]]]:
-    """Group exponents so that each group's texts fit one expression.
+    """Group exponents so that the texts of each group fit one expression.
 
-    Yields the steps that must run before, the exponents' texts, and the planes that the texts read.
+    Yield the steps that must run first, the texts of the exponents, and the planes that the texts read.
     """
     texts: list[str] = []
     channels: set[int] = set()
@@ -149,7 +187,7 @@ def _batches(
 
 
 def _exponent_steps(exponent: Exponent) -> Iterator[Step]:
-    """Sum an exponent that is too wide for one expression into the plane ``exponent``."""
+    """Yield steps that sum an exponent that is too wide for one expression into the plane ``exponent``."""
     running: tuple[str, ...] = ()
     texts: list[str] = []
     channels: set[int] = set()
@@ -178,7 +216,7 @@ def _exponent_steps(exponent: Exponent) -> Iterator[Step]:
 
 
 def _deviation_steps(row: Row) -> Iterator[Step]:
-    """Sum a row that reads too many planes into the plane ``deviation``."""
+    """Yield steps that sum a row that reads too many planes into the plane ``deviation``."""
     deviations = _deviations(row)
     names = [f"x{channel}" for channel, _ in row.centers]
     for start in range(0, len(names), _INPUTS):

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A viewer reads whole chunks: 4 MiB of float32.
+# A viewer reads whole chunks, of 4 MiB in float32.
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
 LARGEST_BLOCK = 4096
-# Extents of small images are rounded up to this, so that a chunk is little larger than the image.
+# The chunks of small images are rounded up to a multiple of this, so that they are little larger.
 _ROUNDING = 16
 
 
@@ -29,11 +29,11 @@ class Grid:
     Parameters
     ----------
     shape : tuple of int
-        (H, W) of the image in pixels.
+        Height and width of the image in pixels.
     block : tuple of int
-        (h, w) of a block; those at the image's lower and right edge may reach beyond it.
+        Height and width of a block. Blocks at the image's lower and right edge may reach beyond it.
     chunk : tuple of int
-        (h, w) of a chunk, which divides a block evenly.
+        Height and width of a chunk, which divides a block evenly.
 
     Raises
     ------
@@ -55,17 +55,17 @@ class Grid:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Blocks along the height and the width."""
+        """The numbers of blocks along the height and the width."""
         return (-(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1]))
 
     @property
     def n_blocks(self) -> int:
-        """Blocks in all."""
+        """The number of blocks."""
         return math.prod(self.counts)
 
     @property
     def n_pixels(self) -> int:
-        """Pixels of the image."""
+        """The number of pixels."""
         return math.prod(self.shape)
 
     def blocks(self) -> Iterator[tuple[int, int]]:
@@ -74,13 +74,13 @@ class Grid:
         return ((i, j) for i in range(rows) for j in range(columns))
 
     def region(self, index: tuple[int, int]) -> tuple[slice, slice]:
-        """Give the pixels of a block, clipped to the image."""
+        """Return the rows and columns of a block, clipped to the image."""
         top, left = index[0] * self.block[0], index[1] * self.block[1]
         bottom, right = min(top + self.block[0], self.shape[0]), min(left + self.block[1], self.shape[1])
         return slice(top, bottom), slice(left, right)
 
     def pixels(self, index: tuple[int, int]) -> int:
-        """Count the pixels of a block's region."""
+        """Return the number of pixels in a block's region."""
         rows, columns = self.region(index)
         return len(range(rows.start, rows.stop)) * len(range(columns.start, columns.stop))
 
@@ -97,14 +97,15 @@ def choose_grid(
     Parameters
     ----------
     shape : tuple of int
-        (H, W) of the image in pixels.
+        Height and width of the image in pixels.
     tile : tuple of int
-        (h, w) of the piece that the source decodes at once.
+        Height and width of the piece that the source decodes at once.
     block : int or tuple of int, optional
-        The block that the caller wants, cut to what the image needs; by default about `length` squared, in
-        whole tiles. A source in strips as wide as a wide image gets low, wide blocks of about as many pixels.
+        The block that the caller wants, which is cut to the size of the image. By default a square of about
+        `length`, in whole tiles; for strips that are as wide as a wide image, low, wide blocks of about as
+        many pixels.
     length : int
-        Of a block's side where the caller wants none.
+        The side of a block in pixels, if the caller wants none.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def choose_grid(
 
 
 def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass anything
-    """Check a block that a caller wants."""
+    """Return the height and width of a block that a caller wants, checked."""
     try:
         height, width = (
             operator.index(n) for n in (block if isinstance(block, tuple | list) else (block,) * 2)
@@ -144,7 +145,7 @@ def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass any
 
 
 def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
-    """Choose (block, chunk) along one axis: whole tiles where they are small, and at most `limit` pixels."""
+    """Choose a block and a chunk along one axis: whole tiles if they are small, `limit` pixels at most."""
     largest = min(_CHUNK, limit)
     chunk = largest // tile * tile if tile <= largest else largest
     chunk = min(chunk, max(1, -(-extent // _ROUNDING)) * _ROUNDING)

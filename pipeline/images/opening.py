@@ -1,356 +1,318 @@
-"""What a run reads: an image and its mask, opened, checked against the quantities, and cut for tasks."""
+"""Opening: the one place that makes sources, of a file by its content, of an array by its type."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
+import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import dask.array as da
 import numpy as np
-import zarr
-from dask.base import optimize, tokenize
 
-from pipeline.compute.engine import check_image, has_data
-from pipeline.models.quantity import Quantity
-from pipeline.images.tiff import ImageFile, open_file
+from pipeline.images.channels import add_alpha, choose_channels
+from pipeline.images.dask_array import open_dask
+from pipeline.images.file import COPY_AGAIN
+from pipeline.images.image import Image
+from pipeline.images.masking import ALPHA, Masking, check_mask, check_no_data
+from pipeline.images.numpy_array import open_numpy
+from pipeline.images.photo import open_photo
+from pipeline.images.source import Source
+from pipeline.images.tiff import open_tiff
+from pipeline.images.view import view
+from pipeline.images.zarr_array import open_zarr, open_zarr_directory
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
-    Source = ImageFile | NDArray[Any] | da.Array | zarr.Array[Any]
-    Region = tuple[slice, slice]
+    import dask.array as da
+    from numpy.typing import ArrayLike
 
-_CHANNEL_LETTERS = {"red": "R", "green": "G", "blue": "B", "alpha": "A"}
-# As a mask, the image's own alpha channel, which comes last.
-ALPHA = "alpha"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """An image, opened, and which of its pixels have data."""
-
-    image: Source
-    # Of the image's height and width, with or without an axis of one channel.
-    mask: Source | None
-    has_alpha: bool
-    no_data: float | None
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.image.shape[0], self.image.shape[1]
-
-    @property
-    def n_channels(self) -> int:
-        """Channels without the alpha that is a mask."""
-        return int(self.image.shape[2]) - self.has_alpha
-
-    @property
-    def paths(self) -> list[Path]:
-        """The local files and directories that are read."""
-        return [path for source in (self.image, self.mask) if (path := _path(source))]
-
-    @property
-    def name(self) -> str:
-        """What an error calls the image: its path, where it has one."""
-        return str(_path(self.image) or "the image")
-
-    @property
-    def tile(self) -> tuple[int, int]:
-        """The piece that the image decodes at once; (1, 1) where any piece will do."""
-        tile: tuple[int, ...] = (1, 1)
-        if isinstance(self.image, ImageFile):
-            tile = self.image.tile
-        elif isinstance(self.image, zarr.Array):
-            tile = self.image.shards or self.image.chunks
-        elif isinstance(self.image, da.Array):
-            tile = tuple(int(length) for length in self.image.chunksize)
-        return max(1, tile[0]), max(1, tile[1])
-
-    @property
-    def is_persisted(self) -> bool:
-        """Whether pixels are held by a Dask cluster."""
-        lazy = [source for source in (self.image, self.mask) if isinstance(source, da.Array)]
-        if not lazy or "distributed" not in sys.modules:
-            return False
-        from distributed import futures_of  # noqa: PLC0415  costs half a second where no cluster is used
-
-        return bool(futures_of(lazy))
-
-    def cut(self, region: Region) -> Piece:
-        """Give a task what it reads of a region: of what is in memory here, a worker gets its piece alone."""
-        return Piece(_cut(self.image, region), _cut(self.mask, region), self.has_alpha, self.no_data)
-
-    def describe(self) -> dict[str, Any]:
-        """Record what is read, so that another run can tell whether it reads the same."""
-        mask = ALPHA if self.has_alpha else _describe(self.mask)
-        return {"image": _describe(self.image), "mask": mask, "no_data": self.no_data}
+    # What a caller may give as an image or as a mask.
+    ImageLike = str | os.PathLike[str] | ArrayLike | da.Array | Source | Image
 
 
-class Piece(NamedTuple):
-    """What is read of one block."""
+class _Options(NamedTuple):
+    """The options of a place."""
 
-    image: Any
-    mask: Any
-    has_alpha: bool
-    no_data: float | None
+    rows: list[int] | None = None
+    columns: list[int] | None = None
+    channels: list[str | int] | None = None
+    channel_axis: int = -1
 
-    def read(self) -> tuple[NDArray[Any] | None, NDArray[np.bool_] | None]:
-        """Read the pixels, and which of them have data.
 
-        Returns
-        -------
-        pixels : ndarray, shape (h, w, C), or None
-            None where none has data. Those without have the colour of one with: so they cost no colour of
-            their own, and count in no error.
-        valid : ndarray of bool, shape (h, w), or None
-            None where all have data.
+class FileReader(Protocol):
+    """A function that opens files of one format, or of several."""
+
+    def __call__(self, path: str, *, alpha: bool = False) -> Source | None:
+        """Open the file at an absolute path, or return None if it is of another format.
+
+        `alpha` says that the alpha channel will be asked for, with :meth:`Source.with_alpha`.
         """
-        told = []
-        if self.mask is not None:
-            mask = _read(self.mask)
-            told.append(has_data(mask.reshape(mask.shape[:2])))
-            if not told[0].any():
-                return None, told[0]
-        pixels = _read(self.image)
-        if self.has_alpha:
-            told.append(pixels[..., -1] != 0)
-            pixels = pixels[..., :-1]
-        if self.no_data is not None:
-            told.append((pixels != self.no_data).any(axis=-1))
-        if not told:
-            return pixels, None
-        valid = np.logical_and.reduce(told)
-        if not valid.any():
-            return None, valid
-        first = np.unravel_index(valid.argmax(), valid.shape)
-        return np.where(valid[..., np.newaxis], pixels, pixels[first]), valid
+        ...
 
 
-class _Part(NamedTuple):
-    """A region of something that the task opens itself."""
-
-    source: Any
-    region: Region
-
-
-def name_quantities(quantities: Quantity | Mapping[str, Quantity]) -> dict[str, Quantity]:
-    """Give each quantity its name: its own if it is the only one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is none, or a name isn't one that a directory can have anywhere.
-    """
-    if isinstance(quantities, Quantity):
-        return {quantities.name: quantities}
-    if not isinstance(quantities, Mapping):
-        raise TypeError(
-            f"quantities are {quantities!r:.80}; wanted one, as Density(mixture), or a mapping of names"
-        )
-    named = dict(quantities)
-    for name, quantity in named.items():
-        if not isinstance(quantity, Quantity):
-            raise TypeError(f"the quantity {name!r} is {quantity!r:.80}; wanted one, as Density(mixture)")
-    if not named:
-        raise ValueError("got no quantities; wanted at least one")
-    for name in named:
-        if not str(name).replace("-", "_").isidentifier():
-            raise ValueError(
-                f"a quantity is named {name!r}; wanted letters, digits, - and _, as in 'skin-density'"
-            )
-    return named
+# A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
+FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
+# The same for types of arrays: each is called with the array, "image" or "mask", and the channel axis.
+ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
+    open_numpy,
+    open_dask,
+    open_zarr,
+)
+# A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_PALETTES = {"P", "PA"}
 
 
-def open_inputs(
-    image: str | os.PathLike[str] | Source,
-    named: Mapping[str, Quantity],
+def open_image(
+    image: ImageLike,
     *,
-    mask: str | os.PathLike[str] | Source | None,
-    no_data: float | None,
-) -> Inputs:
-    """Open an image and its mask, and check that the quantities can be evaluated on them.
+    channels: str | int | Sequence[str | int] | None = None,
+    channel_axis: int | None = -1,
+    mask: ImageLike | None = None,
+    no_data: float | None = None,
+) -> Image:
+    """Open an image, for reading it by regions.
 
     Parameters
     ----------
-    image : path or array, shape (H, W, C)
-        A path is opened with its channels in the quantities' order.
-    named : mapping of str to Quantity
-    mask : path, array or "alpha", optional
-        As of :func:`stream`.
+    image : path, array or Image
+        The path of a TIFF or BigTIFF, or of any file that OpenCV reads: the content decides, not the name.
+        The path of a Zarr array's directory. A NumPy, Dask, Zarr or xarray array, a list, or an array in
+        memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them.
+        An image that is open already gets the further options.
+    channels : sequence of str or int, optional
+        The names or the numbers of the channels wanted, in order. By default those of a color file are red,
+        green and blue; ``"alpha"`` is among them only if it is named here.
+    channel_axis : int or None
+        The axis of an array's channels, or None for a gray image without a channel axis. By default the last
+        of three axes; an array of two axes is a gray image.
+    mask : path, array, Image or "alpha", optional
+        An image of the same height and width with one channel: pixels where it is 0 have no data. ``"alpha"``
+        is the image's own alpha channel, which is the last channel of an array.
     no_data : float, optional
-        As of :func:`stream`.
+        Pixels all of whose channels have this value have no data.
 
     Returns
     -------
-    Inputs
+    Image, shape (H, W, C)
 
     Raises
     ------
     FileNotFoundError
-        If there is no such image or mask.
+        If there is no such file.
     TypeError, ValueError
-        If they can't be read, don't fit one another, or lack the mixtures' channels.
+        If the image can't be read, is truncated, or is damaged so that its decoder notices; if it lacks a
+        channel; if the mask doesn't fit the image.
+
+    Notes
+    -----
+    OpenCV applies a photo's EXIF orientation unless alpha is asked for, and makes gray with alpha RGB. A TIFF
+    comes as it is stored: level 0 of its first series, alpha neither applied nor undone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pipeline import open_image
+    >>> image = open_image(np.zeros((200, 300, 3), np.uint8))
+    >>> image[::2, ::2, 0].shape
+    (100, 150)
     """
-    no_data = None if no_data is None else _finite(no_data)
+    wanted = () if channels is None else _as_channels(channels)
     has_alpha = isinstance(mask, str) and mask == ALPHA
-    channels = _common_channels(named)
-    if isinstance(image, str | os.PathLike):
-        opened: Source = _open_path(image, _letters(channels) + ("A" if has_alpha else ""))
-    else:
-        opened = image
-    source = _check_array(opened, "image", (3,), "(H, W, C)")
-    found = Inputs(source, None, has_alpha, no_data)
-    for quantity in named.values():
-        if has_alpha and found.n_channels != quantity.n_channels:
+    value = check_no_data(no_data)
+    if isinstance(image, Image):
+        if channel_axis not in {-1, 2, None}:
             raise ValueError(
-                f"mask is 'alpha', but the image has {source.shape[2]} channels; wanted the model's "
-                f"{quantity.n_channels} and alpha as the last"
+                f"channel_axis is {channel_axis}, but the image is open; wanted it with an array"
             )
-        _check_channels(source, quantity)
-        check_image(_Shaped((*found.extent, found.n_channels), source.dtype), quantity)
-    if mask is None or has_alpha:
-        return found
-    opened = _open_path(mask, "RGB") if isinstance(mask, str | os.PathLike) else mask
-    _check_array(opened, "mask", (2, 3), "(H, W)")
-    if opened.shape not in (found.extent, (*found.extent, 1)):
-        raise ValueError(
-            f"mask has shape {opened.shape}; wanted {found.extent}, the image's height and width"
-        )
-    return Inputs(source, opened, has_alpha, no_data)
-
-
-def _cut(source: Source | None, region: Region) -> Any:  # noqa: ANN401  an array, a part or nothing
-    if source is None:
-        return None
-    if isinstance(source, da.Array):
-        # Without the rest of its graph, which may hold the whole image.
-        return optimize(source[region])[0]
-    return source[region] if isinstance(source, np.ndarray) else _Part(source, region)
-
-
-def _read(piece: Any) -> NDArray[Any]:  # noqa: ANN401  what _cut gave
-    if isinstance(piece, _Part):
-        return np.asarray(piece.source[piece.region])
-    return np.asarray(piece.compute(scheduler="synchronous") if isinstance(piece, da.Array) else piece)
-
-
-def _open_path(path: str | os.PathLike[str], order: str) -> Source:
-    """Open an image file, or a Zarr array's directory, whose channels come as they are stored."""
-    if not Path(path).is_dir():
-        return open_file(path, channel_order=order)
-    try:
-        return zarr.open_array(Path(path).resolve(), mode="r")
-    except (ValueError, FileNotFoundError):
-        raise ValueError(
-            f"{path} is a directory, but not a Zarr array's; wanted an image file or such a directory"
-        ) from None
-
-
-def _finite(no_data: Any) -> float:  # noqa: ANN401  a caller may pass anything
-    try:
-        number = float(no_data)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"no_data is {no_data!r:.80}; wanted a finite number. NaN never has data.")
-    return number
-
-
-class _Shaped(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
-def _check_array(array: Any, what: str, dimensions: tuple[int, ...], wanted: str) -> Any:  # noqa: ANN401  a caller may pass anything
-    shape = getattr(array, "shape", None)
-    if shape is None or len(shape) not in dimensions:
-        got = f"an array of shape {shape}" if shape else f"{array!r:.80}"
-        raise ValueError(f"{what} is {got}; wanted a path or an array of shape {wanted}")
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{what} is a masked array. Fill it, and pass mask=~image.mask[..., 0].")
-    if not isinstance(array, ImageFile | np.ndarray | da.Array | zarr.Array):
-        raise TypeError(
-            f"{what} is of {type(array)}; wanted a path, or a NumPy, Dask or Zarr array: pass an xarray's "
-            ".data, and of others dask.array.from_array(...)"
-        )
-    if isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):
-        raise TypeError(f"{what} is of masked arrays. Fill them: dask.array.ma.filled(image, 0).")
-    if what == "mask":
-        has_data(np.empty(0, array.dtype))
-    if any(np.isnan(length) for length in shape):
-        raise ValueError(
-            f"{what} has chunks of unknown size, shape {shape}. Call compute_chunk_sizes() first."
-        )
-    return array
-
-
-def _common_channels(named: Mapping[str, Quantity]) -> tuple[str, ...]:
-    """Give the channels' names of all quantities, which are one image's."""
-    orders = {quantity.channels for quantity in named.values() if quantity.channels}
-    if len(orders) > 1:
-        described = " and ".join(", ".join(order) for order in sorted(orders))
-        raise ValueError(
-            f"the quantities' mixtures have different channels: {described}. Run them one by one."
-        )
-    return next(iter(orders), ())
-
-
-def _letters(channels: tuple[str, ...]) -> str:
-    """Give the order in which a colour image is opened: the quantities', where they are of its colours."""
-    order = "".join(_CHANNEL_LETTERS.get(name, "?") for name in channels)
-    return order if sorted(order) in (sorted("RGB"), sorted("RGBA")) else "RGB"
-
-
-def _check_channels(source: Source, quantity: Quantity) -> None:
-    """Refuse a mixture of other channels than a colour image names."""
-    named = source.channels if isinstance(source, ImageFile) else None
-    if named and len(named) > 1 and quantity.channels and quantity.channels != named[: quantity.n_channels]:
-        raise ValueError(
-            f"the image's channels are {', '.join(named)}, the mixture's {', '.join(quantity.channels)}; "
-            "wanted the same names, in any order. Pass an array if its channels are the mixture's."
-        )
-
-
-def _path(source: Source | None) -> Path | None:
-    if isinstance(source, ImageFile):
-        return Path(source.path)
-    if isinstance(source, zarr.Array) and isinstance(source.store, zarr.storage.LocalStore):
-        return Path(source.store.root, source.path).resolve()
-    return None
-
-
-def _describe(source: Source | None) -> dict[str, Any] | None:
-    if source is None:
-        return None
-    path = _path(source)
-    if isinstance(source, ImageFile):
-        identity = " ".join(map(str, source.identity))
-    elif isinstance(source, da.Array):
-        identity = source.name
+        opened = image
     else:
-        content = source if isinstance(source, np.ndarray) else [source.metadata.to_dict(), _stored(path)]
-        identity = tokenize(content)
-    return {
-        "path": path and str(path),
-        "shape": list(source.shape),
-        "dtype": str(source.dtype),
-        "identity": identity,
-    }
+        alpha = has_alpha or ALPHA in wanted
+        opened = Image.of(open_source(image, channel_axis=channel_axis, alpha=alpha))
+    if wanted or has_alpha:
+        opened = _with_channels(opened, wanted, has_alpha=has_alpha)
+    if mask is not None and not has_alpha:
+        opened = _with_mask(opened, mask)
+    return opened if value is None else _with_no_data(opened, value)
 
 
-def _stored(path: Path | None) -> str:
-    """Digest the names, sizes and times of a local Zarr array's files; of other stores metadata must do."""
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(path) if path else ():
-        folders.sort()
-        for name in sorted(files):
-            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  there may be millions
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def reopen(place: dict[str, Any]) -> Image:
+    """Open the image, or the view of one, that :attr:`Description.place` names.
+
+    Parameters
+    ----------
+    place : dict
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If the image isn't there, or the place is damaged.
+    """
+    try:
+        inner = place["image"]
+        options = _Options(**{name: value for name, value in place.items() if name != "image"})
+        rows, columns = (
+            None if places is None else range(*places) for places in (options.rows, options.columns)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the place of the image is damaged: {place!r:.200}") from error
+    if isinstance(inner, dict):
+        image = open_image(reopen(inner), channels=options.channels)
+    else:
+        image = open_image(inner, channels=options.channels, channel_axis=options.channel_axis)
+    return Image.of(view(image.source, rows, columns))
+
+
+def open_source(
+    image: object, *, role: str = "image", channel_axis: int | None = -1, alpha: bool = False
+) -> Source:
+    """Open a path or an array as a source.
+
+    Parameters
+    ----------
+    image : path, array or Source
+        As for :func:`open_image`. A source is returned as it is.
+    role : str
+        The word for it in messages: "image" or "mask".
+    channel_axis : int or None
+        As for :func:`open_image`.
+    alpha : bool
+        Whether the alpha channel of a file will be asked for with :meth:`Source.with_alpha`.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If it can't be read, or isn't an image.
+    """
+    if isinstance(image, Source):
+        return image
+    if isinstance(image, str | os.PathLike):
+        return _open_path(image, role, channel_axis, alpha=alpha)
+    array = _as_array(image, role)
+    for open_array in ARRAY_READERS:
+        source = open_array(array, role, channel_axis)
+        if source is not None:
+            return source
+    if getattr(array, "shape", None) is None:
+        wanted = "(H, W)" if role == "mask" else "(H, W, C)"
+        raise ValueError(f"{role} is {image!r:.80}; wanted a path or an array of shape {wanted}")
+    raise TypeError(
+        f"{role} is of {type(image)}, whose regions tasks can't read; wanted a path, a NumPy, Dask, Zarr or "
+        "xarray array, or an array in memory. Pass dask.array.from_array(...) of it."
+    )
+
+
+def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, *, alpha: bool) -> Source:
+    """Open an image file, or the directory of a Zarr array."""
+    absolute = Path(path).absolute()
+    name = str(absolute)
+    if absolute.is_dir():
+        return open_zarr_directory(name, role, channel_axis)
+    if not absolute.is_file():
+        if _URL.match(os.fspath(path)):
+            raise ValueError(
+                f"{role} is the URL {os.fspath(path)}; URLs can't be read yet. Open it as a Dask or Zarr "
+                "array, and pass that: for example zarr.open_array(URL, mode='r')."
+            )
+        raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
+    if channel_axis not in {-1, 2, None}:
+        raise ValueError(
+            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
+            "Leave channel_axis out."
+        )
+    if not absolute.stat().st_size:
+        raise ValueError(f"{path} is empty. {COPY_AGAIN}")
+    for open_file in FILE_READERS:
+        source = open_file(name, alpha=alpha)
+        if source is not None:
+            return source
+    raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
+
+
+def _as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass anything
+    """Return the array that an array-like object in memory holds, or else the object itself."""
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(image, xarray.DataArray):
+        return image.data
+    if isinstance(image, list | tuple):
+        try:
+            return np.asarray(image)
+        except ValueError as error:
+            raise ValueError(f"{role} is a list that isn't an array: {error}") from error
+    if getattr(image, "mode", None) in _PALETTES:
+        raise ValueError(f"{role} holds indices into a palette; wanted colors. Pass image.convert('RGB').")
+    if hasattr(image, "__array_interface__"):
+        return image if isinstance(image, np.ndarray) else np.asarray(image)
+    if hasattr(image, "__dlpack__"):
+        try:
+            return np.from_dlpack(image)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            raise TypeError(
+                f"{role} is of {type(image)}, which NumPy can't use ({error}); wanted an array in this "
+                "machine's memory. Copy it there, for example with image.detach().cpu()."
+            ) from error
+    return image
+
+
+def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bool) -> Image:
+    """Return an image with its own alpha channel as the mask, or with some of its channels."""
+    image.check_plane()
+    source, masking = image.source, image.masking
+    if has_alpha:
+        source, masking = add_alpha(source, image.name), replace(_without_mask(masking), has_alpha=True)
+    if wanted:
+        source = choose_channels(source, wanted, name=image.name, has_alpha=masking.has_alpha)
+    return Image.of(source, masking)
+
+
+def _with_mask(image: Image, mask: object) -> Image:
+    """Return an image with a mask."""
+    image.check_plane()
+    if isinstance(mask, Image):
+        mask.check_plane()
+        if not mask.masking.is_empty:
+            raise ValueError("mask is an image with a mask or a no-data value of its own; wanted one without")
+        mask = mask.source
+    opened = check_mask(open_source(mask, role="mask"), image.extent)
+    return Image.of(image.source, replace(_without_mask(image.masking), mask=opened))
+
+
+def _with_no_data(image: Image, no_data: float) -> Image:
+    """Return an image with a no-data value."""
+    image.check_plane()
+    if image.no_data not in {None, no_data}:
+        raise ValueError(
+            f"no_data is {no_data:g}, but the image was opened with {image.no_data:g}; wanted one value. "
+            "Leave one of them out."
+        )
+    return Image.of(image.source, replace(image.masking, no_data=no_data))
+
+
+def _without_mask(masking: Masking) -> Masking:
+    """Return the masks of an image, after checking that one may be added."""
+    if masking.has_alpha or masking.mask is not None:
+        raise ValueError("the image was opened with a mask; wanted one mask. Open it without a mask first.")
+    return masking
+
+
+def _as_channels(channels: str | int | Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return the channels that a caller wants as a tuple: one, or several."""
+    wanted = (
+        (channels,) if isinstance(channels, str) or not hasattr(channels, "__iter__") else tuple(channels)
+    )
+    if not wanted:
+        raise ValueError("channels is empty; wanted the names or numbers of one channel or more")
+    return wanted

@@ -1,4 +1,4 @@
-"""Parameters of kernels in all the forms that people have them, brought to one, or refused by name."""
+"""Parameters of kernels: every accepted form is converted to one form, and any other is refused by name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
+
+# Below this ratio of eigenvalues, rounding decides whether a covariance is positive definite.
+_SINGULAR = 1e-15
 
 
 def as_parameter(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Copy a parameter to contiguous float64, or raise ValueError if it isn't real numbers."""
+    """Return a contiguous float64 copy, or raise ValueError unless the value consists of real numbers."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
         array = np.array(None)
     if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{name} aren't real numbers in an array of one shape: got {value!r:.80}")
+        got = " ".join(repr(value).split())
+        raise ValueError(f"{name} are {got:.80}; wanted real numbers, as an array or nested lists")
     return np.array(array, dtype=np.float64, order="C")
 
 
@@ -31,8 +37,8 @@ def check_shapes(
         )
     if means.size == 0 or len(weights) != len(means):
         raise ValueError(
-            f"{len(weights)} weights for means of shape {means.shape}; wanted one weight a kernel, at least "
-            "one kernel and at least one channel"
+            f"{len(weights)} weights for means of shape {means.shape}; wanted one weight for each kernel, "
+            "at least one kernel and at least one channel"
         )
     if covariances.shape not in {means.shape, (*means.shape, means.shape[1])}:
         raise ValueError(
@@ -41,18 +47,18 @@ def check_shapes(
         )
 
 
-def channel_names(channels: Any, wanted: int) -> tuple[str, ...]:  # noqa: ANN401  a JSON file may say anything
-    """Check channels' names: so many, and all different."""
+def channel_names(channels: Any, wanted: int) -> tuple[str, ...]:  # noqa: ANN401  a JSON file may hold anything
+    """Return the names of channels as a tuple, or raise ValueError unless they are `wanted` distinct ones."""
     names = tuple(channels) if isinstance(channels, list | tuple) else ()
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one a channel")
+        raise ValueError(f"channels are {channels!r}; wanted a sequence of names, one for each channel")
     if len(names) != wanted or len(set(names)) != wanted:
         raise ValueError(f"channels are {', '.join(names)}; wanted {wanted} different names")
     return names
 
 
 def mean_vector(k: int, mean: ArrayLike) -> NDArray[np.float64]:
-    """Make a vector of kernel k's mean: of a row, a column or a vector."""
+    """Return the mean of kernel k as a vector. A row or a column is accepted too."""
     array = as_parameter(f"kernel {k}: the mean's elements", mean)
     if array.size and array.ndim in {1, 2} and array.size == max(array.shape):
         return array.reshape(-1)
@@ -60,7 +66,7 @@ def mean_vector(k: int, mean: ArrayLike) -> NDArray[np.float64]:
 
 
 def covariance_of(k: int, covariance: ArrayLike, n_channels: int) -> NDArray[np.float64]:
-    """Make variances (C,) or a matrix (C, C) of kernel k's covariance."""
+    """Return the covariance of kernel k as variances of shape (C,) or as a matrix of shape (C, C)."""
     array = as_parameter(f"kernel {k}: the covariance's elements", covariance)
     if array.shape in {(n_channels,), (1, n_channels)}:
         return array.reshape(-1)
@@ -73,28 +79,69 @@ def covariance_of(k: int, covariance: ArrayLike, n_channels: int) -> NDArray[np.
 
 
 def weight_of(k: int, weight: ArrayLike) -> NDArray[np.float64]:
-    """Make a number of kernel k's weight."""
+    """Return the weight of kernel k as an array without axes."""
     array = as_parameter(f"kernel {k}: the weight's elements", weight)
     if array.size != 1:
         raise ValueError(f"kernel {k}: the weight has shape {array.shape}; wanted one number")
     return array.reshape(())
 
 
-def sklearn_parameters(model: Any) -> tuple[ArrayLike, ArrayLike, ArrayLike]:  # noqa: ANN401  the same
-    """Take weights, means and covariances, as a Mixture has them, of a model that scikit-learn fitted."""
-    kind = getattr(model, "covariance_type", None)
-    if kind not in {"full", "tied", "diag", "spherical"}:
-        raise TypeError(f"got {model!r:.80}; wanted a fitted GaussianMixture or BayesianGaussianMixture")
-    missing = [name for name in ("weights_", "means_", "covariances_") if not hasattr(model, name)]
-    if missing:
+def check_weights(weights: NDArray[np.float64]) -> None:
+    """Raise ValueError unless all weights are positive and finite."""
+    for k, weight in enumerate(weights):
+        if not (weight > 0 and np.isfinite(weight)):
+            raise ValueError(
+                f"kernel {k}: weight is {weight:g}; wanted a positive, finite number. Drop the kernel."
+            )
+
+
+def check_means(means: NDArray[np.float64], label: Callable[[int], str]) -> None:
+    """Raise ValueError unless all means are finite; `label` names a channel in the message."""
+    bad = np.argwhere(~np.isfinite(means))
+    if len(bad):
+        k, c = bad[0]
         raise ValueError(
-            f"the {type(model).__name__} lacks {', '.join(missing)}: it isn't fitted. Call its fit first."
+            f"kernel {k}: mean of channel {label(c)} is {means[k, c]:g}; wanted a finite number. Drop the "
+            "kernel or correct the model."
         )
-    covariances = np.asarray(model.covariances_, dtype=np.float64)
-    if kind == "tied":
-        covariances = np.repeat(covariances[np.newaxis], len(model.means_), axis=0)
-    elif kind == "spherical":
-        covariances = np.repeat(covariances[:, np.newaxis], len(model.means_[0]), axis=1)
-    if kind in {"full", "tied"}:  # fitted to float32, they are symmetric only to 1e-6
-        covariances = covariances / 2 + covariances.mT / 2
-    return model.weights_, model.means_, covariances
+
+
+def check_variances(variances: NDArray[np.float64], label: Callable[[int], str]) -> None:
+    """Raise ValueError unless all variances are positive, finite and not denormal."""
+    bad = np.argwhere(~((variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)))
+    if len(bad):
+        k, c = bad[0]
+        raise ValueError(
+            f"kernel {k}: variance of channel {label(c)} is {variances[k, c]:g}; a Gaussian needs a "
+            "positive, finite variance. Drop the kernel or raise the variance (rounding to integers adds "
+            "a variance of 1/12)."
+        )
+
+
+def make_symmetric(covariances: NDArray[np.float64]) -> None:
+    """Make full covariances exactly symmetric in place.
+
+    Raises
+    ------
+    ValueError
+        If a covariance has elements that aren't finite, is further from symmetric than rounding explains, or
+        isn't positive definite.
+    """
+    for k, covariance in enumerate(covariances):
+        if not np.all(np.isfinite(covariance)):
+            raise ValueError(
+                f"kernel {k}: the covariance isn't finite; wanted finite numbers. Correct the model."
+            )
+        deviations = np.sqrt(np.diag(covariance))
+        if np.any(np.abs(covariance - covariance.T) > 1e-8 * np.outer(deviations, deviations)):
+            raise ValueError(
+                f"kernel {k}: the covariance isn't symmetric. If rounding is the cause, pass (S + S.T) / 2."
+            )
+        covariance[...] = covariance / 2 + covariance.T / 2
+        eigenvalues = np.linalg.eigvalsh(covariance / deviations.max() ** 2)
+        if eigenvalues[0] < _SINGULAR * eigenvalues[-1]:
+            raise ValueError(
+                f"kernel {k}: the covariance isn't positive definite (the ratio of its lowest eigenvalue to "
+                f"its highest is {eigenvalues[0] / eigenvalues[-1]:.3g}). Drop the kernel, or add a small "
+                "number to the diagonal."
+            )

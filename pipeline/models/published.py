@@ -11,12 +11,12 @@ from pipeline.models.mixture import Mixture
 
 
 def list_models() -> dict[str, str]:
-    """Name the published models that ship with the package.
+    """Return the names of the published models that ship with the package.
 
     Returns
     -------
     dict
-        A name that :func:`load_model` takes, and the source of its figures.
+        The names, which :func:`load_model` accepts, and the publications that the figures come from.
     """
     files = sorted(resources.files(__package__).joinpath("data").iterdir(), key=lambda file: file.name)
     return {Path(file.name).stem: json.loads(file.read_text(encoding="utf-8"))["source"] for file in files}
@@ -28,8 +28,8 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
     Parameters
     ----------
     name_or_path : str or path-like
-        ``"jones-rehg-skin"``, ``"jones-rehg-nonskin"`` (see :func:`list_models`), or a path for
-        :meth:`Mixture.load`.
+        One of the names that :func:`list_models` returns, for example ``"jones-rehg-skin"``, or the path of a
+        file that :meth:`Mixture.load` can read.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
     Raises
     ------
     FileNotFoundError
-        If it is neither a model's name nor a file.
+        If there is neither a model of this name nor such a file.
     ValueError
         If the file isn't a mixture.
     """
@@ -48,6 +48,6 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Mixture:
             return Mixture.load(path)
     if not Path(name_or_path).is_file():
         raise FileNotFoundError(
-            f"no model {os.fspath(name_or_path)!r}: wanted a JSON file or one of {', '.join(models)}"
+            f"there is no model {os.fspath(name_or_path)!r}; wanted a JSON file or one of {', '.join(models)}"
         )
     return Mixture.load(name_or_path)

@@ -1,106 +1,135 @@
-"""Where tasks run: threads of this process, or the workers of a Dask cluster."""
+"""The seam `Executor`: where tasks are computed, and how many of them are in flight."""
 
 from __future__ import annotations
 
-import sys
-import uuid
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-import dask
-from dask.system import CPU_COUNT
-
-from pipeline.runs.task import Done, do_block
+from abc import ABC, abstractmethod
+from concurrent.futures import FIRST_COMPLETED, wait
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Hashable, Iterable
+    from concurrent.futures import Future
+    from types import TracebackType
 
-    from distributed import Client
-    from distributed import Future as Remote
+K = TypeVar("K", bound="Hashable")
+R = TypeVar("R")
 
-    from pipeline.images.opening import Piece
-    from pipeline.runs.task import Job
-
-    Submit = Callable[[Piece, tuple[int, int], tuple[str, ...]], Future[Done]]
-
-# Blocks in flight for each thread of a cluster: one computes while the next is on its way.
-_CLUSTER_QUEUE = 2
+# After this many tasks all that are in flight are awaited: Dask's scheduler notes each task of a computation
+# for as long as the computation goes on, and a new one begins when nothing is in flight.
+_STINT = 500
 
 
-@contextmanager
-def submitting(client: Client | None, job: Job) -> Iterator[tuple[Submit, int]]:
-    """Give a function that submits a block of a job, and how many blocks may be in flight.
+class Outcome(Generic[K, R]):
+    """How a task ended: with a result or with an error."""
 
-    Parameters
+    def __init__(self, key: K, future: Future[R]) -> None:
+        self.key = key
+        self.error = future.exception()
+        self._future = future
+
+    @property
+    def result(self) -> R:
+        """What the task returned; raises the error of a task that failed."""
+        return self._future.result()
+
+
+class Executor(ABC):
+    """Where tasks are computed.
+
+    An executor is a context manager: inside ``with`` it takes tasks, and at its end no task is at work any
+    more. A task is a function of a shared value and arguments of its own. Everything that isn't local must be
+    picklable.
+
+    Attributes
     ----------
-    client : distributed.Client or None
-        None for threads of this process.
-    job : Job
-        Sent to each worker once.
-
-    Raises
-    ------
-    RuntimeError
-        If the cluster has no workers.
+    is_local : bool
+        Whether tasks are computed in this process.
     """
-    if client is None:
-        threads = n_threads()
-        with ThreadPoolExecutor(threads, thread_name_prefix="mixture-pipeline") as pool:
-            yield (lambda *task: pool.submit(do_block, job, *task)), threads
-    else:
-        if client.status != "running":
-            raise RuntimeError(f"the client is {client.status}. Connect a new one: Client(address).")
-        if not client.nthreads():
-            raise RuntimeError("the cluster has no workers. Start some, or wait: client.wait_for_workers(1).")
-        window = _CLUSTER_QUEUE * sum(client.nthreads().values())
-        yield _submit_to(client, client.scatter(job, broadcast=True, hash=False)), window
 
+    is_local: bool
 
-def _submit_to(client: Client, shared: Remote[Job]) -> Submit:
-    """Give what submits to a cluster.
+    @property
+    @abstractmethod
+    def threads(self) -> int:
+        """How many tasks a process computes at once."""
 
-    All blocks' keys belong to one group of tasks: the scheduler remembers a computation's groups, so that the
-    client's own executor, whose keys are a group each, costs it memory for each block.
-    """
-    group = f"do_block-{uuid.uuid4().hex}"
-    # A remote task is given up when nobody holds its future any more.
-    held: dict[tuple[int, int], Remote[Done]] = {}
+    @property
+    @abstractmethod
+    def n_processes(self) -> int:
+        """How many processes compute tasks."""
 
-    def submit(piece: Piece, index: tuple[int, int], names: tuple[str, ...]) -> Future[Done]:
-        promise: Future[Done] = Future()
+    @property
+    @abstractmethod
+    def available_memory(self) -> int:
+        """The memory in bytes that each process may use."""
 
-        def settle(remote: Remote[Done]) -> None:
-            try:
-                promise.set_result(remote.result())
-            except Exception as error:  # noqa: BLE001  a task may fail of anything; who waits is told
-                promise.set_exception(error)
-            finally:
-                held.pop(index, None)
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many tasks should be in flight now."""
 
-        remote = client.submit(do_block, shared, piece, index, names, key=(group, *index), pure=False)
-        held[index] = remote
-        remote.add_done_callback(settle)
-        return promise
+    @abstractmethod
+    def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, or a handle to it
+        """Send a value to every process once, and return what :meth:`submit` takes in its place."""
 
-    return submit
+    @abstractmethod
+    def submit(self, task: Callable[..., R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
+        """Start ``task(value, *arguments)`` for a shared value."""
 
+    @abstractmethod
+    def __enter__(self) -> Self:
+        """Start taking tasks.
 
-def n_threads() -> int:
-    """Count the threads of a run without a cluster, as Dask's settings say."""
-    if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"}:
-        return 1
-    return int(dask.config.get("num_workers", None) or CPU_COUNT)
+        Raises
+        ------
+        RuntimeError
+            If no task can be computed.
+        """
 
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop taking tasks."""
 
-def current_client() -> Client | None:
-    """Give the current Dask client, if there is one."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
+    def outcomes(
+        self,
+        task: Callable[..., R],
+        shared: Any,  # noqa: ANN401  a value of any kind, or a handle to it
+        calls: Iterable[tuple[K, tuple[Any, ...]]],
+    ) -> Generator[Outcome[K, R]]:
+        """Compute many calls of a task, as many at once as there are slots.
 
-    try:
-        client: Client = default_client()
-    except ValueError:
-        return None
-    return client
+        Parameters
+        ----------
+        task : callable
+        shared : object
+            As :meth:`share` returned it.
+        calls : iterable of (key, arguments)
+            They are taken one by one, when a slot is free.
+
+        Yields
+        ------
+        Outcome
+            In the order in which tasks end. If the caller stops early, the tasks in flight are awaited.
+        """
+        in_flight: dict[Future[R], K] = {}
+        waiting = iter(calls)
+        submitted = 0
+        try:
+            while True:
+                slots = self.slots
+                stint = max(_STINT, 50 * slots)
+                while len(in_flight) < slots and (submitted % stint or not in_flight):
+                    if (call := next(waiting, None)) is None:
+                        break
+                    submitted += 1
+                    key, arguments = call
+                    in_flight[self.submit(task, shared, *arguments)] = key
+                if not in_flight:
+                    return
+                for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+                    yield Outcome(in_flight.pop(future), future)
+        finally:
+            # Nothing may write any more once the caller goes on.
+            wait(in_flight)

@@ -1,4 +1,4 @@
-"""How far a run has come, as events, and who listens: a bar, lines in a log, the caller's own function."""
+"""Progress of a run as events, and what shows them: a bar, lines of a log, or the caller's own function."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _logger = logging.getLogger("pipeline.progress")
 
 @dataclass(frozen=True)
 class Progress:
-    """An event: what has been done by now.
+    """How far a run has come.
 
     Attributes
     ----------
     blocks, total_blocks : int
-        Blocks done, and to be done.
+        Blocks that are done, and all blocks.
     pixels, total_pixels : int
-        Pixels of these.
+        Pixels of the blocks that are done, and of all blocks.
     skipped : int
-        Blocks that failed and were passed over, among those done.
+        Blocks that failed and were skipped, among those that are done.
     kept_pixels : int
-        Pixels of blocks that an earlier run had done, among those done.
+        Pixels of blocks that an earlier run had written, among those that are done.
     seconds : float
-        Since the start.
+        Time since the start.
     peak_memory : int
-        The highest resident memory of a process that computes, in bytes.
+        The highest resident memory of a process that computes blocks, in bytes; 0 if it isn't known.
     """
 
     total_blocks: int
@@ -53,22 +53,23 @@ class Progress:
 
     @property
     def pixels_per_second(self) -> float:
-        """The mean rate so far, of what wasn't kept."""
+        """The mean rate so far, without blocks that were kept."""
         return (self.pixels - self.kept_pixels) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float:
-        """What the rest takes at this rate; infinite before the first block was computed."""
+        """The time that the rest takes at this rate; infinite before the first block has been computed."""
         left, rate = self.total_pixels - self.pixels, self.pixels_per_second
         return left / rate if rate else float("inf") if left else 0.0
 
     def __str__(self) -> str:
         share = self.pixels / self.total_pixels if self.total_pixels else 1.0
         skipped = f", {self.skipped} skipped" if self.skipped else ""
+        memory = f", peak memory {_gibibytes(self.peak_memory)}" if self.peak_memory else ""
         return (
             f"{share:.1%}: block {self.blocks} of {self.total_blocks}{skipped}, "
             f"{self.pixels_per_second / 1e6:.1f} megapixels a second, {_clock(self.seconds)} gone, "
-            f"{_clock(self.seconds_left)} left, peak memory {self.peak_memory / 2**30:.2f} GiB"
+            f"{_clock(self.seconds_left)} left{memory}"
         )
 
 
@@ -76,7 +77,7 @@ Listener = Callable[[Progress], object]
 
 
 class Reporter:
-    """Keeps count, and tells a listener of each block."""
+    """Count blocks, and tell a listener about each one."""
 
     def __init__(self, listener: Listener, total_blocks: int, total_pixels: int) -> None:
         self._listener = listener
@@ -84,7 +85,7 @@ class Reporter:
         self.progress = Progress(total_blocks, total_pixels)
 
     def advance(self, pixels: int, *, memory: int = 0, skipped: bool = False, kept: bool = False) -> None:
-        """Count one more block."""
+        """Count one block more."""
         before = self.progress
         self.progress = replace(
             before,
@@ -106,17 +107,18 @@ def check_mode(progress: str | Listener) -> None:
 
 @contextmanager
 def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) -> Iterator[Reporter]:
-    """Tell who listens of each block.
+    """Show the progress of a run, block by block.
 
     Parameters
     ----------
     progress : str or callable
-        ``"bar"`` draws a bar in a notebook or on a terminal's standard error; ``"log"`` logs a line every ten
-        seconds to the logger ``pipeline.progress``, at level INFO; ``"auto"`` is the one where there is a
-        notebook or terminal, else the other; ``"none"`` is neither. A function is called with a
-        :class:`Progress` for each block, in the thread that called the run.
+        ``"bar"`` draws a bar in a notebook or on standard error. ``"log"`` logs a line every ten seconds to
+        the logger ``pipeline.progress``, at level INFO; if no logging has been set up, the lines go to
+        standard error. ``"auto"`` draws a bar in a notebook or terminal, and logs lines elsewhere.
+        ``"none"`` does neither. A function is called with a :class:`Progress` for each block, in the thread
+        that called the run.
     total_blocks, total_pixels : int
-        To be done.
+        All blocks and pixels of the run.
 
     Yields
     ------
@@ -125,7 +127,7 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
     Raises
     ------
     ValueError
-        For another mode.
+        If there is no such mode.
     """
     check_mode(progress)
     if callable(progress):
@@ -134,25 +136,44 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
         bar: tqdm[Any]
         with tqdm(total=total_pixels, unit="pixel", unit_scale=True, smoothing=0.05) as bar:
             yield Reporter(_draw_on(bar), total_blocks, total_pixels)
+    elif progress == "none":
+        yield Reporter(lambda _: None, total_blocks, total_pixels)
     else:
-        yield Reporter(_log_lines() if progress != "none" else lambda _: None, total_blocks, total_pixels)
+        with _visible_log():
+            yield Reporter(_log_lines(), total_blocks, total_pixels)
 
 
 def _is_watched() -> bool:
-    """Tell whether tqdm draws in a notebook, or standard error is a terminal."""
-    # Outside a notebook tqdm.auto is this; importing its class for notebooks would import IPython.
+    """Return whether tqdm draws in a notebook, or standard error is a terminal."""
+    # Outside a notebook tqdm.auto is this class. Importing its class for notebooks would import IPython.
     return tqdm is not tqdm_asyncio or sys.stderr.isatty()
 
 
 def _draw_on(bar: tqdm[Any]) -> Listener:
     def draw(event: Progress) -> None:
-        bar.set_postfix_str(
-            f"block {event.blocks} of {event.total_blocks}, {event.peak_memory / 2**30:.2f} GiB",
-            refresh=False,
-        )
+        memory = f", {_gibibytes(event.peak_memory)}" if event.peak_memory else ""
+        bar.set_postfix_str(f"block {event.blocks} of {event.total_blocks}{memory}", refresh=False)
         bar.update(event.pixels - bar.n)
 
     return draw
+
+
+@contextmanager
+def _visible_log() -> Iterator[None]:
+    """Send the lines to standard error while no logging has been set up."""
+    if _logger.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = _logger.level
+    _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _logger.removeHandler(handler)
+        _logger.setLevel(level)
 
 
 def _log_lines() -> Listener:
@@ -165,6 +186,10 @@ def _log_lines() -> Listener:
             _logger.info("%s", event)
 
     return log
+
+
+def _gibibytes(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB"
 
 
 def _clock(seconds: float) -> str:

@@ -1,1 +1,1 @@
-"""What a run leaves: the record, the layout, the shards, and reading them again."""
+"""The results of a run: the record, the layout, the shards, and reading them again."""

@@ -1,341 +1,212 @@
-"""The Zarr group that a run writes: one shard a block, which is the ledger of what is done."""
+"""The store in a local or mounted directory. The shards in it are the ledger of the blocks that are done."""
 
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
-from pipeline.images.grid import Grid
-from pipeline.models.encoding import Packed, read_quantity
-from pipeline.models.quantity import no_data_value
+from pipeline.stores import layout, placement
+from pipeline.stores.record import read_record
+from pipeline.stores.store import Fault, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pipeline.models.quantity import Quantity
-
-# The key of the group's attributes under which this package keeps its own.
-ATTRIBUTE = "mixture_pipeline"
-_AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
-_CLASS_AXIS = {"name": "c", "type": "channel"}
-# Beside the levels of an image that is packed: an array of its blocks' largest errors.
-_ERRORS = "largest_error"
-_METADATA = "zarr.json"
+    from pipeline.images.grid import Grid
+    from pipeline.models.output import Output
+    from pipeline.stores.record import Record
+    from pipeline.stores.store import Index
 
 
-class Fault(NamedTuple):
-    """A shard that isn't as it should be."""
-
-    result: str
-    block: tuple[int, int]
-    kind: Literal["missing", "damaged"]
-
-
-def create(path: Path, grid: Grid, quantities: Mapping[str, Quantity], attributes: Mapping[str, Any]) -> None:
-    """Create the group and its empty arrays.
+class LocalStore(Store):
+    """The results of a run in a directory.
 
     Parameters
     ----------
-    path : Path
-        An empty directory.
-    grid : Grid
-        Its blocks become shards, its chunks the shards' chunks.
-    quantities : mapping of str to Quantity
-        Each becomes a sub-group that is an OME-Zarr 0.5 image of one level, with the classes of a posterior
-        first. What is packed gets an array of its blocks' largest errors beside it.
-    attributes : mapping
-        What is recorded of the run; written last, so that a store that has them is created whole.
+    address : path
+        The place of the store.
+    directory : Path, optional
+        The directory that is written to and read, by default the one at the address. While a run is at work,
+        it is another one.
     """
-    group = zarr.create_group(path)
-    for name, quantity in quantities.items():
-        _create_result(group, grid, name, quantity)
-    group.attrs[ATTRIBUTE] = {"version": version("mixture-pipeline"), **attributes}
-    for metadata in [path / _METADATA, *(file for name in quantities for file in _metadata(path, name))]:
-        _flush(metadata)
 
+    def __init__(self, address: str | os.PathLike[str], directory: Path | None = None) -> None:
+        self.address = os.fspath(address)
+        self.directory = Path(address) if directory is None else directory
 
-def _create_result(group: zarr.Group, grid: Grid, name: str, quantity: Quantity) -> None:
-    dtype = quantity.output_dtype()
-    axes = _AXES if quantity.planes is None else (_CLASS_AXIS, *_AXES)
-    leading = () if quantity.planes is None else (len(quantity.planes),)
-    image = group.create_group(name, attributes={"ome": _multiscale(name, axes)})
-    image.create_array(
-        "0",
-        shape=(*leading, *grid.shape),
-        shards=(*leading, *grid.block),
-        chunks=(*(1 for _ in leading), *grid.chunk),
-        dtype=dtype,
-        fill_value=no_data_value(dtype),
-        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-        dimension_names=[axis["name"] for axis in axes],
-        attributes=quantity.decoding if isinstance(quantity, Packed) else None,
-    )
-    if isinstance(quantity, Packed):
-        image.create_array(
-            _ERRORS,
-            shape=grid.counts,
-            chunks=(1, 1),
-            dtype="float32",
-            fill_value=np.nan,
-            compressors=[Crc32cCodec()],
-        )
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, {str(self.directory)!r})"
 
+    def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:
+        """Raise ValueError or FileExistsError if a run that reads these sources may not write here."""
+        placement.check_target(Path(self.address), sources=sources, overwrite=overwrite, resume=resume)
 
-def _metadata(path: Path, name: str) -> list[Path]:
-    """List the metadata files of a result."""
-    places = [path / name, path / name / "0", path / name / _ERRORS]
-    return [place / _METADATA for place in places if place.exists()]
+    @contextmanager
+    def opened_for_run(self, *, overwrite: bool, resume: bool) -> Iterator[Self]:
+        """Give a run the store that it writes to, and publish it under the address once it is whole."""
+        path = Path(self.address)
+        with placement.opened_for_run(path, overwrite=overwrite, resume=resume) as directory:
+            yield type(self)(self.address, directory)
+
+    def find(self, *, to_resume: bool = False) -> Self:
+        """Return the store that a run left: the published one, or first the unfinished one `to_resume`."""
+        return type(self)(self.address, placement.find_store(Path(self.address), to_resume=to_resume))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether this is the unfinished store of a run, and not one that is published under the address."""
+        return self.directory == placement.unfinished(Path(self.address).resolve())
+
+    @property
+    def is_created(self) -> bool:
+        """Whether :meth:`create` has been called on what is there."""
+        return placement.is_created(self.directory)
+
+    @property
+    def identity(self) -> str:
+        """The path of the directory, and the time when its record was written."""
+        record = self.directory.resolve() / layout.METADATA
+        return f"{record}, {record.stat().st_mtime_ns}"
+
+    @property
+    def free_bytes(self) -> int:
+        """The free space in bytes where the store will be."""
+        parents = Path(self.address).resolve().parents
+        return shutil.disk_usage(next(parent for parent in parents if parent.exists())).free
+
+    def create(self, record: Record) -> None:
+        """Write the metadata of all outputs, and then the record.
+
+        The directory must be empty, or not exist. A power cut may lose shards, which is noticed afterwards,
+        but not the metadata, which are brought to the disk.
+        """
+        group = zarr.create_group(self.directory)
+        for output in record.outputs:
+            layout.create_output(group, record.grid, output)
+        layout.write_attribute(self.directory, record.to_dict())
+        for path in (
+            layout.METADATA,
+            *(p for output in record.outputs for p in layout.metadata_paths(output)),
+        ):
+            _flush(self.directory / path)
+
+    def mend_metadata(self, record: Record) -> None:
+        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
+        group = zarr.open_group(self.directory, mode="r+")
+        for output in record.outputs:
+            if not self.has_metadata(record, output):
+                for path in layout.metadata_paths(output):
+                    (self.directory / path).unlink(missing_ok=True)
+                layout.create_output(group, record.grid, output)
+
+    def has_metadata(self, record: Record, output: Output) -> bool:
+        """Return whether the metadata of an output are as :meth:`create` wrote them."""
+        return layout.has_metadata(self.directory, record.grid, output)
+
+    def write_block(
+        self, output: Output, grid: Grid, index: Index, values: NDArray[Any], error: float | None = None
+    ) -> int:
+        """Write one block of an output, and return the size of its shard in bytes."""
+        if output.encoding.is_lossy:
+            if error is None:
+                raise ValueError(f"block {index} of {output.name} has no error; its encoding is lossy")
+            # The error is written first, because the shard says that the block is done.
+            self._open(layout.errors_path(output.name), "r+")[index] = error
+        # A block that equals the fill value is stored too, because its shard says that it is done.
+        array = self._open(layout.level_path(output.name), "r+").with_config({"write_empty_chunks": True})
+        shard = self.directory / layout.shard_path(output, index)
+        # At the edges of the image zarr would read an existing shard, which may be damaged.
+        shard.unlink(missing_ok=True)
+        array[..., *grid.region(index)] = values[0] if output.class_names is None else values
+        return shard.stat().st_size
+
+    def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
+        """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
+        faults = []
+        for output in outputs:
+            shard = self.directory / layout.shard_path(output, index)
+            if not shard.is_file():
+                faults.append(Fault(output.name, index, "missing"))
+            elif not (self._is_whole(output, shard, index) and self._has_error(output, index)):
+                faults.append(Fault(output.name, index, "damaged"))
+        return faults
+
+    def holds_shards(self) -> bool:
+        """Return whether any block has been written."""
+        return placement.holds_shards(self.directory)
+
+    def largest_errors(self, outputs: Sequence[Output]) -> dict[str, float]:
+        """Return the largest error over all written blocks, for each output whose encoding is lossy."""
+        errors = {}
+        for output in outputs:
+            if output.encoding.is_lossy:
+                blocks = np.asarray(self._open(layout.errors_path(output.name), "r"))
+                errors[output.name] = float(np.nanmax(blocks, initial=0.0))
+        return errors
+
+    def finish(self, receipt: Mapping[str, Any]) -> None:
+        """Add the receipt of the run to the record, and bring the record to the disk."""
+        record = replace(self.read_record(), receipt=dict(receipt))
+        layout.write_attribute(self.directory, record.to_dict())
+        _flush(self.directory / layout.METADATA)
+
+    def read_record(self) -> Record:
+        """Read the record.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is there.
+        ValueError
+            If this isn't a result of this package, or the record is damaged.
+        """
+        if not self.directory.exists():
+            raise FileNotFoundError(f"{self.directory} doesn't exist")
+        return read_record(str(self.directory), layout.read_attribute(self.directory))
+
+    def open_level(self, output: Output, level: int = 0) -> zarr.Array[Any]:
+        """Open the array of an output's level for reading; level 0 is the full resolution."""
+        return self._open(layout.level_path(output.name, level), "r")
+
+    def _open(self, path: str, mode: Any) -> zarr.Array[Any]:  # noqa: ANN401  zarr doesn't export the type of modes
+        return zarr.open_array(self.directory, path=path, mode=mode)
+
+    def _is_whole(self, output: Output, shard: Path, index: Index) -> bool:
+        """Return whether a shard can be decoded: its index and its chunks have checksums."""
+        if not shard.stat().st_size:
+            # zarr takes an empty file for an absent one.
+            return False
+        try:
+            array = self.open_level(output)
+            lengths = (array.shards or ())[-2:]
+            rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
+            for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
+                array[plane, rows, columns]
+        except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
+            return False
+        return True
+
+    def _has_error(self, output: Output, index: Index) -> bool:
+        """Return whether the largest error of a block is recorded, if the encoding of its output is lossy."""
+        if not output.encoding.is_lossy:
+            return True
+        try:
+            error: Any = self._open(layout.errors_path(output.name), "r")[index]
+        except Exception:  # noqa: BLE001  damaged bytes or metadata make zarr raise any exception
+            return False
+        return not np.isnan(error)
 
 
 def _flush(file: Path) -> None:
-    """Bring a file to the disk: a power cut may lose shards, which is noticed, but not the metadata."""
+    """Bring a file to the disk."""
     with file.open("r+b") as opened:
         os.fsync(opened.fileno())
-
-
-def mend_metadata(path: Path, grid: Grid, quantities: Mapping[str, Quantity]) -> None:
-    """Write the metadata of results anew where they aren't as they were written.
-
-    Parameters
-    ----------
-    path : Path
-        Of a store that :func:`create` made.
-    grid, quantities
-        With which it did.
-    """
-    group = zarr.open_group(path, mode="r+")
-    for name, quantity in quantities.items():
-        if not has_metadata(path, grid, name, quantity):
-            for file in _metadata(path, name):
-                file.unlink(missing_ok=True)
-            _create_result(group, grid, name, quantity)
-
-
-def has_metadata(path: Path, grid: Grid, name: str, quantity: Quantity) -> bool:
-    """Tell whether the metadata of a result are those that :func:`create` writes."""
-    wanted = zarr.create_group(zarr.storage.MemoryStore())
-    _create_result(wanted, grid, name, quantity)
-    arrays = ["0", _ERRORS] if isinstance(quantity, Packed) else ["0"]
-    try:
-        found = zarr.open_group(path, mode="r")
-        same = found[name].attrs.get("ome") == wanted[name].attrs["ome"]
-        for array in arrays:
-            one, other = (group[f"{name}/{array}"].metadata.to_dict() for group in (found, wanted))
-            # As text, in which NaN equals itself.
-            same = same and repr(one) == repr(other)
-    except Exception:  # noqa: BLE001  damaged metadata make zarr raise whatever comes
-        return False
-    return same
-
-
-def write_block(
-    path: Path,
-    name: str,
-    grid: Grid,
-    index: tuple[int, int],
-    values: NDArray[Any],
-    *,
-    error: float | None = None,
-) -> int:
-    """Write one block of one result.
-
-    Parameters
-    ----------
-    path : Path
-        Of the store.
-    name : str
-        Of the result.
-    grid : Grid
-        That the store was created with.
-    index : tuple of int
-        The block's.
-    values : ndarray, shape (h, w) or (planes, h, w)
-        Of the block's region.
-    error : float, optional
-        The largest one of what is packed.
-
-    Returns
-    -------
-    int
-        The size of the shard on disk, in bytes.
-    """
-    if error is not None:
-        # First, since the shard says that the block is done.
-        zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r+")[index] = error
-    array = zarr.open_array(path, path=f"{name}/0", mode="r+")
-    # A block that equals the fill value is stored too: the shard's existence says that it is done.
-    array = array.with_config({"write_empty_chunks": True})
-    shard = _shard(path, name, array, index)
-    # At the image's edges zarr would read a shard that is there, which may be damaged.
-    shard.unlink(missing_ok=True)
-    array[..., *grid.region(index)] = values
-    return shard.stat().st_size
-
-
-def check_block(path: Path, index: tuple[int, int], names: Iterable[str]) -> list[Fault]:
-    """Check the shards of one block by the checksums that they hold.
-
-    Parameters
-    ----------
-    path : Path
-        Of the store.
-    index : tuple of int
-        The block's.
-    names : iterable of str
-        Of the results.
-
-    Returns
-    -------
-    list of Fault
-        The shards that are missing or damaged.
-    """
-    faults = []
-    for name in names:
-        array = zarr.open_array(path, path=f"{name}/0", mode="r")
-        shard = _shard(path, name, array, index)
-        if not shard.is_file():
-            faults.append(Fault(name, index, "missing"))
-        elif not (_is_whole(shard, array, index) and _has_error(path, name, index)):
-            faults.append(Fault(name, index, "damaged"))
-    return faults
-
-
-def _shard(path: Path, name: str, array: zarr.Array[Any], index: tuple[int, int]) -> Path:
-    leading = (0,) * (array.ndim - len(index))
-    return path / name / "0" / array.metadata.encode_chunk_key((*leading, *index))
-
-
-def _is_whole(shard: Path, array: zarr.Array[Any], index: tuple[int, int]) -> bool:
-    """Decode a shard, whose index and chunks have checksums; zarr takes an empty file for an absent one."""
-    if not shard.stat().st_size:
-        return False
-    rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, (array.shards or ())[-2:], strict=True))
-    try:
-        for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
-            array[plane, rows, columns]
-    except Exception:  # noqa: BLE001  damaged bytes make decoders raise whatever comes
-        return False
-    return True
-
-
-def _has_error(path: Path, name: str, index: tuple[int, int]) -> bool:
-    """Tell whether the largest error of a block is recorded, if its result is packed."""
-    if not (path / name / _ERRORS).exists():
-        return True
-    try:
-        error: Any = zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r")[index]
-    except Exception:  # noqa: BLE001  the same
-        return False
-    return not np.isnan(error)
-
-
-def finish(path: Path, receipt: Mapping[str, Any]) -> None:
-    """Record in the store that it is complete."""
-    group = zarr.open_group(path, mode="r+")
-    group.attrs[ATTRIBUTE] = {**read_attributes(path), "receipt": dict(receipt)}
-    _flush(path / _METADATA)
-
-
-def largest_errors(path: Path, names: Sequence[str]) -> dict[str, float]:
-    """Give the largest error of each result that is packed, over all blocks that are written."""
-    errors = {}
-    for name in names:
-        if (path / name / _ERRORS).exists():
-            blocks = np.asarray(zarr.open_array(path, path=f"{name}/{_ERRORS}", mode="r"))
-            errors[name] = float(np.nanmax(blocks, initial=0.0))
-    return errors
-
-
-def read_attributes(path: Path) -> dict[str, Any]:
-    """Read what is recorded of a run.
-
-    Parameters
-    ----------
-    path : Path
-        Of the store.
-
-    Returns
-    -------
-    dict
-        With a ``receipt`` if the run finished.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there.
-    ValueError
-        If it isn't a result of this package.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} doesn't exist")
-    try:
-        attributes = zarr.open_group(path, mode="r").attrs.asdict()
-    except Exception:  # noqa: BLE001  damaged metadata make zarr raise whatever comes
-        attributes = {}
-    found: Any = attributes.get(ATTRIBUTE)
-    if found is None:
-        raise ValueError(f"{path} isn't a result of mixture-pipeline")
-    if not isinstance(found, dict):
-        raise ValueError(  # noqa: TRY004  it is the file that is wrong, not an argument's type
-            f"{path} has a damaged record in its zarr.json. Overwrite it."
-        )
-    return found
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read what is recorded of a run, as :func:`read_attributes` does, and check that it is all there.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there.
-    ValueError
-        If it isn't a result of this package, or what is recorded is damaged.
-    """
-    found = read_attributes(path)
-    try:
-        _check_record(found)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ValueError(f"{path} has a damaged record in its zarr.json. Overwrite it.") from None
-    return found
-
-
-def _check_record(found: Any) -> None:  # noqa: ANN401  JSON is whatever the file holds
-    for key in ("image", "mask", "no_data", "grid", "results"):
-        found[key]
-    for record in found["results"].values():
-        read_quantity(record)
-    grid_of(found)
-    if not isinstance(found.get("receipt", {}), dict):
-        raise TypeError("receipt")
-
-
-def read_grid(path: Path) -> Grid:
-    """Read a store's division into blocks and chunks."""
-    return grid_of(read_record(path))
-
-
-def grid_of(record: Mapping[str, Any]) -> Grid:
-    """Give the division into blocks and chunks that a record tells."""
-    grid = record["grid"]
-    (height, width), (tall, wide), (low, narrow) = (grid[key] for key in ("shape", "block", "chunk"))
-    return Grid((height, width), (tall, wide), (low, narrow))
-
-
-def _multiscale(name: str, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Describe one level as OME-Zarr 0.5 wants it (https://ngff.openmicroscopy.org/0.5/)."""
-    scale = {"type": "scale", "scale": [1.0] * len(axes)}
-    image = {
-        "name": name,
-        "axes": list(axes),
-        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
-    }
-    return {"version": "0.5", "multiscales": [image]}

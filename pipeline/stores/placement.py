@@ -1,4 +1,9 @@
-"""Where a run writes: beside its output's place until the store is whole, one run at a time."""
+"""Where a run writes: in a directory beside its output until the store is whole, one run at a time.
+
+The store of a run that is at work, or was interrupted, is ``OUT.partial``. While a new store takes the place
+of an old one, the old one is ``OUT.replaced`` for a moment. Both carry a mark, so that a foreign directory
+that happens to have such a name is never removed.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.stores.local import read_attributes
+from pipeline.stores.layout import METADATA, SHARDS, read_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
-# A file that says of a directory beside the output that it is this package's.
+# A file that marks a directory beside the output as this package's.
 _MARK = ".mixture-pipeline"
-# As a Path prints it: one slash. A single letter is a drive.
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+# A store with such a name would be taken for an image.
+_IMAGE_SUFFIXES = {
+    ".bmp",
+    ".exr",
+    ".gif",
+    ".jp2",
+    ".jpeg",
+    ".jpg",
+    ".ndpi",
+    ".png",
+    ".svs",
+    ".tif",
+    ".tiff",
+    ".webp",
+}
 
 
 def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume: bool) -> None:
@@ -28,68 +46,82 @@ def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume
     Parameters
     ----------
     path : Path
-        Where the store shall be.
+        The place of the store.
     sources : iterable of Path
-        Files and directories that the run reads.
+        The files and directories that the run reads.
     overwrite, resume : bool
-        As of :func:`opened_for_run`.
+        As for :func:`opened_for_run`.
 
     Raises
     ------
     FileExistsError
-        If something is there already that isn't a result of this package, or may be neither replaced nor
-        resumed.
+        If something is there already that isn't a result of this package, or that may be neither replaced
+        nor resumed.
     ValueError
-        If the output is the source, or one lies inside the other.
+        If the output is the source, if one of the two or another Zarr store lies inside the other, or if the
+        name of a new store is that of an image file.
     """
-    if _URL.match(str(path)):
-        raise ValueError(f"{path}: results are written to a local or mounted directory; got a URL")
     output = path.resolve()
     places = (output, unfinished(output), _replaced(output))
     for source in sources:
         read = source.resolve()
         if any(place == read or place in read.parents or read in place.parents for place in places):
             raise ValueError(
-                f"output {path} and image {source} lie inside one another; choose another output"
+                f"output {path} and image {source} lie inside one another. Choose another output."
             )
     for parent in output.parents:
-        if (parent / "zarr.json").exists():
+        if (parent / METADATA).exists():
             raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
-    if path.exists() and not _is_created(path):
+    if not path.exists():
+        _check_suffix(path)
+    elif not is_created(path):
         raise FileExistsError(
             f"{path} exists and isn't a result of mixture-pipeline, so it isn't overwritten. Choose another "
             "output, or remove it yourself."
         )
     if not (overwrite or resume):
-        _check_free(path.resolve())
+        _check_free(output)
+
+
+def _check_suffix(path: Path) -> None:
+    """Raise ValueError for a new store that would have the name of an image file."""
+    if path.suffix.lower() in _IMAGE_SUFFIXES and not unfinished(path.resolve()).exists():
+        raise ValueError(
+            f"output {path} has the name of an image file, but results are written to a directory, which "
+            f"becomes a Zarr store. Choose another name, for example {path.with_suffix('.zarr')}."
+        )
 
 
 def _check_free(path: Path) -> None:
+    """Raise FileExistsError if a store is at a resolved path, or an unfinished one beside it."""
     partial = unfinished(path)
     if partial.exists():
         _check_left(partial)
         raise FileExistsError(
-            f"{partial} is what an unfinished run left, unless one is still at work. Ask to resume it, or to "
-            "overwrite it."
+            f"{partial} is the store of a run that was interrupted, or that is still at work. Resume it "
+            "to go on with it (resume=True, --resume), or overwrite it (overwrite=True, --overwrite)."
         )
     if path.exists():
-        raise FileExistsError(f"{path} exists. Choose another output, or ask to overwrite it.")
+        raise FileExistsError(
+            f"{path} exists. Choose another output, mend it (resume=True, --resume), or overwrite it "
+            "(overwrite=True, --overwrite)."
+        )
 
 
 def unfinished(path: Path) -> Path:
-    """Give the directory in which a run writes until its store is whole."""
+    """Return the directory in which a run writes until its store is whole."""
     return path.with_name(f"{path.name}.partial")
 
 
 def find_store(path: Path, *, to_resume: bool = False) -> Path:
-    """Give the directory that a run left.
+    """Return the directory that a run left.
 
     Parameters
     ----------
     path : Path
-        Where the store shall be.
+        The place of the store.
     to_resume : bool
-        True looks first for what an unfinished run left, False for the store itself.
+        If True, the directory of an unfinished run comes first; if False, the store itself.
 
     Raises
     ------
@@ -103,38 +135,44 @@ def find_store(path: Path, *, to_resume: bool = False) -> Path:
     raise FileNotFoundError(f"{path} doesn't exist")
 
 
+def is_created(directory: Path) -> bool:
+    """Return whether a directory has a record, which is the last thing that creating a store writes."""
+    return read_attribute(directory) is not None
+
+
 def holds_shards(directory: Path) -> bool:
-    """Tell whether anything was written to a store."""
-    return any(path.is_file() for path in directory.glob("*/0/c/**/*"))
+    """Return whether any block has been written to a directory."""
+    return any(path.is_file() for path in directory.glob(SHARDS))
 
 
 @contextmanager
 def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
-    """Give a run its directory, and move what is whole then to its place.
+    """Give a run its directory, and move the directory to its place once it is whole.
 
     Parameters
     ----------
     path : Path
-        Where the store shall be. What is there already stays, and can be read, until the new one is whole.
+        The place of the store. A store that is there already stays, and can be read, until the new one is
+        whole.
     overwrite : bool
-        Whether what is there may be replaced then, and what an unfinished run left is discarded now.
+        Whether the store that is there may be replaced at the end, and an unfinished one is discarded now.
     resume : bool
-        Whether to go on with what an unfinished run left, or else to mend what is there.
+        Whether to go on with an unfinished store, or else to mend the store that is there.
 
     Yields
     ------
     Path
-        The directory ``path.partial``, this run's own, or `path` itself where it is mended. If the run fails,
-        what it wrote is kept for another to resume, unless it is nothing.
+        The directory ``path.partial``, which no other run uses, or `path` itself if it is mended. If the run
+        fails, its directory is kept for another run to resume, unless no block was written.
 
     Raises
     ------
     FileExistsError
-        If there is something and it may be neither replaced nor resumed.
+        If there is a store that may be neither replaced nor resumed.
     BlockingIOError
         If another run is writing there.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  costs a tenth of a second that evaluation needn't
+    from filelock import FileLock, Timeout  # noqa: PLC0415  costs a tenth of a second, and only runs need it
 
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,11 +180,11 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
     try:
         lock.acquire()
     except Timeout:
-        raise BlockingIOError(f"another run is writing {path}. Wait for it, or end it.") from None
+        raise BlockingIOError(f"another run is writing {path}. Wait until it ends, or end it.") from None
     except OSError as error:
         raise OSError(f"can't write to {path.parent}: {error.strerror}. Choose another output.") from error
     try:
-        # Again: time may have passed since the run was planned.
+        # The path was checked when the run was planned, and time may have passed since.
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
         try:
@@ -158,25 +196,28 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
         if directory != path:
             _replace(directory, path)
     finally:
-        # While it is held, lest another's is removed; Windows doesn't allow that, and keeps it.
+        # The file is removed while the lock is held, because it might be another run's afterwards. Windows
+        # doesn't allow that, and keeps the file.
         with suppress(PermissionError):
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
 def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
+    """Return the directory that a run shall write to, empty or with what an earlier run wrote."""
     partial = unfinished(path)
     _recover(path, resume=resume)
     if not (overwrite or resume):
-        # Of what is there now: the last line may have put an old store back.
+        # The last line may have put an old store back.
         _check_free(path)
     if partial.exists() and resume:
-        if _is_created(partial):
+        if is_created(partial):
             _remove_orphans(partial)
             return partial
         if holds_shards(partial):
             raise FileExistsError(
-                f"{partial} can't be resumed: its zarr.json can't be read. Ask to overwrite it, or remove it."
+                f"{partial} can't be resumed, because its {METADATA} can't be read. Overwrite it "
+                "(overwrite=True, --overwrite), or remove it."
             )
         _discard(partial)
     if path.exists() and resume:
@@ -190,7 +231,7 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
 
 
 def _recover(path: Path, *, resume: bool) -> None:
-    """Tidy what a run left that was killed while it replaced a store."""
+    """Tidy up after a run that was killed while it replaced a store."""
     partial, replaced = unfinished(path), _replaced(path)
     for place in (partial, replaced):
         if place.exists():
@@ -202,28 +243,24 @@ def _recover(path: Path, *, resume: bool) -> None:
         (path / _MARK).unlink(missing_ok=True)
 
 
-def _is_created(directory: Path) -> bool:
-    try:
-        read_attributes(directory)
-    except ValueError:
-        return False
-    return True
-
-
 def _check_left(place: Path) -> None:
+    """Raise FileExistsError unless a run left this directory."""
     if not _is_left(place):
-        raise FileExistsError(f"{place} is in the way, and isn't what a run left. Remove it yourself.")
+        raise FileExistsError(
+            f"{place} is in the way, and no run of mixture-pipeline left it. Remove it yourself."
+        )
 
 
 def _is_left(directory: Path) -> bool:
-    """Tell what a run left, which it has marked, from what is foreign."""
+    """Return whether a directory is empty, or carries the mark of a run."""
     return directory.is_dir() and ((directory / _MARK).exists() or not any(directory.iterdir()))
 
 
 def _replace(directory: Path, path: Path) -> None:
+    """Move a whole store to its place, and remove the old one."""
     replaced = _replaced(path)
     if path.exists():
-        # The old store goes at once: after a power cut the new one must be there.
+        # The old store is removed at once, so the new one must survive a power cut from here on.
         if hasattr(os, "sync"):
             os.sync()
         (path / _MARK).touch()
@@ -235,7 +272,7 @@ def _replace(directory: Path, path: Path) -> None:
 
 
 def _forget(directory: Path) -> None:
-    """Remove a directory in which zarr's own thread may still be creating something."""
+    """Remove a directory in which the thread of zarr may still be creating files."""
     for _ in range(20):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -247,7 +284,7 @@ def _discard(directory: Path) -> None:
     try:
         shutil.rmtree(directory)
     except OSError as error:
-        raise OSError(f"{directory} is to be removed, and can't be: {error}. Remove it.") from error
+        raise OSError(f"{directory} can't be removed: {error}. Remove it yourself.") from error
 
 
 def _replaced(path: Path) -> Path:
@@ -255,7 +292,7 @@ def _replaced(path: Path) -> Path:
 
 
 def _remove_orphans(directory: Path) -> None:
-    """Remove the temporary files that killed writers left: zarr writes a file aside, then renames it."""
+    """Remove the temporary files of killed writers: zarr writes a file under such a name, then renames it."""
     for orphan in directory.rglob("*.partial"):
         if _ORPHAN.search(orphan.name) and orphan.is_file():
             orphan.unlink(missing_ok=True)

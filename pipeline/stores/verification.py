@@ -1,28 +1,19 @@
-"""Whether a store holds what its run wrote: every shard there, every checksum right."""
+"""Whether a store holds what its run wrote: every shard is there, and every checksum is right."""
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from dask.system import CPU_COUNT
-
-from pipeline.models.encoding import read_quantity
-from pipeline.stores.placement import find_store
-from pipeline.runs.progress import reporting
-from pipeline.stores.local import Fault, check_block, grid_of, has_metadata, read_record
+from pipeline.stores.store import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from pipeline.images.grid import Grid
-    from pipeline.runs.progress import Listener
-
+    from pipeline.stores.record import Record
+    from pipeline.stores.store import Index, Store
 
 # Blocks that each thread is given at once.
 _BATCH = 8
@@ -30,16 +21,16 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify` found.
+    """The result of :func:`verify`.
 
     Attributes
     ----------
     store : str
-        The directory that was read.
+        The store that was read.
     n_shards : int
-        Shards that there should be: one a block and result.
+        The number of shards that there should be: one for each block and output.
     faults : tuple of Fault
-        The missing and the damaged ones.
+        The shards that are missing or damaged.
     complete : bool
         Whether the run has finished, and skipped no block.
     """
@@ -49,14 +40,20 @@ class Verification:
     faults: tuple[Fault, ...]
     complete: bool
 
+    @classmethod
+    def from_faults(cls, store: Store, record: Record, faults: Iterable[Fault]) -> Self:
+        """Make the result from all faults that :func:`check_blocks` found."""
+        n_shards = record.grid.n_blocks * len(record.outputs)
+        return cls(store.address, n_shards, tuple(faults), record.is_complete)
+
     @property
     def missing(self) -> tuple[Fault, ...]:
-        """Shards that don't exist."""
+        """The shards that don't exist."""
         return tuple(fault for fault in self.faults if fault.kind == "missing")
 
     @property
     def damaged(self) -> tuple[Fault, ...]:
-        """Shards whose bytes aren't those that were written."""
+        """The shards whose bytes aren't those that were written."""
         return tuple(fault for fault in self.faults if fault.kind == "damaged")
 
     @property
@@ -70,54 +67,34 @@ class Verification:
         return f"{self.n_shards} {'shard' if self.n_shards == 1 else 'shards'}, {found}{rest}"
 
 
-def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") -> Verification:
-    """Check every shard of a store: whether it exists, and whether its bytes are those that were written.
+def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[Index, list[Fault]]]:
+    """Check the shards of every block, several blocks at once.
 
     Parameters
     ----------
-    store : path
-        Of a run, finished or not.
-    progress : str or callable
-        As of :func:`stream`.
+    store : Store
+        The directory or place that is read, see :meth:`Store.find`.
+    record : Record
+        The record of the store.
+    threads : int
+        The number of threads that check blocks.
 
-    Returns
-    -------
-    Verification
-        Its faults are what ``stream(..., resume=True)`` or ``mixture-pipeline resume`` mends.
-
-    Raises
+    Yields
     ------
-    FileNotFoundError
-        If nothing is there.
-    ValueError
-        If it isn't a result of this package.
+    index : tuple of int
+        The row and the column of the block, in the order of the grid.
+    faults : list of Fault
+        The shards of the block that are missing or damaged. If the metadata of an output are damaged, all its
+        shards count as damaged, because they can't be read.
     """
-    directory = find_store(Path(store))
-    record = read_record(directory)
-    grid = grid_of(record)
-    quantities = {name: read_quantity(recorded) for name, recorded in record["results"].items()}
-    # Without its metadata nothing of a result can be read.
-    names = [name for name in quantities if has_metadata(directory, grid, name, quantities[name])]
-    unread = [name for name in quantities if name not in names]
-    faults = [Fault(name, index, "damaged") for name in unread for index in grid.blocks()]
-    with reporting(progress, grid.n_blocks, grid.n_pixels) as reporter:
-        for index, found in check_blocks(directory, grid, names, CPU_COUNT):
-            faults += found
-            reporter.advance(grid.pixels(index))
-    return Verification(
-        store=os.fspath(store),
-        n_shards=grid.n_blocks * len(quantities),
-        faults=tuple(faults),
-        complete="receipt" in record and not record["receipt"].get("skipped"),
-    )
+    readable = [output for output in record.outputs if store.has_metadata(record, output)]
+    unreadable = [output.name for output in record.outputs if output not in readable]
 
+    def check(index: Index) -> list[Fault]:
+        lost = [Fault(name, index, "damaged") for name in unreadable]
+        return lost + store.check_block(readable, index)
 
-def check_blocks(
-    directory: Path, grid: Grid, names: Sequence[str], threads: int
-) -> Iterator[tuple[tuple[int, int], list[Fault]]]:
-    """Check the shards of every block, several at once, in the blocks' order."""
-    check = partial(check_block, directory, names=names)
-    blocks = grid.blocks()
+    blocks = record.grid.blocks()
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(blocks, _BATCH * threads)):
             yield from zip(batch, pool.map(check, batch), strict=True)

@@ -1,4 +1,4 @@
-"""The colour table: the program's bits, each colour computed once, filled by any number of threads."""
+"""Tests of color tables: the bits of the program, each color computed once, filled by many threads."""
 
 from __future__ import annotations
 
@@ -9,36 +9,46 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from arrays import evaluate_array, output_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
 from pipeline import (
+    Confidence,
     Density,
+    Entropy,
     Label,
     LogDensity,
     LogRatio,
     Mixture,
     Packed,
     Posterior,
-    color_table,
     load_model,
 )
-from pipeline.compute.color_table import ColorTable, color_bits, find_table, pack_colors, share_tables, table_bytes
-from pipeline.compute.engine import Request, evaluate_block, evaluate_requests
+from pipeline.compute import color_table
+from pipeline.compute.color_table import (
+    ColorTable,
+    color_bits,
+    find_table,
+    pack_colors,
+    share_tables,
+    table_bytes,
+)
+from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.program import Program
+from pipeline.models.output import make_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.models.quantity import Wanted
+    from pipeline.models.output import Output
 
-FLOAT32 = np.dtype("float32")
 KINDS = st.sampled_from([("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint16", 1), (">u2", 1)])
 
 
 def look_up(table: ColorTable, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Look up (h, w, C) pixels."""
+    """Return the results of pixels (h, w, C)."""
     out = np.empty((1, pixels.shape[0] * pixels.shape[1]), table.rows.dtype["0"].base)
     table.look_up(pack_colors(pixels), [out])
     return out.reshape(pixels.shape[:2])
@@ -65,34 +75,36 @@ def test_table_equals_numexpr_bit_for_bit(
     steps: tuple[int, int],
     seed: int,
 ) -> None:
-    """For random mixtures, dtypes, strides and shapes the two engines give the same bits, cold and warm."""
+    """For any mixture, dtype, strides and shape both engines have the same bits, whatever the table has."""
     mixture = random_mixture(n_kernels, kind[1], full=full, seed=seed)
     other = random_mixture(2, kind[1], seed=seed + 1)
     quantities = [
         Density(mixture, normalized=normalized),
         LogDensity(mixture, normalized=normalized),
         LogRatio(mixture, other),
+        Confidence(mixture),
+        Entropy(mixture),
     ]
-    quantity = quantities[seed % 3]
+    quantity = quantities[seed % len(quantities)]
     random = np.random.default_rng(seed)
     image = random.integers(0, np.iinfo(kind[0]).max, (*shape, kind[1]), endpoint=True).astype(kind[0])
     for view in (image[:: steps[0], :: steps[1]], image.transpose(1, 0, 2)[..., ::-1]):
-        wanted = evaluate_block(view, quantity, dtype=dtype, engine="numexpr")
+        wanted = evaluate_array(view, quantity, dtype=dtype, engine="numexpr")
         for _ in range(2):
-            got = evaluate_block(view, quantity, dtype=dtype, engine="table")
+            got = evaluate_array(view, quantity, dtype=dtype, engine="table")
             np.testing.assert_array_equal(got.view("u1"), wanted.view("u1"))
 
 
 @pytest.mark.parametrize("model", ["jones-rehg-skin", "jones-rehg-nonskin"])
 def test_all_colors_of_the_published_models(model: str) -> None:
-    """Every one of the 2^24 colours has the program's bits."""
+    """Every one of the 2^24 colors has the bits of the program."""
     levels = np.arange(256, dtype=np.uint8)
     quantity = Density(load_model(model))
-    table = ColorTable([(quantity, FLOAT32)], 24)
+    table = ColorTable([output_of(quantity)], 24)
     green, blue = np.meshgrid(levels, levels, indexing="ij")
     for red in levels:
         image = np.stack([np.full_like(green, red), green, blue], axis=-1)
-        wanted = evaluate_block(image, quantity, engine="numexpr")
+        wanted = evaluate_array(image, quantity, engine="numexpr")
         np.testing.assert_array_equal(look_up(table, image), wanted)
     assert not np.isnan(table.rows["0"]).any()
 
@@ -100,7 +112,7 @@ def test_all_colors_of_the_published_models(model: str) -> None:
 def test_each_color_is_computed_once(
     monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8], skin: Mixture
 ) -> None:
-    """The program runs on the colours that occur, on each once, however many threads meet it."""
+    """The program runs once for each color that occurs, however many threads look it up."""
     computed: list[NDArray[np.float64]] = []
     original = Program.run
 
@@ -109,7 +121,7 @@ def test_each_color_is_computed_once(
         return original(self, planes, outs, serial=serial)
 
     monkeypatch.setattr(Program, "run", spy)
-    table = ColorTable([(Density(skin), FLOAT32)], 24)
+    table = ColorTable([output_of(Density(skin))], 24)
     strips = np.split(photo, 8) * 4
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda strip: look_up(table, strip), strips))
@@ -120,40 +132,42 @@ def test_each_color_is_computed_once(
 
 
 def test_eight_threads_fill_one_table_from_cold() -> None:
-    """Again and again, on colours met by all threads at once, every value is right."""
+    """Every value is right, also if all threads look up the same new colors at the same time."""
     quantity = Density(random_mixture(5, 3))
     random = np.random.default_rng(0)
     image = random.integers(0, 40, (64, 64, 3), dtype=np.uint8)
-    wanted = evaluate_block(image, quantity, engine="numexpr")
+    wanted = evaluate_array(image, quantity, engine="numexpr")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(25):
-            table = ColorTable([(quantity, FLOAT32)], 24)
+            table = ColorTable([output_of(quantity)], 24)
             for got in pool.map(lambda _, table=table: look_up(table, image), range(16)):
                 np.testing.assert_array_equal(got, wanted)
 
 
 def test_values_that_are_nan_stay_right() -> None:
-    """Where a program overflows to NaN, both engines give it, and filling ends."""
+    """Where a program overflows to NaN, both engines return NaN, and filling ends."""
     far = Mixture([1.0], [[1e308, -1e308]], [[[1.0, 0.9], [0.9, 1.0]]])
     image = np.zeros((3, 3, 2), np.uint8)
     np.testing.assert_array_equal(
-        evaluate_block(image, Density(far), engine="table"),
-        evaluate_block(image, Density(far), engine="numexpr"),
+        evaluate_array(image, Density(far), engine="table"),
+        evaluate_array(image, Density(far), engine="numexpr"),
     )
 
 
 def test_a_process_has_one_table_for_a_quantity(skin: Mixture) -> None:
-    """Equal quantities share a table; another dtype or mixture has its own."""
+    """Equal quantities share a table, whatever their outputs are named. Others have their own."""
     with ThreadPoolExecutor(8) as pool:
-        tables = set(pool.map(lambda _: find_table([(Density(skin), FLOAT32)], 24), range(32)))
+        tables = set(pool.map(lambda _: find_table([output_of(Density(skin))], 24), range(32)))
     assert len(tables) == 1
-    assert find_table([(Density(random_mixture(1, 3)), FLOAT32)], 24) not in tables
-    assert find_table([(Density(skin), np.dtype("float64"))], 24) not in tables
+    (named,) = make_outputs({"other-name": Density(skin)})
+    assert find_table([named], 24) in tables
+    assert find_table([output_of(Density(random_mixture(1, 3)))], 24) not in tables
+    assert find_table([output_of(Density(skin), "float64")], 24) not in tables
 
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, ColorTable]:
-    """Give the process's tables, none at first."""
+    """Return the tables of the process, none at first."""
     kept: OrderedDict[Any, ColorTable] = OrderedDict()
     monkeypatch.setattr(color_table, "_tables", kept)
     return kept
@@ -162,80 +176,75 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, ColorTable]:
 def test_many_quantities_fill_each_table_once(
     tables: OrderedDict[Any, ColorTable], monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]
 ) -> None:
-    """However many results a run has, no block computes a colour again that an earlier one had."""
+    """However many outputs a run has, no block computes a color that an earlier block has computed."""
     computed = []
     original = color_table.compute_planes
 
-    def spy(wanted: list[Wanted], planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
-        computed.extend((quantity, *color) for quantity, _ in wanted for color in planes.T.tolist())
-        return original(wanted, planes, *more, **options)
+    def spy(outputs: list[Output], planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
+        computed.extend((output.quantity, *color) for output in outputs for color in planes.T.tolist())
+        return original(outputs, planes, *more, **options)
 
     monkeypatch.setattr(color_table, "compute_planes", spy)
-    requests = [Request(Density(random_mixture(1, 2, seed=seed)), FLOAT32, "table") for seed in range(9)]
+    outputs = [output_of(Density(random_mixture(1, 2, seed=seed))) for seed in range(9)]
     for block in np.split(photo[..., :2], 4):
-        evaluate_requests(block, requests, serial=True)
+        evaluate_pixels(block, outputs, ["table"] * 9, serial=True)
     n_colors = len(np.unique(photo[..., :2].reshape(-1, 2), axis=0))
     assert len(computed) == len(set(computed)) == 9 * n_colors
-    assert [len(columns) for columns, _ in tables] == [4, 4, 1]
+    assert [len(kinds) for kinds, _ in tables] == [4, 4, 1]
 
 
 def test_tables_are_kept_by_their_bytes(
     tables: OrderedDict[Any, ColorTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bytes that are kept, the table used longest ago goes, never the one that is asked for."""
-    columns = [[(Density(random_mixture(1, 1, seed=seed)), FLOAT32)] for seed in range(4)]
+    """If tables take too much memory, the least recently used one is dropped, never the requested one."""
+    quantities = [Density(random_mixture(1, 1, seed=seed)) for seed in range(4)]
+    outputs = [[output_of(quantity)] for quantity in quantities]
     monkeypatch.setattr(color_table, "_MOST_KEPT", 3 * 2**8 * 4)
-    first = [find_table(one, 8) for one in columns[:3]]
-    assert find_table(columns[0], 8) is first[0]
-    find_table(columns[3], 8)
-    assert [list(key[0]) for key in tables] == [columns[number] for number in (2, 0, 3)]
-    assert find_table(columns[1], 8) is not first[1]
-    large = find_table([(columns[0][0][0], np.dtype("float64"))], 16)
+    first = [find_table(one, 8) for one in outputs[:3]]
+    assert find_table(outputs[0], 8) is first[0]
+    find_table(outputs[3], 8)
+    assert [kinds[0][0] for kinds, _ in tables] == [quantities[number] for number in (2, 0, 3)]
+    assert find_table(outputs[1], 8) is not first[1]
+    large = find_table([output_of(quantities[0], "float64")], 16)
     assert list(tables.values()) == [large]
 
 
-def test_memory_is_what_is_said(skin: Mixture) -> None:
-    """64 MiB for 24 bits and float32, 256 for four results in 14 bytes, next to nothing for a byte."""
-    assert table_bytes([(Density(skin), FLOAT32)], 24) == 64 * 2**20
-    assert table_bytes([(Density(random_mixture(1, 1)), np.dtype("float64"))], 8) == 2**11
+def test_the_size_of_a_table_is_known(skin: Mixture) -> None:
+    """A table of float32 has 64 MiB for 24 bits. Rows of several outputs have aligned fields."""
+    assert table_bytes([output_of(Density(skin))], 24) == 64 * 2**20
+    assert table_bytes([output_of(Density(random_mixture(1, 1)), "float64")], 8) == 2**11
     packed = Packed(Posterior({"skin": skin, "other": skin}, only="skin"), "uint8")
-    columns: list[Wanted] = [
-        (packed, np.dtype("uint8")),
-        (Density(skin), FLOAT32),
-        (Label({"skin": skin, "other": skin}), np.dtype("uint8")),
-        (LogDensity(skin), FLOAT32),
-    ]
-    table = ColorTable(columns, 8)
-    assert table.rows.nbytes == table_bytes(columns, 8) == 2**8 * 16
-    for number, (_, dtype) in enumerate(columns):
+    label = Label({"skin": skin, "other": skin})
+    outputs = [output_of(quantity) for quantity in (packed, Density(skin), label, LogDensity(skin))]
+    table = ColorTable(outputs, 8)
+    assert table.rows.nbytes == table_bytes(outputs, 8) == 2**8 * 16
+    for number, output in enumerate(outputs):
         assert table.rows.dtype.fields is not None
-        assert table.rows.dtype.fields[str(number)][1] % dtype.itemsize == 0
+        assert table.rows.dtype.fields[str(number)][1] % output.dtype.itemsize == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 9))))
-def test_columns_share_rows_of_sixteen_bytes(kinds: list[tuple[str, int]]) -> None:
-    """Each column is in one table; a row has 16 bytes at most, unless one column alone has more."""
-    columns: list[Wanted] = [
-        (Posterior(random_mixture(n_classes, 1)), np.dtype(dtype)) for dtype, n_classes in kinds
-    ]
-    tables = share_tables(columns)
-    assert sorted(number for table in tables for number in table) == list(range(len(columns)))
+def test_outputs_share_rows_of_sixteen_bytes(kinds: list[tuple[str, int]]) -> None:
+    """Each output is in one table. A row has at most 16 bytes, unless one output alone has more."""
+    outputs = [output_of(Posterior(random_mixture(n_classes, 1)), dtype) for dtype, n_classes in kinds]
+    tables = share_tables(outputs)
+    assert sorted(number for table in tables for number in table) == list(range(len(outputs)))
     for table in tables:
-        size = sum(columns[number][0].n_planes * columns[number][1].itemsize for number in table)
-        row = table_bytes([columns[number] for number in table], 0)
+        size = sum(outputs[number].n_results * outputs[number].dtype.itemsize for number in table)
+        row = table_bytes([outputs[number] for number in table], 0)
         assert size <= row <= max(16, size) if len(table) == 1 else size <= row <= 16
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.integers(0, 6), min_size=2, max_size=9),
+    st.lists(st.integers(0, 9), min_size=2, max_size=9),
     st.tuples(st.integers(1, 300), st.integers(1, 9)),
     st.integers(0, 2**32),
 )
 def test_quantities_that_share_a_table_have_the_bits_of_each_alone(
     chosen: list[int], shape: tuple[int, int], seed: int
 ) -> None:
-    """Any quantities in any order, cold and warm: the results and largest errors of numexpr, alone."""
+    """Any outputs in any order have the results and errors that numexpr computes for each alone."""
     one, other = random_mixture(3, 2, seed=seed), random_mixture(2, 2, seed=seed + 1)
     classes = {"one": one, "other": other}
     quantities = [
@@ -246,17 +255,15 @@ def test_quantities_that_share_a_table_have_the_bits_of_each_alone(
         Posterior(random_mixture(7, 2, seed=seed)),
         Packed(LogDensity(other), "float16"),
         Packed(Posterior(classes), "uint16"),
+        Confidence(classes),
+        Entropy(one),
+        Packed(Entropy(classes), "uint8"),
     ]
     image = np.random.default_rng(seed).integers(0, 256, (*shape, 2), dtype=np.uint8)
-    wanted = [quantities[number] for number in chosen]
-    apart = [
-        evaluate_requests(image, [Request(quantity, quantity.output_dtype(), "numexpr")], serial=True)
-        for quantity in wanted
-    ]
+    outputs = [output_of(quantities[number]) for number in chosen]
+    apart = [evaluate_pixels(image, [output], ["numexpr"], serial=True) for output in outputs]
     for _ in range(2):
-        together, errors = evaluate_requests(
-            image, [Request(quantity, quantity.output_dtype(), "table") for quantity in wanted], serial=True
-        )
+        together, errors = evaluate_pixels(image, outputs, ["table"] * len(outputs), serial=True)
         for result, error, ((alone,), (alone_error,)) in zip(together, errors, apart, strict=True):
             np.testing.assert_array_equal(result.view("u1"), alone.view("u1"))
             assert error == np.float32(alone_error)
@@ -275,12 +282,12 @@ def test_quantities_that_share_a_table_have_the_bits_of_each_alone(
     ],
 )
 def test_which_pixels_have_tables(dtype: str, n_channels: int, bits: int | None) -> None:
-    """Up to three channels of a byte, or one of two bytes."""
+    """Pixels of up to three channels of a byte, or of one channel of two bytes, have tables."""
     assert color_bits(np.dtype(dtype), n_channels) == bits
 
 
 def test_opencvs_thread_count_is_left_alone(photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """Looking up changes no setting of OpenCV's."""
+    """A look-up changes no setting of OpenCV."""
     before = cv2.getNumThreads()
-    evaluate_block(photo, Density(skin), engine="table")
+    evaluate_array(photo, Density(skin), engine="table")
     assert cv2.getNumThreads() == before

@@ -1,4 +1,4 @@
-"""Exponents: the kernel's logarithm to 50 digits, and a bound of what float64 makes of it."""
+"""Tests of exponents: the logarithm of a kernel to 50 digits, and the bound of its error in float64."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact(exponent: Exponent, pixel: NDArray[np.float64]) -> Decimal:
 
 
 def plain(exponent: Exponent, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evaluate an exponent in float64, in the order that it promises."""
+    """Evaluate an exponent in float64, in the documented order."""
     total = np.zeros(len(pixels))
     for row in exponent.rows:
         factors = {j: float(factor) for j, factor in row.factors}
@@ -39,7 +39,7 @@ def plain(exponent: Exponent, pixels: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def test_exponents_are_exact() -> None:
-    """The sum of squares and the offset are the kernel's logarithm to 40 digits of the larger of them."""
+    """The sum of squares plus the offset is the logarithm of the kernel, to 36 digits of the larger one."""
     for case in [case for case in hard_points() if case.one.n_kernels == 1]:
         ((exponent,),) = exponents((case.one,))
         raw = np.ascontiguousarray(case.pixels).tobytes()
@@ -49,7 +49,7 @@ def test_exponents_are_exact() -> None:
 
 
 def test_amplification_bounds_the_error() -> None:
-    """In float64 no exponent is off by more than its bound, at any hard point."""
+    """In float64 the error of an exponent is within its bound at every hard point."""
     shares = []
     for case in [case for case in hard_points() if case.one.n_kernels == 2]:
         for exponent in exponents((case.one,))[0]:
@@ -59,11 +59,11 @@ def test_amplification_bounds_the_error() -> None:
             bounds = (exponent.amplification * np.abs(got) + exponent.offset_error) * 2.0**-53
             shares.append(np.max(errors / bounds))
     assert max(shares) < 1
-    assert max(shares) > 0.05, "the bound is far from what happens"
+    assert max(shares) > 0.05, "the bound is far from the largest error"
 
 
 def test_amplification_is_small_where_nothing_cancels() -> None:
-    """A diagonal kernel has a few roundings, a full one that is diagonal some more, no condition number."""
+    """A diagonal kernel has a few roundings, and a full kernel that is diagonal has only some more."""
     diagonal = random_mixture(2, 3)
     assert {exponent.amplification for exponent in exponents((diagonal,))[0]} == {8.0}
     full = type(diagonal)(diagonal.weights, diagonal.means, [np.diag(v) for v in diagonal.covariances])
@@ -73,7 +73,7 @@ def test_amplification_is_small_where_nothing_cancels() -> None:
 
 
 def test_normalization_and_prior_move_the_offset(skin: Mixture) -> None:
-    """The power of 2 pi and a class's prior are part of the offset, and of nothing else."""
+    """The power of 2 pi and the prior of a class change only the offset."""
     for one, bare, rare in zip(
         exponents((skin,))[0],
         exponents((skin,), normalized=False)[0],
@@ -86,5 +86,5 @@ def test_normalization_and_prior_move_the_offset(skin: Mixture) -> None:
 
 
 def test_exponents_are_written_once(skin: Mixture) -> None:
-    """The program and what is computed precisely share them."""
+    """The same exponents are returned for equal mixtures."""
     assert exponents((skin,)) is exponents((type(skin).from_dict(skin.to_dict()),))

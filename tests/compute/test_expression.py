@@ -1,4 +1,4 @@
-"""Programs: any number of kernels and channels, exact, and safe on many threads."""
+"""Tests of programs: any number of kernels and channels, exact, and safe on many threads."""
 
 from __future__ import annotations
 
@@ -20,31 +20,30 @@ from references import (
     scipy_reference,
 )
 
-from pipeline import Density, LogDensity, LogRatio, Mixture
+from pipeline import Confidence, Density, Entropy, Label, LogDensity, LogRatio, Mixture, Packed, Posterior
 from pipeline.compute.expression import compile_program
-from pipeline.models.encoding import Packed
-from pipeline.models.quantity import Label, Posterior, Quantity, Wanted
 
 if TYPE_CHECKING:
     from pipeline.compute.program import Program
+    from pipeline.models.quantity import Quantity
 
 FLOAT64 = np.dtype("float64")
 
 
 def run(mixture: Mixture, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> np.ndarray[Any, Any]:
-    """Run a mixture's density over (n, C) pixels in float64."""
+    """Return the density of a mixture at pixels (n, C) in float64."""
     return run_quantity(Density(mixture), pixels, serial=serial)[0][0]
 
 
 def program_of(quantity: Quantity, dtype: np.dtype[Any] = FLOAT64) -> Program:
-    """Write the program of one quantity."""
+    """Return the program of one quantity."""
     return compile_program(((quantity, dtype),))
 
 
 def run_quantity(quantity: Quantity, pixels: np.ndarray[Any, Any], *, serial: bool = True) -> tuple[Any, Any]:
-    """Run a quantity's program, which gives the results, shape (n_results, n), and the doubt."""
+    """Run the program of a quantity, and return the results, of shape (n_results, n), and the doubt."""
     dtype = quantity.output_dtype() if isinstance(quantity, Label) else FLOAT64
-    out = np.empty((quantity.n_planes, len(pixels)), dtype)
+    out = np.empty((quantity.n_results, len(pixels)), dtype)
     (doubt,) = program_of(quantity, dtype).run(np.ascontiguousarray(pixels.T), [out], serial=serial)
     return out, doubt
 
@@ -68,7 +67,7 @@ def run_quantity(quantity: Quantity, pixels: np.ndarray[Any, Any], *, serial: bo
     ],
 )
 def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:
-    """Densities equal SciPy's to 1e-12, however many registers the mixture would need."""
+    """Densities equal those of SciPy to 1e-12, however many registers the mixture would need."""
     mixture = random_mixture(n_kernels, n_channels, full=full)
     pixels = pixels_near(mixture, (300,))
     assert relative_error(run(mixture, pixels), scipy_density(pixels, mixture)) < 1e-12
@@ -77,7 +76,7 @@ def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 12), st.booleans(), st.integers(0, 2**32))
 def test_any_mixture_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool, seed: int) -> None:
-    """Wherever the batches' borders fall, densities equal SciPy's."""
+    """Densities equal those of SciPy, however the kernels are distributed among batches."""
     mixture = random_mixture(n_kernels, n_channels, full=full, seed=seed)
     pixels = pixels_near(mixture, (20,), seed)
     assert relative_error(run(mixture, pixels), scipy_density(pixels, mixture)) < 1e-12
@@ -100,7 +99,7 @@ def test_a_narrow_kernel_in_many_channels_keeps_its_scale() -> None:
 
 
 def test_pieces_do_not_change_a_bit(numexpr_threads: int) -> None:
-    """Alone or with numexpr's threads, in pieces or at once, every pixel gives the same bits."""
+    """Every pixel has the same bits, with or without the threads of numexpr, in pieces or at once."""
     del numexpr_threads
     mixture = random_mixture(40, 3)
     pixels = pixels_near(mixture, (5000,))
@@ -110,7 +109,7 @@ def test_pieces_do_not_change_a_bit(numexpr_threads: int) -> None:
 
 
 def test_threads_share_a_program_safely(numexpr_threads: int) -> None:
-    """Two threads evaluating one mixture on different blocks, a thousand times, are right every time."""
+    """Two threads that evaluate one mixture on different blocks a thousand times are right every time."""
     del numexpr_threads
     mixture = random_mixture(40, 3)
     blocks = [pixels_near(mixture, (3000,), seed) for seed in (1, 2)]
@@ -135,15 +134,15 @@ def test_threads_share_a_program_safely_with_numexprs_own(numexpr_threads: int) 
 
 
 def test_programs_are_text() -> None:
-    """A program pickles, runs after it, and is written once for equal quantities."""
+    """A program can be pickled, and is made only once for equal quantities."""
     program = program_of(Density(random_mixture(3, 3)))
     assert pickle.loads(pickle.dumps(program)) == program  # noqa: S301  made here
     assert program_of(Density(random_mixture(3, 3))) is program
 
 
 def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:
-    """Numexpr's thread count is the user's own."""
-    import numexpr  # noqa: PLC0415  beside its one use
+    """The thread count of numexpr is left to the user."""
+    import numexpr  # noqa: PLC0415  only this test uses it
 
     mixture = random_mixture(2, 3)
     run(mixture, pixels_near(mixture, (5000,)))
@@ -151,10 +150,14 @@ def test_no_setting_of_numexpr_changes(numexpr_threads: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["density", "log-density", "log-ratio", "posterior", "posterior of kernels", "posterior of other"]
+    "name",
+    [
+        *("density", "log-density", "log-ratio", "posterior", "posterior of kernels", "posterior of other"),
+        *("confidence", "confidence of kernels", "entropy", "entropy of kernels"),
+    ],
 )
-def test_what_is_not_in_doubt_is_exact(name: str) -> None:
-    """Plain float64 is within 1e-12 of mpmath wherever the program doesn't doubt it."""
+def test_pixels_that_are_not_doubtful_are_exact(name: str) -> None:
+    """In plain float64 a pixel is within 1e-12 of mpmath unless the program marks it as doubtful."""
     certain, doubtful = 0.0, 0.0
     for case in hard_points():
         quantity = case.quantities[name]
@@ -169,8 +172,8 @@ def test_what_is_not_in_doubt_is_exact(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["label", "label of kernels"])
-def test_a_label_that_is_not_in_doubt_is_right(name: str) -> None:
-    """The program's label is mpmath's wherever it isn't in doubt, which is rare."""
+def test_a_label_that_is_not_doubtful_is_right(name: str) -> None:
+    """The label of the program is that of mpmath unless it is doubtful, which is rare."""
     shares = []
     for case in hard_points():
         got, doubt = run_quantity(case.quantities[name], case.pixels)
@@ -201,16 +204,19 @@ def test_classes_of_any_number_and_width(n_kernels: int, n_channels: int, full: 
     for posterior in (Posterior(mixture), Posterior(classes)):
         got, _ = run_quantity(posterior, pixels)
         np.testing.assert_allclose(got, scipy_reference(pixels, posterior).T, rtol=1e-9, atol=1e-300)
-        named = dict(zip(posterior.names, posterior.members, strict=True))
+        named = dict(zip(posterior.names, posterior.class_mixtures, strict=True))
         one = Posterior(named, posterior.priors, only=posterior.names[-1])
         np.testing.assert_allclose(run_quantity(one, pixels)[0][0], got[-1], rtol=1e-12, atol=1e-300)
         labels, _ = run_quantity(Label(named, posterior.priors), pixels)
         np.testing.assert_array_equal(labels[0], got.argmax(axis=0))
+        for quantity in (Confidence(named, posterior.priors), Entropy(named, posterior.priors)):
+            wanted = scipy_reference(pixels, quantity)
+            np.testing.assert_allclose(run_quantity(quantity, pixels)[0][0], wanted, rtol=1e-9, atol=1e-300)
 
 
 @pytest.mark.parametrize("n_classes", [2, 16, 17, 32, 40])
 def test_the_first_of_equal_classes_wins(n_classes: int) -> None:
-    """Of the same classes in one group or several, the first is the label, and the tie is in doubt."""
+    """The label of equal classes in one group or several is the first, and the tie is doubtful."""
     far = Mixture([1.0], [[50.0]], [[1.0]])
     near = random_mixture(1, 1)
     for first in {0, n_classes // 2 - 1, n_classes - 2}:
@@ -221,8 +227,8 @@ def test_the_first_of_equal_classes_wins(n_classes: int) -> None:
 
 
 @pytest.mark.parametrize("n_channels", [1, 3, 6])
-def test_ordinary_densities_are_never_in_doubt(n_channels: int) -> None:
-    """A diagonal mixture over a few channels has no plane of doubt, and the results are the last step."""
+def test_ordinary_densities_are_never_doubtful(n_channels: int) -> None:
+    """The program of a diagonal mixture over few channels has no plane of doubt."""
     program = program_of(Density(random_mixture(16, n_channels)))
     assert [step.target for step in program.steps][-1] == "out0 of 0"
     full = program_of(Density(random_mixture(16, n_channels, full=True)))
@@ -241,28 +247,36 @@ def test_densities_are_limited(dtype: str) -> None:
     assert out[0, 1] == 0
 
 
-def test_what_quantities_share_is_computed_once() -> None:
-    """A log-density, log-ratio, posterior and label of two mixtures need no more kernels than the ratio."""
+def test_shared_values_are_computed_once() -> None:
+    """All quantities of two mixtures together evaluate no more kernels than their log-ratio does."""
     one, other = random_mixture(5, 3), random_mixture(40, 3, seed=1)
     classes = {"one": one, "other": other}
-    ratio: list[Wanted] = [(LogRatio(one, other), FLOAT64)]
-    more: list[Wanted] = [
+    ratio: list[tuple[Quantity, np.dtype[Any]]] = [(LogRatio(one, other), FLOAT64)]
+    more: list[tuple[Quantity, np.dtype[Any]]] = [
         (Posterior(classes), FLOAT64),
         (Posterior(classes, only="other"), np.dtype("float32")),
         (Label(classes), np.dtype("uint8")),
         (LogDensity(other), FLOAT64),
+        (Confidence(classes), FLOAT64),
+        (Entropy(classes), FLOAT64),
     ]
 
-    def steps_over_kernels(wanted: list[Wanted]) -> int:
-        return sum("x0" in step.inputs for step in compile_program(tuple(wanted)).steps)
+    def steps_over_kernels(pairs: list[tuple[Quantity, np.dtype[Any]]]) -> int:
+        return sum("x0" in step.inputs for step in compile_program(tuple(pairs)).steps)
+
+    def exponentials(pairs: list[tuple[Quantity, np.dtype[Any]]]) -> int:
+        steps = compile_program(tuple(pairs)).steps
+        return sum(step.expression == "exp(logarithm - peak)" for step in steps)
+
+    assert exponentials(more) == exponentials(more[:1]) == 2
 
     assert steps_over_kernels([*more, *ratio]) == steps_over_kernels(ratio) == 6
     unequal = (Label(classes, {"one": 0.3, "other": 0.7}), np.dtype("uint8"))
     assert steps_over_kernels([*ratio, unequal]) == 12
 
 
-def test_what_has_no_program() -> None:
-    """Packing comes after the program."""
-    ratio = LogRatio(random_mixture(1, 3), random_mixture(1, 3))
-    with pytest.raises(TypeError, match="isn't a quantity of this package that has a program"):
-        program_of(Packed(ratio, "float16"))
+def test_a_packed_quantity_has_no_program() -> None:
+    """The encoding follows the program."""
+    packed: Any = Packed(LogRatio(random_mixture(1, 3), random_mixture(1, 3)), "float16")
+    with pytest.raises(TypeError, match="has no formula; wanted a quantity of one of the kinds Density, Log"):
+        program_of(packed)

@@ -1,4 +1,4 @@
-"""Planes: exact at hard points, finite for every finite pixel, the same bits wherever a pixel stands."""
+"""Tests of planes: exact at hard points, finite everywhere, the same bits wherever a pixel stands."""
 
 from __future__ import annotations
 
@@ -6,48 +6,63 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from arrays import output_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from references import hard_points, mpmath_reference, pixels_near, random_mixture, scipy_reference
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, load_model
-from pipeline.compute.planes import compute_planes, strip_length
+from pipeline import (
+    Confidence,
+    Density,
+    Entropy,
+    Label,
+    LogDensity,
+    LogRatio,
+    Mixture,
+    Packed,
+    Posterior,
+    load_model,
+)
 from pipeline.compute.expression import compile_program
-from pipeline.models.encoding import Packed
-from pipeline.models.quantity import Label, Posterior, Quantity
+from pipeline.compute.planes import compute_planes, strip_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.models.quantity import Quantity
+
 FLOATS = [
     *("density", "density without 2 pi", "log-density", "log-ratio"),
     *("posterior", "posterior of kernels", "posterior of other"),
+    *("confidence", "confidence of kernels", "entropy", "entropy of kernels"),
 ]
 
 
 def compute(quantity: Quantity, pixels: NDArray[Any], dtype: str | None = None) -> NDArray[Any]:
-    """Compute (n, C) pixels, which gives (n_results, n)."""
+    """Return the results (n_results, n) of pixels (n, C)."""
     planes = np.ascontiguousarray(pixels.T, dtype=np.float64)
-    out = np.empty((quantity.n_planes, len(pixels)), quantity.output_dtype(dtype))
-    compute_planes([(quantity, out.dtype)], planes, [out], serial=True)
+    output = output_of(quantity, dtype)
+    out = np.empty((output.n_results, len(pixels)), output.dtype)
+    compute_planes([output], planes, [out], serial=True)
     return out
 
 
 def every_quantity(n_channels: int = 3, *, full: bool = False, n_kernels: int = 4) -> list[Quantity]:
-    """Make one of each kind."""
+    """Return one quantity of each kind."""
     one, other = (random_mixture(n_kernels, n_channels, full=full, seed=seed) for seed in (0, 1))
     classes = {"one": one, "other": other}
     return [
         *(Density(one), LogDensity(one), LogRatio(one, other)),
         *(Posterior(classes), Posterior(one), Posterior(classes, only="other")),
-        *(Label(classes), Label(one)),
+        *(Label(classes), Label(one), Confidence(classes), Confidence(one)),
+        *(Entropy(classes), Entropy(one), Entropy(classes, [0.9, 0.1])),
     ]
 
 
 @pytest.mark.parametrize("name", FLOATS)
 def test_hard_points(name: str) -> None:
-    """Everything is within 1e-12 of mpmath; densities and posteriors where they are above 1e-300."""
+    """Every value above 1e-300 is within 1e-12 of mpmath."""
     worst = 0.0
     for case in hard_points():
         quantity = case.quantities[name]
@@ -62,12 +77,12 @@ def test_hard_points(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["label", "label of kernels"])
 def test_hard_labels(name: str) -> None:
-    """A label is the argmax of mpmath's posterior wherever the two highest differ by 1e-12."""
+    """A label is the argmax of the posterior of mpmath wherever the two highest differ by 1e-12."""
     ties = 0
     for case in hard_points():
         quantity = case.quantities[name]
         assert isinstance(quantity, Label)
-        classes = dict(zip(quantity.names, quantity.members, strict=True))
+        classes = dict(zip(quantity.names, quantity.class_mixtures, strict=True))
         shares = mpmath_reference(case.pixels, Posterior(classes, quantity.priors))
         highest = np.sort(shares, axis=-1)[:, -2:]
         is_clear = highest[:, -1] - highest[:, 0] > 1e-12 if len(classes) > 1 else np.full(len(shares), True)
@@ -106,14 +121,18 @@ KINDS = st.sampled_from([False, True]), st.sampled_from([1, 4, 40])
 def test_everything_is_finite_for_every_finite_pixel(
     pixels: NDArray[Any], full: bool, n_kernels: int
 ) -> None:
-    """No quantity is NaN or infinite in any dtype; posteriors sum to 1, and labels are classes."""
+    """No quantity is NaN or infinite in any dtype, posteriors sum to 1, and values are in their range."""
     clipped = np.clip(pixels.astype(np.float64), -1e150, 1e150)
     for quantity in every_quantity(full=full, n_kernels=n_kernels):
         if isinstance(quantity, Label):
             assert compute(quantity, clipped).max() < len(quantity.names)
             continue
         for dtype in ("float16", "float32", "float64"):
-            assert np.isfinite(compute(quantity, clipped, dtype)).all()
+            values = compute(quantity, clipped, dtype)
+            assert np.isfinite(values).all()
+            if quantity.value_range is not None:
+                low, high = (np.dtype(dtype).type(end) for end in quantity.value_range)
+                assert low <= values.min() <= values.max() <= high
         if isinstance(quantity, Posterior) and quantity.only is None:
             total = compute(quantity, clipped, "float64").sum(axis=0)
             np.testing.assert_allclose(total, 1, rtol=0, atol=1e-12)
@@ -126,10 +145,12 @@ def test_extreme_variances_are_finite(variance: float) -> None:
     other = random_mixture(2, 3)
     pixels = np.array([[0.0, 0, 0], [5e-324, 1e-160, 0], [1e-3, 1, 2], [1e150, 0, -1e150]])
     classes = {"one": one, "other": other}
-    for quantity in (
+    quantities: list[Quantity] = [
         *(Density(one), LogDensity(one), LogRatio(one, other), LogRatio(other, one)),
         *(Posterior(classes), Posterior(classes, [1e-300, 1e300]), Posterior(classes, only="one")),
-    ):
+        *(Confidence(classes), Entropy(classes), Entropy(classes, [1e-300, 1e300])),
+    ]
+    for quantity in quantities:
         for dtype in ("float16", "float32", "float64"):
             assert np.isfinite(compute(quantity, pixels, dtype)).all()
 
@@ -137,7 +158,7 @@ def test_extreme_variances_are_finite(variance: float) -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32), st.booleans(), st.integers(1, 200), st.booleans())
 def test_a_pixel_has_the_same_bits_anywhere(seed: int, full: bool, n: int, far: bool) -> None:
-    """Neither its place, nor its neighbours, nor the order of the pixels changes a result."""
+    """Neither the place of a pixel, nor its neighbors, nor the order of the pixels changes a result."""
     random = np.random.default_rng(seed)
     pixels = random.normal(100, 1e5 if far else 100, (n, 3))
     order = random.permutation(n)
@@ -158,15 +179,15 @@ def test_results_do_not_depend_on_threads(numexpr_threads: int) -> None:
     for quantity in every_quantity():
         both = []
         for serial in (True, False):
-            out = np.empty((quantity.n_planes, planes.shape[1]), quantity.output_dtype())
-            compute_planes([(quantity, out.dtype)], planes, [out], serial=serial)
+            out = np.empty((quantity.n_results, planes.shape[1]), quantity.output_dtype())
+            compute_planes([output_of(quantity)], planes, [out], serial=serial)
             both.append(out)
         np.testing.assert_array_equal(*both)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_smaller_floats_are_the_rounded_float64(dtype: str) -> None:
-    """Results are rounded once, also where they were in doubt."""
+    """Results are rounded once, also where they were doubtful."""
     for case in hard_points()[::7]:
         for quantity in case.quantities.values():
             if isinstance(quantity, Label):
@@ -178,11 +199,14 @@ def test_smaller_floats_are_the_rounded_float64(dtype: str) -> None:
 
 
 def test_no_data() -> None:
-    """A NaN channel gives NaN, or the highest integer, in every result, and no other pixel is touched."""
+    """A NaN channel makes all results of its pixel NaN, or the highest integer, and changes no other."""
     pixels = pixels_near(random_mixture(4, 3), (5,))
     holed = pixels.copy()
     holed[2, 1] = np.nan
-    for quantity in [*every_quantity(), Label(random_mixture(1, 3)), Label(random_mixture(300, 3))]:
+    for quantity in [
+        *every_quantity(),
+        *(kind(random_mixture(k, 3)) for kind in (Label, Confidence, Entropy) for k in (1, 20, 300)),
+    ]:
         got, clean = compute(quantity, holed), compute(quantity, pixels)
         missing = np.isnan(got) if got.dtype.kind == "f" else got == np.iinfo(got.dtype).max
         assert missing.tolist() == [[False, False, True, False, False]] * len(got)
@@ -190,16 +214,22 @@ def test_no_data() -> None:
 
 
 def test_one_class_is_certain() -> None:
-    """The posterior of one class is 1, however far; its label is 0."""
+    """The posterior and the confidence of a single class are 1, and its label and entropy are 0."""
     pixels = np.array([[1.0, 2, 3], [1e9, 0, 0], [1e150] * 3])
     only = {"all": random_mixture(3, 3)}
     for quantity in (Posterior(only), Posterior(only, only="all"), Posterior(random_mixture(1, 3))):
         assert compute(quantity, pixels, "float64").tolist() == [[1, 1, 1]]
+    for one in (only, random_mixture(1, 3, full=True)):
+        for dtype in ("float16", "float64"):
+            assert compute(Confidence(one), pixels, dtype).tolist() == [[1, 1, 1]]
+            entropy = compute(Entropy(one), pixels, dtype)
+            assert entropy.tolist() == [[0, 0, 0]]
+            assert not np.signbit(entropy).any()
     assert compute(Label(only), pixels).tolist() == [[0, 0, 0]]
 
 
 def test_priors() -> None:
-    """Priors are factors, need not sum to 1, and decide where classes are the same."""
+    """Priors are factors, need not sum to 1, and decide between classes that are the same."""
     mixture = random_mixture(2, 3)
     classes = {"a": mixture, "b": mixture, "c": mixture}
     pixels = pixels_near(mixture, (4,))
@@ -207,10 +237,15 @@ def test_priors() -> None:
     np.testing.assert_allclose(got, np.full((4, 3), [0.2, 0.5, 0.3]).T, rtol=1e-14)
     assert compute(Label(classes, [2, 5, 3]), pixels).tolist() == [[1] * 4]
     assert compute(Label(classes), pixels).tolist() == [[0] * 4]
+    np.testing.assert_allclose(compute(Confidence(classes, [2, 5, 3]), pixels, "float64"), 0.2, rtol=1e-14)
+    assert compute(Confidence(classes), pixels, "float64").tolist() == [[0] * 4]
+    wanted = -np.sum(np.log([0.2, 0.5, 0.3]) * [0.2, 0.5, 0.3])
+    np.testing.assert_allclose(compute(Entropy(classes, [2, 5, 3]), pixels, "float64"), wanted, rtol=1e-14)
+    np.testing.assert_allclose(compute(Entropy(classes), pixels, "float64"), np.log(3), rtol=1e-15)
 
 
 def test_a_thousand_classes() -> None:
-    """A thousand kernels as classes: posteriors, labels in uint16, each kernel the label of its mean."""
+    """A thousand kernels can be classes. Each narrow kernel is the label of its mean."""
     mixture = random_mixture(1000, 3)
     narrow = Mixture(np.full(1000, 1e-3), mixture.means, np.full((1000, 3), 1e-4))
     pixels = pixels_near(mixture, (30,))
@@ -219,6 +254,9 @@ def test_a_thousand_classes() -> None:
         compute(posterior, pixels, "float64"), scipy_reference(pixels, posterior).T, rtol=1e-11, atol=1e-300
     )
     np.testing.assert_array_equal(compute(Label(mixture), pixels)[0], scipy_reference(pixels, Label(mixture)))
+    for quantity in (Confidence(mixture), Entropy(mixture)):
+        got = compute(quantity, pixels, "float64")[0]
+        np.testing.assert_allclose(got, scipy_reference(pixels, quantity), rtol=1e-9)
     labels = compute(Label(narrow), mixture.means)
     assert labels.dtype == np.uint16
     assert labels[0].tolist() == list(range(1000))
@@ -233,27 +271,27 @@ def test_a_thousand_classes() -> None:
     ],
 )
 def test_packed(quantity: Packed) -> None:
-    """What is packed is the exact value, and each pixel's error is given back."""
+    """The exact values are encoded, and the error of each pixel is returned."""
     pixels = pixels_near(random_mixture(2, 3), (50,))
     planes = np.ascontiguousarray(pixels.T)
-    out = np.empty((quantity.n_planes, 50), quantity.output_dtype())
-    (errors,) = compute_planes([(quantity, out.dtype)], planes, [out], serial=True)
+    output = output_of(quantity)
+    out = np.empty((output.n_results, 50), output.dtype)
+    (errors,) = compute_planes([output], planes, [out], serial=True)
     assert errors is not None
     exact = compute(quantity.quantity, pixels, "float64")
     wanted = np.empty_like(out)
-    np.testing.assert_array_equal(errors, quantity.pack(exact, wanted).max(axis=0))
+    np.testing.assert_array_equal(errors, quantity.encoding.encode(exact, wanted).max(axis=0))
     assert errors.max() > 0
     np.testing.assert_array_equal(out, wanted)
     unpacked = np.empty(out.shape, np.float32)
-    inner = [(quantity.quantity, unpacked.dtype)]
-    assert compute_planes(inner, planes, [unpacked], serial=True) == [None]
+    assert compute_planes([output_of(quantity.quantity)], planes, [unpacked], serial=True) == [None]
 
 
 def test_strips_shorten_with_channels_and_classes() -> None:
-    """What a strip needs fits a core's cache, and is a multiple of numexpr's block."""
+    """A strip fits the cache of a core, and is a multiple of the block of numexpr."""
     skin, other = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
     lengths = [
-        strip_length([(quantity, quantity.output_dtype())])
+        strip_length([output_of(quantity)])
         for quantity in (
             *(Density(random_mixture(1, 1)), Density(skin), Packed(Density(skin), "float16")),
             *(Posterior({"skin": skin, "other": other}), Posterior(skin), Posterior(random_mixture(1000, 3))),
@@ -266,11 +304,13 @@ def test_strips_shorten_with_channels_and_classes() -> None:
 
 
 def test_few_pixels_of_a_photo_are_in_doubt(photo: NDArray[np.uint8], skin: Mixture) -> None:
-    """What is computed twice is at most a few percent of a photo, and nothing at all of its density."""
+    """Few pixels of a photo are computed twice, and none for its density."""
     planes = np.ascontiguousarray(photo[::4, ::4].reshape(-1, 3).T, dtype=np.float64)
-    ratio = LogRatio(skin, load_model("jones-rehg-nonskin"))
+    other = load_model("jones-rehg-nonskin")
+    classes = {"skin": skin, "other": other}
     out = np.empty((1, planes.shape[1]))
-    (doubt,) = compile_program(((ratio, out.dtype),)).run(planes, [out], serial=True)
-    assert doubt is not None
-    assert np.mean(doubt > 0) < 0.05
+    for quantity in (LogRatio(skin, other), Confidence(classes), Entropy(classes), Confidence(skin)):
+        (doubt,) = compile_program(((quantity, out.dtype),)).run(planes, [out], serial=True)
+        assert doubt is not None
+        assert np.mean(doubt > 0) < 0.05
     assert compile_program(((Density(skin), out.dtype),)).run(planes, [out], serial=True) == [None]

@@ -1,40 +1,47 @@
-"""Double-double results: exact at hard points, alone, whatever the number of kernels and classes."""
+"""Tests of results in double-double arithmetic: exact for any number of kernels and classes."""
 
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 from references import hard_points, mpmath_reference, random_mixture, relative_error
 
-from pipeline import Density, LogDensity, LogRatio, Mixture
-from pipeline.models.encoding import Packed
+from pipeline import Confidence, Density, Entropy, Label, LogDensity, LogRatio, Mixture, Packed, Posterior
 from pipeline.compute.precise import compute_precisely
-from pipeline.models.quantity import Label, Posterior
 
 FLOAT64 = np.dtype("float64")
-NAMES = ["density", "log-density", "log-ratio", "posterior", "posterior of kernels", "posterior of other"]
+NAMES = [
+    *("density", "log-density", "log-ratio", "posterior", "posterior of kernels", "posterior of other"),
+    *("confidence", "confidence of kernels", "entropy", "entropy of kernels"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_mpmath(name: str) -> None:
-    """Without the program, errors are a few units of the last digit."""
+    """Without the program, errors are a few units in the last place."""
     for case in hard_points()[::5]:
         quantity = case.quantities[name]
         got = compute_precisely(quantity, case.pixels.T, FLOAT64)
         wanted = mpmath_reference(case.pixels, quantity).reshape(len(case.pixels), -1).T
         normal = np.where(np.abs(wanted) > 1e-300, wanted, 0)
+        if not normal.any():
+            # The entropy of a single class is 0.
+            np.testing.assert_array_equal(got, wanted)
+            continue
         assert relative_error(got, normal) < 1e-15
 
 
 def test_far_pixels_are_left_to_the_program() -> None:
-    """Where double-double overflows, results are NaN, and only there."""
+    """Results are NaN where the arithmetic overflows, and only there."""
     mixture = random_mixture(3, 2, full=True)
     planes = np.array([[1e100, 1e150, 3.0], [1.0, 1.0, 1e160]])
     for quantity in (
         *(LogDensity(mixture), Density(mixture), LogRatio(mixture, random_mixture(2, 2))),
-        *(Posterior(mixture), Label(mixture)),
+        *(Posterior(mixture), Label(mixture), Confidence(mixture), Entropy(mixture)),
+        *(Confidence(random_mixture(1, 2)), Entropy(random_mixture(1, 2, full=True))),
     ):
         far = np.isnan(compute_precisely(quantity, planes, FLOAT64))
         assert not far[:, 0].any()
@@ -42,10 +49,10 @@ def test_far_pixels_are_left_to_the_program() -> None:
 
 
 def test_chunks_do_not_change_a_bit() -> None:
-    """Many pixels at once give what each alone gives."""
+    """Many pixels at once have the results of each alone."""
     mixture = random_mixture(7, 3, full=True)
     planes = np.random.default_rng(0).uniform(-1e4, 1e4, (3, 5000))
-    for quantity in (Posterior(mixture), LogDensity(mixture)):
+    for quantity in (Posterior(mixture), LogDensity(mixture), Confidence(mixture), Entropy(mixture)):
         whole = compute_precisely(quantity, planes, FLOAT64)
         for part in (slice(0, 1), slice(2337, 2345), slice(4990, 5000)):
             np.testing.assert_array_equal(
@@ -54,7 +61,7 @@ def test_chunks_do_not_change_a_bit() -> None:
 
 
 def test_classes_of_different_sizes() -> None:
-    """Each class's sum takes its own kernels, diagonal or full, and no other's."""
+    """The sum of each class takes its own kernels, diagonal or full, and no others."""
     classes = {
         "a": random_mixture(1, 3),
         "b": random_mixture(4, 3, full=True, seed=1),
@@ -62,7 +69,10 @@ def test_classes_of_different_sizes() -> None:
         "d": random_mixture(1, 3, full=True, seed=3),
     }
     pixels = np.random.default_rng(0).uniform(0, 255, (40, 3))
-    for quantity in (Posterior(classes, [1, 2, 3, 4]), Posterior(classes, only="c")):
+    for quantity in (
+        *(Posterior(classes, [1, 2, 3, 4]), Posterior(classes, only="c")),
+        *(Confidence(classes, [1, 2, 3, 4]), Entropy(classes, [1, 2, 3, 4])),
+    ):
         got = compute_precisely(quantity, pixels.T, FLOAT64)
         wanted = mpmath_reference(pixels, quantity).reshape(40, -1).T
         np.testing.assert_allclose(got, wanted, rtol=1e-15)
@@ -72,15 +82,18 @@ def test_classes_of_different_sizes() -> None:
 
 
 def test_the_first_of_equal_classes_wins() -> None:
-    """Classes that are the same, or mirror images, tie exactly."""
+    """Classes that are the same, or mirror images of each other, are equal to the last bit."""
     one, other = Mixture([1.0], [[0.0]], [[1 / 3]]), Mixture([1.0], [[0.3]], [[1 / 3]])
     planes = np.array([[0.0, 0.3, 0.15]])
     same = Label({"a": one, "b": one, "c": other, "d": other})
     assert compute_precisely(same, planes, np.dtype("uint8")).tolist() == [[0, 2, 0]]
+    pair = {"a": one, "b": other}
+    assert compute_precisely(Confidence(pair), planes, FLOAT64)[0, 2] == 0
+    assert compute_precisely(Entropy(pair), planes, FLOAT64)[0, 2] == np.log(2)
 
 
 def test_limits_are_those_of_the_dtype() -> None:
-    """Results never exceed the finite numbers of the dtype that they are for."""
+    """Results never exceed the finite numbers of their dtype."""
     narrow = Mixture([1.0], np.zeros((1, 3)), np.full((1, 3), 1e-250))
     planes = np.array([[0.0, 1e3]] * 3)
     largest = float(np.finfo(np.float32).max)
@@ -92,7 +105,7 @@ def test_limits_are_those_of_the_dtype() -> None:
 
 
 def test_memory_stays_small_for_a_thousand_kernels() -> None:
-    """A thousand classes at a thousand pixels need little more than their results."""
+    """A thousand classes at a thousand pixels need little more memory than their results."""
     posterior = Posterior(random_mixture(1000, 3))
     planes = np.random.default_rng(0).uniform(0, 255, (3, 1000))
     compute_precisely(posterior, planes[:, :1], FLOAT64)
@@ -104,6 +117,7 @@ def test_memory_stays_small_for_a_thousand_kernels() -> None:
 
 
 def test_a_packed_quantity_is_refused() -> None:
-    """Packing comes after."""
-    with pytest.raises(TypeError, match="isn't a quantity of this package that can be computed precisely"):
-        compute_precisely(Packed(Density(random_mixture(1, 1)), "float16"), np.zeros((1, 1)), FLOAT64)
+    """Only quantities are computed, and their encoding follows."""
+    packed: Any = Packed(Density(random_mixture(1, 1)), "float16")
+    with pytest.raises(TypeError, match="has no formula; wanted a quantity of one of the kinds Density, "):
+        compute_precisely(packed, np.zeros((1, 1)), FLOAT64)

@@ -1,4 +1,4 @@
-"""Joined programs: the bits of each alone, in few planes."""
+"""Tests of joined programs: they have the bits of each alone, in few planes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import pixels_near, random_mixture
 
-from pipeline import Density, Label, LogDensity, LogRatio, Posterior
+from pipeline import Confidence, Density, Entropy, Label, LogDensity, LogRatio, Posterior
 from pipeline.compute.expression import compile_program
 from pipeline.compute.program import Program, Step, _compile_steps, join
 
 if TYPE_CHECKING:
-    from pipeline.models.quantity import Wanted
+    from pipeline.models.quantity import Quantity
 
 ONE, OTHER = random_mixture(3, 3, full=True), random_mixture(40, 3, seed=1)
 CLASSES = {"one": ONE, "other": OTHER}
@@ -22,21 +22,22 @@ QUANTITIES = [
     *(Density(ONE), Density(OTHER), LogDensity(ONE), LogRatio(ONE, OTHER), LogRatio(OTHER, ONE)),
     *(Posterior(CLASSES), Posterior(CLASSES, {"one": 0.9, "other": 0.1}), Posterior(CLASSES, only="other")),
     *(Posterior(OTHER), Posterior(OTHER, only="7"), Label(CLASSES), Label(OTHER)),
+    *(Confidence(CLASSES), Confidence(OTHER), Entropy(CLASSES), Entropy(OTHER)),
 ]
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(QUANTITIES), min_size=1, max_size=6), st.integers(1, 2500))
-def test_joined_programs_have_the_bits_of_each_alone(quantities: list[Density], length: int) -> None:
-    """Any quantities in any order, again and again: the same results and doubts."""
+def test_joined_programs_have_the_bits_of_each_alone(quantities: list[Quantity], length: int) -> None:
+    """Any quantities in any order, and repeated ones, have the same results and doubts."""
     planes = np.ascontiguousarray(pixels_near(ONE, (length,)).T)
-    wanted: list[Wanted] = [
+    pairs = [
         (quantity, quantity.output_dtype("float64" if quantity.name != "label" else None))
         for quantity in quantities
     ]
-    together = [np.empty((quantity.n_planes, length), dtype) for quantity, dtype in wanted]
-    doubts = compile_program(tuple(wanted)).run(planes, together, serial=True)
-    for one, out, doubt in zip(wanted, together, doubts, strict=True):
+    together = [np.empty((quantity.n_results, length), dtype) for quantity, dtype in pairs]
+    doubts = compile_program(tuple(pairs)).run(planes, together, serial=True)
+    for one, out, doubt in zip(pairs, together, doubts, strict=True):
         alone = np.empty_like(out)
         (alone_doubt,) = compile_program((one,)).run(planes, [alone], serial=True)
         np.testing.assert_array_equal(out, alone)
@@ -46,7 +47,7 @@ def test_joined_programs_have_the_bits_of_each_alone(quantities: list[Density], 
 
 
 def test_a_plane_is_filled_again_when_nothing_reads_it_any_more() -> None:
-    """A plane that is filled twice is two values, and equal steps that read other values aren't the same."""
+    """A plane that is filled twice has two values, and equal steps that read other values differ."""
     first = Program(
         (
             Step("total", "x0 + 1.0", ("x0",)),
@@ -72,7 +73,7 @@ def test_a_plane_is_filled_again_when_nothing_reads_it_any_more() -> None:
 
 
 def test_steps_that_differ_in_planes_alone_are_compiled_once() -> None:
-    """A hundred classes need one division."""
+    """A hundred classes need one compiled division."""
     program = compile_program(((Posterior(random_mixture(100, 1)), np.dtype("float64")),))
     divisions = [
         expression
@@ -83,11 +84,11 @@ def test_steps_that_differ_in_planes_alone_are_compiled_once() -> None:
     assert len(set(map(id, divisions))) == 1
 
 
-def test_scratch_is_what_is_neither_read_nor_given() -> None:
-    """The planes that a run needs besides: none for a density, one a class for posteriors, few for labels."""
+def test_scratch_planes_are_few() -> None:
+    """A density needs no further plane, others one for each class, and labels few."""
     mixture = random_mixture(100, 3)
 
-    def n_planes(quantity: Density | LogDensity | Posterior | Label) -> int:
+    def n_planes(quantity: Quantity) -> int:
         dtype = quantity.output_dtype("uint8" if quantity.name == "label" else "float64")
         return len(compile_program(((quantity, dtype),)).scratch)
 
@@ -95,3 +96,5 @@ def test_scratch_is_what_is_neither_read_nor_given() -> None:
     assert n_planes(LogDensity(mixture)) == 2
     assert n_planes(Posterior(mixture)) == 102
     assert n_planes(Label(mixture)) == 20
+    assert n_planes(Confidence(mixture)) == 103
+    assert n_planes(Entropy(mixture)) == 119

@@ -1,9 +1,9 @@
-"""Inputs: what is opened, which pixels have data, by whichever of three ways, and what a task reads."""
+"""Opening: every kind of path and array becomes a source, and the rest is refused with a remedy."""
 
 from __future__ import annotations
 
 import os
-import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -13,423 +13,254 @@ import pytest
 import tifffile
 import xarray
 import zarr
-from references import random_mixture
+from images.examples import HEIGHT, WIDTH, noise
+from images.test_view import Plain
+from PIL import Image as Pillow
 
-from pipeline import Density, Label, Mixture, Packed, Posterior, evaluate, open_result, stream
-from pipeline.images.opening import Inputs, Piece, name_quantities, open_inputs
+from pipeline.images import opening
+from pipeline.images.image import Image
+from pipeline.images.opening import open_image, open_source, reopen
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pipeline.images.source import Source
 
-    from numpy.typing import NDArray
-
-    from pipeline.models.quantity import Quantity
-
-CLASSES = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
-QUANTITIES: dict[str, Quantity] = {
-    "density": Density(random_mixture(2, 3)),
-    "packed": Packed(Posterior(CLASSES), "uint8"),
-    "label": Label(CLASSES),
-}
-DENSITY = {"density": QUANTITIES["density"]}
-SHAPE = (70, 90)
+PIXELS = noise(HEIGHT, WIDTH, 3)
 
 
-@pytest.fixture
-def image(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give a part of the photo."""
-    return photo[100:170, 200:290]
+class _FromDlpack:
+    """An array of another library, as PyTorch and JAX give it."""
 
+    def __init__(self, array: Any, error: Exception | None = None) -> None:
+        self._array, self._error = array, error
+        self.shape, self.dtype = array.shape, array.dtype
 
-@pytest.fixture
-def mask() -> NDArray[np.uint8]:
-    """Give a mask that has blocks of 32 x 32 with all, some and no data."""
-    mask = np.random.default_rng(0).integers(0, 2, SHAPE).astype(np.uint8)
-    mask[:32, :32] = 0
-    mask[32:64, 32:64] = 255
-    mask[64:, 64:] = 0
-    return mask
+    def __dlpack__(self, **options: Any) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._array.__dlpack__(**options)
 
-
-def check(store: Path, image: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-    """Compare a store with what evaluate gives under a mask."""
-    results = open_result(store)
-    for name, quantity in QUANTITIES.items():
-        wanted = np.asarray(evaluate(image, quantity, mask=valid))
-        if quantity.planes is not None:
-            wanted = np.moveaxis(wanted, -1, 0)
-        if isinstance(quantity, Packed):
-            wanted = quantity.unpack(wanted)
-        got = np.asarray(results[name])
-        np.testing.assert_array_equal(got, wanted, err_msg=name)
-        missing = np.isnan(got) if got.dtype.kind == "f" else got == 255
-        np.testing.assert_array_equal(missing, np.broadcast_to(~valid, missing.shape), err_msg=name)
-
-
-def run(image: Any, store: Path, **options: Any) -> Path:
-    """Stream all quantities in small blocks."""
-    stream(image, QUANTITIES, store, block=32, progress="none", **options)
-    return store
-
-
-@pytest.mark.parametrize(
-    "kind", ["uint8", "bool", "float", "one channel", "Fortran", "Dask", "Zarr", "TIFF", "PNG", "path object"]
-)
-def test_a_mask_of_any_kind(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8], kind: str
-) -> None:
-    """Where a mask is 0, whatever it is, there are no data; elsewhere the values are as without it."""
-    tifffile.imwrite(tmp_path / "mask.tif", mask, tile=(32, 32), photometric="minisblack")
-    cv2.imwrite(os.fspath(tmp_path / "mask.png"), mask)
-    kinds: dict[str, Any] = {
-        "uint8": mask,
-        "bool": mask != 0,
-        "float": mask / 7,
-        "one channel": mask[..., np.newaxis],
-        "Fortran": np.asfortranarray(mask),
-        "Dask": da.from_array(mask, chunks=(17, 40)),
-        "Zarr": zarr.create_array(tmp_path / "mask.zarr", data=mask, chunks=(20, 20)),
-        "TIFF": os.fspath(tmp_path / "mask.tif"),
-        "PNG": os.fspath(tmp_path / "mask.png"),
-        "path object": tmp_path / "mask.tif",
-    }
-    check(run(image, tmp_path / "out.zarr", mask=kinds[kind]), image, mask != 0)
-
-
-def test_blocks_without_data_arent_read(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> None:
-    """Where a mask leaves nothing of a block, its pixels aren't read; the block is written all the same."""
-    read = []
-
-    def note(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
-        if block_info:
-            read.append(block_info[0]["chunk-location"][:2])
-        return block
-
-    watched = da.from_array(image, chunks=(32, 32, 3)).map_blocks(note, dtype=np.uint8)
-    store = run(watched, tmp_path / "out.zarr", mask=mask)
-    assert sorted(read) == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
-    check(store, image, mask != 0)
-    for name in QUANTITIES:
-        folder = store / name / "0" / "c"
-        assert len([path for path in folder.rglob("*") if path.is_file()]) == 9
-
-
-def test_alpha_is_a_mask(tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """An image's own alpha, of a file in any format or an array, tells where there are data."""
-    four = np.dstack([image, mask])
-    tifffile.imwrite(
-        tmp_path / "four.tif", four, tile=(32, 32), photometric="rgb", extrasamples=["unassalpha"]
-    )
-    cv2.imwrite(os.fspath(tmp_path / "four.png"), four[..., [2, 1, 0, 3]])
-    sources = {
-        "array": four,
-        "dask": da.from_array(four, chunks=(33, 90, 2)),
-        "tiff": tmp_path / "four.tif",
-        "png": tmp_path / "four.png",
-    }
-    for kind, source in sources.items():
-        check(run(source, tmp_path / f"{kind}.zarr", mask="alpha"), image, mask != 0)
-
-
-def test_alpha_follows_the_channels_of_the_model(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> None:
-    """A file is opened in the model's order, with alpha last."""
-    four = np.dstack([image, mask])
-    tifffile.imwrite(tmp_path / "four.tif", four, photometric="rgb", extrasamples=["unassalpha"])
-    plain = random_mixture(2, 3)
-    mixture = Mixture(plain.weights, plain.means, plain.covariances, ["blue", "green", "red"])
-    store = tmp_path / "out.zarr"
-    stream(tmp_path / "four.tif", Density(mixture), store, mask="alpha", progress="none")
-    wanted = evaluate(image[..., ::-1], Density(mixture), mask=mask)
-    np.testing.assert_array_equal(open_result(store)["density"], wanted)
-
-
-@pytest.mark.parametrize("value", [0, 0.0, np.uint8(0), np.float32(0)], ids=repr)
-def test_a_value_without_data(tmp_path: Path, image: NDArray[np.uint8], value: float) -> None:
-    """Pixels all of whose channels have the value have no data; one channel isn't enough."""
-    marked = image.copy()
-    marked[10:50, 20:60] = 0
-    marked[5, 5] = (0, 0, 1)
-    marked[5, 6] = (1, 0, 0)
-    check(run(marked, tmp_path / "out.zarr", no_data=value), marked, (marked != 0).any(axis=-1))
-
-
-@pytest.mark.parametrize("value", [-1, 256, 0.5])
-def test_a_value_that_no_pixel_can_have(tmp_path: Path, image: NDArray[np.uint8], value: float) -> None:
-    """A value beyond the image's dtype marks nothing."""
-    check(run(image, tmp_path / "out.zarr", no_data=value), image, np.ones(SHAPE, bool))
-
-
-def test_a_value_without_data_in_floats(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """A value that a float32 image rounds marks its pixels all the same; NaN has no data anyway."""
-    marked = image.astype(np.float32)
-    marked[:40, :40] = -9999.9
-    marked[60:, 60:, 1] = np.nan
-    valid = np.ones(SHAPE, bool)
-    valid[:40, :40] = valid[60:, 60:] = False
-    stream(marked, DENSITY, tmp_path / "out.zarr", block=32, progress="none", no_data=-9999.9)
-    got = np.asarray(open_result(tmp_path / "out.zarr")["density"])
-    np.testing.assert_array_equal(np.isnan(got), ~valid)
-
-
-def test_mask_and_value_together(tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """A pixel has data only where everything says so."""
-    marked = image.copy()
-    marked[20:50, 20:70] = 7
-    valid = (mask != 0) & (marked != 7).any(axis=-1)
-    check(run(marked, tmp_path / "out.zarr", mask=mask, no_data=7), marked, valid)
-    four = np.dstack([marked, mask])
-    check(run(four, tmp_path / "alpha.zarr", mask="alpha", no_data=7), marked, valid)
-
-
-def test_an_image_without_any_data(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """A mask of zeros gives a whole store of nothing."""
-    store = run(image, tmp_path / "out.zarr", mask=np.zeros(SHAPE))
-    check(store, image, np.zeros(SHAPE, bool))
-    alpha = np.dstack([image, np.zeros(SHAPE, np.uint8)])
-    check(run(alpha, tmp_path / "alpha.zarr", mask="alpha"), image, np.zeros(SHAPE, bool))
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (
-            {"mask": np.ones((70, 91))},
-            ValueError,
-            r"mask has shape \(70, 91\); wanted \(70, 90\), the image's",
-        ),
-        ({"mask": np.ones((70, 90, 3))}, ValueError, r"mask has shape \(70, 90, 3\)"),
-        ({"mask": np.ones(70)}, ValueError, r"mask is an array of shape \(70,\); wanted a path or an array"),
-        ({"mask": 3}, ValueError, "mask is 3; wanted a path or an array"),
-        ({"mask": "none.png"}, FileNotFoundError, "none.png is not there"),
-        (
-            {"mask": "alpha"},
-            ValueError,
-            "mask is 'alpha', but the image has 3 channels; wanted the model's 3",
-        ),
-        ({"mask": np.ma.masked_less(np.ones((70, 90)), 2)}, TypeError, "mask is a masked array"),
-        ({"mask": da.ones(SHAPE)[da.arange(70) > -1]}, ValueError, "mask has chunks of unknown size"),
-        ({"no_data": float("nan")}, ValueError, "no_data is nan; wanted a finite number"),
-        ({"no_data": float("inf")}, ValueError, "no_data is inf; wanted a finite number"),
-        ({"no_data": "0x"}, ValueError, "no_data is '0x'; wanted a finite number"),
-    ],
-)
-def test_masks_that_are_refused(
-    tmp_path: Path, image: NDArray[np.uint8], options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    """What is no mask of the image is refused before anything is written."""
-    with pytest.raises(error, match=message):
-        run(image, tmp_path / "out.zarr", **options)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_piece_reads(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """Pixels without data have the colour of the first with data; where none has any, there are no pixels."""
-    image = np.maximum(image, 8)
-    marked = np.where(mask[..., np.newaxis] != 0, image, np.uint8(7))
-    sources: list[tuple[Any, dict[str, Any]]] = [
-        (image, {"mask": mask, "no_data": None}),
-        (np.dstack([image, mask]), {"mask": "alpha", "no_data": None}),
-        (marked, {"mask": None, "no_data": 7}),
-    ]
-    for source, options in sources:
-        inputs = open_inputs(source, DENSITY, **options)
-        for region in ((slice(0, 32), slice(0, 32)), (slice(64, 70), slice(64, 90))):
-            pixels, valid = inputs.cut(region).read()
-            assert pixels is None
-            assert valid is not None
-            assert not valid.any()
-        for region in ((slice(0, 70), slice(0, 90)), (slice(32, 64), slice(32, 64))):
-            pixels, valid = inputs.cut(region).read()
-            assert pixels is not None
-            assert pixels.dtype == np.uint8
-            np.testing.assert_array_equal(valid, mask[region] != 0)
-            np.testing.assert_array_equal(pixels[valid], image[region][valid])
-            assert (pixels[~valid] == pixels[valid][:1]).all()
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._array.__dlpack_device__()
+        return device
 
 
 class _FromHdf5:
-    """What h5py gives of a file: a shape and a dtype, and regions when they are asked for."""
+    """An array as h5py gives it: a shape and a dtype, and regions when they are indexed."""
 
     shape, dtype = (70, 90, 3), np.dtype("uint8")
 
+    def __array__(self, *given: Any, **options: Any) -> Any:
+        raise AssertionError("all of it is read")
+
+
+def kinds(folder: Path) -> dict[str, Any]:
+    """Return the same image in every kind."""
+    tifffile.imwrite(folder / "x.tif", PIXELS, photometric="rgb")
+    cv2.imwrite(os.fspath(folder / "x.png"), PIXELS[..., ::-1])
+    zarr.create_array(folder / "x.zarr", data=PIXELS, chunks=(64, 64, 3))
+    return {
+        "TIFF": folder / "x.tif",
+        "text": os.fspath(folder / "x.png"),
+        "directory": folder / "x.zarr",
+        "NumPy": PIXELS,
+        "memory map": np.memmap(folder / "x.raw", mode="w+", shape=PIXELS.shape),
+        "Dask": da.from_array(PIXELS, chunks=(50, 50, 1)),
+        "Zarr": zarr.create_array({}, data=PIXELS),
+        "xarray": xarray.DataArray(PIXELS, dims=["y", "x", "band"]),
+        "lazy xarray": xarray.DataArray(da.from_array(PIXELS), dims=["y", "x", "band"]),
+        "list": PIXELS.tolist(),
+        "PIL": Pillow.fromarray(PIXELS),
+        "DLPack": _FromDlpack(PIXELS.copy()),
+        "source": Plain(PIXELS),
+        "image": open_image(PIXELS),
+    }
+
+
+def test_every_kind_is_opened(tmp_path: Path) -> None:
+    """Paths, arrays of every library, sources and images are opened alike."""
+    for kind, image in kinds(tmp_path).items():
+        if kind == "memory map":
+            image[...] = PIXELS
+        opened = open_image(image)
+        assert opened.shape == PIXELS.shape
+        np.testing.assert_array_equal(opened, PIXELS, err_msg=kind)
+
+
+@pytest.mark.parametrize("kind", ["NumPy", "Dask", "Zarr", "directory", "xarray", "list"])
+@pytest.mark.parametrize("axis", [0, 1, 2, -3])
+def test_channels_are_on_any_axis(tmp_path: Path, kind: str, axis: int) -> None:
+    """Arrays of every kind have their channels where the caller says."""
+    array = np.ascontiguousarray(np.moveaxis(PIXELS, -1, axis))
+    stored = zarr.create_array(tmp_path / "x.zarr", data=array)
+    arrays = {"NumPy": array, "Dask": da.from_array(array), "Zarr": stored, "directory": tmp_path / "x.zarr"}
+    arrays |= {"xarray": xarray.DataArray(array), "list": array.tolist()}
+    np.testing.assert_array_equal(open_image(arrays[kind], channel_axis=axis), PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["NumPy", "Dask", "Zarr", "directory", "xarray", "list", "PIL"])
+def test_gray_arrays(tmp_path: Path, kind: str) -> None:
+    """An array of rows and columns is an image of one channel."""
+    gray = PIXELS[..., 0].copy()
+    stored = zarr.create_array(tmp_path / "x.zarr", data=gray)
+    arrays = {"NumPy": gray, "Dask": da.from_array(gray), "Zarr": stored, "directory": tmp_path / "x.zarr"}
+    arrays |= {"xarray": xarray.DataArray(gray), "list": gray.tolist(), "PIL": Pillow.fromarray(gray)}
+    for axis in (-1, None):
+        image = open_image(arrays[kind], channel_axis=axis)
+        np.testing.assert_array_equal(image, gray[..., np.newaxis])
+        assert image.fitted(1, ("DAPI",)).shape == (HEIGHT, WIDTH, 1)
+
+
+def test_files_have_their_channels_last(tmp_path: Path) -> None:
+    """A file, or an image that is open, is taken with the axes that it has, and others are refused."""
+    tifffile.imwrite(tmp_path / "x.tif", PIXELS[..., 0], photometric="minisblack")
+    for axis in (-1, 2, None):
+        assert open_image(tmp_path / "x.tif", channel_axis=axis).shape == (HEIGHT, WIDTH, 1)
+    with pytest.raises(
+        ValueError, match=r"channel_axis is 0, but .*x\.tif is a file, whose channels are always"
+    ):
+        open_image(tmp_path / "x.tif", channel_axis=0)
+    with pytest.raises(ValueError, match="channel_axis is 1, but the image is open"):
+        open_image(open_image(PIXELS), channel_axis=1)
+
+
+def test_no_file_is_an_error(tmp_path: Path) -> None:
+    """A path where nothing is, is named in a FileNotFoundError."""
+    with pytest.raises(FileNotFoundError, match=r"none\.tif is not there; wanted an image file"):
+        open_image(tmp_path / "none.tif")
+    with pytest.raises(ValueError, match="is a directory, but not a Zarr array's"):
+        open_image(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
+@pytest.mark.parametrize("content", [b"", b"Dear reader,\n" * 9])
+def test_a_file_of_no_image_is_an_error(tmp_path: Path, name: str, content: bytes) -> None:
+    """Text and emptiness are refused whatever the name, with the path in the message."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is empty" if not content else rf"{name} isn't an image"):
+        open_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x.zarr", "https://example.org/x.tif", "file:///tmp/x.tif"])
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_urls_are_refused(url: str, what: str) -> None:
+    """A URL is named as it was given, with a remedy, even if it became a Path."""
+    for given, printed in ((url, url), (Path(url), os.fspath(Path(url)))):
+        arguments: dict[str, Any] = {"image": PIXELS, what: given}
+        with pytest.raises(
+            ValueError, match=f"{what} is the URL {printed}; URLs can't be read yet. Open it as a Dask"
+        ):
+            open_image(**arguments)
+
+
+def test_a_name_with_a_colon_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is a file, whatever its name looks like."""
+    (tmp_path / "scan:").mkdir()
+    tifffile.imwrite(tmp_path / "scan:" / "x.tif", PIXELS, photometric="rgb")
+    monkeypatch.chdir(tmp_path)
+    assert open_image("scan:/x.tif").paths == (tmp_path / "scan:" / "x.tif",)
+
 
 @pytest.mark.parametrize("what", ["image", "mask"])
-@pytest.mark.parametrize("kind", ["xarray", "HDF5"])
-def test_arrays_of_other_kinds(tmp_path: Path, image: NDArray[np.uint8], what: str, kind: str) -> None:
-    """Of an array that can't be cut for tasks, the error says what to pass instead."""
-    other: Any = _FromHdf5() if kind == "HDF5" else xarray.DataArray(image, dims=["y", "x", "band"])
-    arguments = {"image": image, "mask": None, what: other}
-    message = (
-        rf"{what} is of .*; wanted a path, or a NumPy, Dask or Zarr array: pass an xarray's .data, and of"
-    )
-    with pytest.raises(TypeError, match=message):
-        stream(quantities=DENSITY, store=tmp_path / "out.zarr", progress="none", **arguments)
-    assert list(tmp_path.iterdir()) == []
-
-
-def named(*channels: str) -> Density:
-    """Give a density over channels of these names."""
-    plain = random_mixture(2, len(channels))
-    return Density(Mixture(plain.weights, plain.means, plain.covariances, channels))
+def test_arrays_that_tasks_cannot_read(what: str) -> None:
+    """A lazy array of another library is refused, unread, with a remedy."""
+    arguments: dict[str, Any] = {"image": PIXELS, what: _FromHdf5()}
+    with pytest.raises(
+        TypeError, match=rf"{what} is of .*_FromHdf5.*; wanted a path, .* Pass dask.array.from_array"
+    ):
+        open_image(**arguments)
 
 
 @pytest.mark.parametrize(
-    "channels",
-    [("B", "G", "R"), ("Red", "Green", "Blue"), ("hematoxylin", "eosin", "dab"), ("red", "red2", "blue")],
-)
-def test_a_file_of_other_channels(
-    tmp_path: Path, image: NDArray[np.uint8], channels: tuple[str, ...]
-) -> None:
-    """A mixture of other channels than a file names is refused; an array says nothing of its own."""
-    tifffile.imwrite(tmp_path / "photo.tif", image, photometric="rgb")
-    cv2.imwrite(os.fspath(tmp_path / "photo.png"), image)
-    for name in ("photo.tif", "photo.png"):
-        with pytest.raises(
-            ValueError,
-            match=f"channels are red, green, blue, the mixture's {', '.join(channels)}; wanted the same",
-        ):
-            stream(tmp_path / name, named(*channels), tmp_path / "out.zarr", progress="none")
-    assert not list(tmp_path.glob("out.zarr*"))
-    open_inputs(image, {"density": named(*channels)}, mask=None, no_data=None)
-
-
-def test_a_file_of_the_same_channels(
-    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> None:
-    """Names in any order, no names, a grey file and samples that a file doesn't name are taken."""
-    four = np.dstack([image, mask])
-    tifffile.imwrite(tmp_path / "four.tif", four, photometric="rgb", extrasamples=["unassalpha"])
-    tifffile.imwrite(tmp_path / "grey.tif", mask, photometric="minisblack")
-    tifffile.imwrite(tmp_path / "stains.tif", image, photometric="minisblack", planarconfig="contig")
-    cases: list[tuple[str, Density, str | None, NDArray[np.uint8]]] = [
-        ("four.tif", named("green", "red", "blue"), None, image[..., [1, 0, 2]]),
-        ("four.tif", named("green", "red", "blue"), "alpha", four[..., [1, 0, 2, 3]]),
-        ("four.tif", named("alpha", "red", "green", "blue"), None, four[..., [3, 0, 1, 2]]),
-        ("four.tif", Density(random_mixture(2, 3)), None, image),
-        ("grey.tif", named("DAPI"), None, mask[..., np.newaxis]),
-        ("stains.tif", named("hematoxylin", "eosin", "dab"), None, image),
-    ]
-    for name, density, given, wanted in cases:
-        inputs = open_inputs(tmp_path / name, {"density": density}, mask=given, no_data=None)
-        np.testing.assert_array_equal(inputs.image[:, :], wanted, err_msg=f"{name} {density.channels}")
-
-
-def test_quantities_of_different_channels(image: NDArray[np.uint8]) -> None:
-    """Quantities of channels in different orders can't be of one image, array or file."""
-    quantities = {"a": named("red", "green", "blue"), "b": named("blue", "green", "red")}
-    for source in (image, da.from_array(image), "photo.tif"):
-        with pytest.raises(
-            ValueError, match=r"different channels: blue, green, red and red, green, blue\. Run"
-        ):
-            open_inputs(source, quantities, mask=None, no_data=None)
-    unnamed = Density(random_mixture(2, 3))
-    open_inputs(image, {"a": quantities["a"], "b": unnamed}, mask=None, no_data=None)
-
-
-def test_a_file_without_alpha(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """Alpha of a file that has none is refused by the file's name."""
-    tifffile.imwrite(tmp_path / "photo.tif", image, photometric="rgb")
-    with pytest.raises(ValueError, match=r"photo.tif has no alpha channel"):
-        run(tmp_path / "photo.tif", tmp_path / "out.zarr", mask="alpha")
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("image", "error", "message"),
     [
-        ({}, ValueError, "got no quantities; wanted at least one"),
-        (random_mixture(1, 3), TypeError, "quantities are .*; wanted one, as Density"),
-        (None, TypeError, "quantities are None"),
-        ({"../out": DENSITY["density"]}, ValueError, r"named '\.\./out'; wanted letters, digits, - and _"),
-        ({"": DENSITY["density"]}, ValueError, "named ''"),
-        ({"a.b": DENSITY["density"]}, ValueError, "named 'a.b'"),
-        ({1: DENSITY["density"]}, ValueError, "named 1"),
+        (3, ValueError, r"image is 3; wanted a path or an array of shape \(H, W, C\)"),
+        (None, ValueError, "image is None; wanted a path"),
+        (b"x.tif", ValueError, "image is b'x.tif'; wanted a path"),
+        ([[1, 2], [3]], ValueError, "image is a list that isn't an array"),
+        ([["a"]], ValueError, "image has pixels of dtype <U1; wanted integers or floating point"),
+        (Pillow.new("P", (4, 4)), ValueError, "image holds indices into a palette; .* Pass image.convert"),
+        (
+            _FromDlpack(PIXELS, BufferError("on a GPU")),
+            TypeError,
+            r"NumPy can't use \(on a GPU\); wanted .* Copy it",
+        ),
+        (np.ma.masked_less(np.ones((2, 2, 3)), 2), TypeError, "image is a masked array"),
     ],
 )
-def test_names_that_are_refused(given: Any, error: type[Exception], message: str) -> None:
-    """A result's name is a directory's, anywhere."""
+def test_other_things_are_refused(image: Any, error: type[Exception], message: str) -> None:
+    """An object that is no image is refused by a message that says so."""
     with pytest.raises(error, match=message):
-        name_quantities(given)
+        open_image(image)
 
 
-def test_names() -> None:
-    """One quantity goes by its own name, several by those that are given, in their order."""
-    assert name_quantities(DENSITY["density"]) == DENSITY
-    assert list(name_quantities(QUANTITIES)) == list(QUANTITIES)
-    assert list(name_quantities({"skin-density": DENSITY["density"]})) == ["skin-density"]
+def test_a_reader_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader in the list opens the files that it knows, and leaves the others."""
+
+    def read(path: str, *, alpha: bool = False) -> Source | None:
+        del alpha
+        content = Path(path).read_bytes()
+        return Plain(np.full((2, 3, 3), len(content))) if content.startswith(b"plain") else None
+
+    monkeypatch.setattr(opening, "FILE_READERS", (read, *opening.FILE_READERS))
+    (tmp_path / "x.txt").write_bytes(b"plain")
+    np.testing.assert_array_equal(open_image(tmp_path / "x.txt"), np.full((2, 3, 3), 5))
+    cv2.imwrite(os.fspath(tmp_path / "x.png"), PIXELS)
+    assert open_image(tmp_path / "x.png").shape == PIXELS.shape
 
 
-@pytest.fixture
-def opened(tmp_path: Path, image: NDArray[np.uint8]) -> dict[str, Inputs]:
-    """Open the image in every way."""
-    tifffile.imwrite(tmp_path / "photo.tif", image, tile=(16, 32), compression="zlib", photometric="rgb")
-    group = zarr.create_group(tmp_path / "group.zarr")
-    sources = {
-        "file": tmp_path / "photo.tif",
-        "numpy": image,
-        "dask": da.from_array(image, chunks=(20, 30, 2)),
-        "zarr": group.create_array("deep/0", data=image, chunks=(10, 10, 3), shards=(30, 20, 3)),
-        "chunks": zarr.create_array({}, data=image, chunks=(11, 12, 3)),
-    }
-    return {kind: open_inputs(source, DENSITY, mask=None, no_data=None) for kind, source in sources.items()}
+def test_options_of_an_image_that_is_open() -> None:
+    """Options are applied to the selected pixels of an image."""
+    image = open_image(PIXELS)[::2, 10:]
+    mask = noise(51, 73)
+    masked = open_image(image, channels=(2, 0), mask=mask, no_data=3)
+    np.testing.assert_array_equal(masked, PIXELS[::2, 10:, [2, 0]])
+    valid = masked.part((slice(0, 51), slice(0, 73))).read()[1]
+    np.testing.assert_array_equal(valid, (mask != 0) & (PIXELS[::2, 10:, [2, 0]] != 3).any(axis=-1))
+    assert open_image(image) is image
+    for options in ({"channels": 0}, {"mask": mask[0]}, {"no_data": 1}):
+        with pytest.raises(ValueError, match=r"shape \(73, 3\) after indexing; wanted rows, columns"):
+            open_image(image[0], **options)
 
 
-def test_what_is_known_of_inputs(tmp_path: Path, opened: dict[str, Inputs]) -> None:
-    """Tiles, extents and paths are those of what is read."""
-    tiles = {"file": (16, 32), "numpy": (1, 1), "dask": (20, 30), "zarr": (30, 20), "chunks": (11, 12)}
-    assert {kind: inputs.tile for kind, inputs in opened.items()} == tiles
-    assert {inputs.extent for inputs in opened.values()} == {SHAPE}
-    assert {inputs.n_channels for inputs in opened.values()} == {3}
-    paths = {kind: inputs.paths for kind, inputs in opened.items() if inputs.paths}
-    assert paths == {"file": [tmp_path / "photo.tif"], "zarr": [tmp_path / "group.zarr" / "deep" / "0"]}
-
-
-def test_a_task_gets_its_piece_alone(opened: dict[str, Inputs], image: NDArray[np.uint8]) -> None:
-    """What a worker is sent is no larger than the block, and gives the block's pixels there."""
-    region = (slice(10, 20), slice(5, 30))
-    for kind, inputs in opened.items():
-        if kind == "chunks":
-            continue
-        sent = pickle.dumps(inputs.cut(region))
-        assert len(sent) < 5000, kind
-        piece: Piece = pickle.loads(sent)  # noqa: S301  made here
-        pixels, valid = piece.read()
-        assert valid is None
-        np.testing.assert_array_equal(pixels, image[region], err_msg=kind)
-
-
-def test_a_task_gets_its_piece_of_the_mask_alone(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """Of a lazy image and mask a worker is sent the chunks that it needs, not the arrays that they are of."""
-    lazy = da.from_array(np.tile(image, (8, 8, 1)), chunks=(20, 30, 3)) + np.uint8(1)
-    lazy_mask = da.from_array(np.tile(mask, (8, 8)), chunks=(20, 30))
-    inputs = open_inputs(lazy, DENSITY, mask=lazy_mask, no_data=None)
-    region = (slice(110, 130), slice(95, 120))
-    sent = pickle.dumps(inputs.cut(region))
-    assert len(sent) < 20_000 < lazy.nbytes
-    pixels, valid = pickle.loads(sent).read()  # noqa: S301  made here
-    np.testing.assert_array_equal(valid, mask[40:60, 5:30] != 0)
-    np.testing.assert_array_equal(pixels[valid], (image[40:60, 5:30] + np.uint8(1))[valid])
-
-
-def test_descriptions_tell_sources_apart(
-    tmp_path: Path, opened: dict[str, Inputs], image: NDArray[np.uint8]
-) -> None:
-    """The same source is described alike when it is opened again, and another one otherwise."""
-    again = open_inputs(tmp_path / "photo.tif", DENSITY, mask=None, no_data=None)
-    assert again.describe() == opened["file"].describe()
-    copy = open_inputs(image.copy(), DENSITY, mask=None, no_data=None)
-    assert copy.describe() == opened["numpy"].describe()
-    other = image.copy()
-    other[0, 0] ^= 1
-    for changed in (other, image.astype("u2"), image[:-1]):
-        described = open_inputs(changed, DENSITY, mask=None, no_data=None).describe()
-        assert described["image"] != opened["numpy"].describe()["image"]
-    mask = np.ones(SHAPE)
-    masked = [
-        open_inputs(image, DENSITY, mask=m, no_data=n) for m, n in ((mask, None), (None, 3), (mask * 2, 3))
+def test_places_reopen_views(tmp_path: Path) -> None:
+    """A view of a file, or of a Zarr array, is opened again by its place, with alpha and turned too."""
+    four = noise(HEIGHT, WIDTH, 4)
+    tifffile.imwrite(tmp_path / "x.tif", four, photometric="rgb", extrasamples=["unassalpha"])
+    cv2.imwrite(os.fspath(tmp_path / "x.png"), four[..., [2, 1, 0, 3]])
+    zarr.create_array(tmp_path / "x.zarr", data=np.moveaxis(four, -1, 0))
+    images = [
+        open_image(tmp_path / "x.tif", channels=("alpha", "green"))[::-2, 5:80:3],
+        open_image(tmp_path / "x.png", channels=("red", "green", "blue", "alpha"))[3:, ..., :2],
+        open_image(tmp_path / "x.png")[:, ::-1],
+        open_image(tmp_path / "x.zarr", channel_axis=0)[7:5:-1, :, ::2],
+        open_image(open_image(tmp_path / "x.tif")[10:, 20:], no_data=3)[::-1, ::2],
     ]
-    records = [opened["numpy"].describe(), *(inputs.describe() for inputs in masked)]
-    assert all(one not in records[:number] for number, one in enumerate(records))
+    for image in images:
+        assert image.description.place is not None
+        again = reopen(image.description.place)
+        assert again.description == image.description
+        np.testing.assert_array_equal(again, image)
+        assert open_image(again, mask=np.ones(image.extent)).extent == image.extent
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"image": "/x.tif", "color": 3},
+        {"image": "/x.tif", "rows": 3},
+        {"image": {"rows": [1, 2, 0]}},
+        {"image": "/x.tif", "rows": [0, 1, 0]},
+    ],
+)
+def test_damaged_places(place: dict[str, Any]) -> None:
+    """A place that names no image is damaged."""
+    with pytest.raises(ValueError, match="the place of the image is damaged"):
+        reopen(place)
+
+
+def test_a_source_is_its_own_source() -> None:
+    """A source of a third party is taken as it is."""
+    source = Plain(PIXELS)
+    assert open_source(source) is source
+    assert isinstance(open_image(source), Image)

@@ -1,4 +1,4 @@
-"""Packing: errors within half a step, recorded as they are, and nothing lost on the way through a record."""
+"""Tests of encodings: errors are within half a step and recorded as they are, and records keep everything."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Packed, Posterior
-from pipeline.models.encoding import read_quantity
-from pipeline.models.quantity import Quantity, no_data_value
+from pipeline import Density, LogDensity, LogRatio, Packed, Posterior
+from pipeline.models.encoding import Encoding, Half, Linear, Logarithmic, Plain, read_encoding
+from pipeline.models.quantity import no_data_value
 
 MIXTURE, OTHER = random_mixture(2, 3), random_mixture(1, 3, full=True)
 CLASSES = {"a": MIXTURE, "b": OTHER}
@@ -24,10 +24,10 @@ STEPS = {"uint8": 254, "uint16": 65534}
 
 
 def pack(packed: Packed, values: Any) -> tuple[Any, Any]:
-    """Give what stands for the values, and the errors."""
+    """Return the stored numbers of values, and the errors."""
     array = np.asarray(values, np.float64)
-    codes = np.empty(array.shape, packed.output_dtype())
-    return codes, packed.pack(array, codes)
+    stored = np.empty(array.shape, packed.dtype)
+    return stored, packed.encoding.encode(array, stored)
 
 
 @given(
@@ -39,7 +39,7 @@ def pack(packed: Packed, values: Any) -> tuple[Any, Any]:
 def test_linear_errors_are_within_half_a_step(
     dtype: str, low: float, span: float, shares: list[float]
 ) -> None:
-    """Within the range, no value is farther than half a step from what stands for it."""
+    """Within the range, the error of a value is at most half a step."""
     high = low + span
     assume(low < high and span > abs(low) * 1e-6)
     packed = Packed(LogDensity(MIXTURE), dtype, low, high)
@@ -49,12 +49,12 @@ def test_linear_errors_are_within_half_a_step(
     rounding = max(abs(low), abs(high)) * 1e-15
     assert codes.max() <= STEPS[dtype]
     assert errors.max() <= half + 4 * rounding
-    step, offset = packed.decoding["factor"], packed.decoding["offset"]
+    step, offset = packed.encoding.attributes["factor"], packed.encoding.attributes["offset"]
     np.testing.assert_allclose(
         np.abs(offset + step * codes.astype(float) - values), errors, rtol=0, atol=4 * rounding
     )
     float32 = max(abs(low), abs(high)) * 2.0**-23
-    assert np.abs(packed.unpack(codes) - values).max() <= half + float32
+    assert np.abs(packed.encoding.decode(codes) - values).max() <= half + float32
 
 
 @given(
@@ -66,7 +66,7 @@ def test_linear_errors_are_within_half_a_step(
 def test_logarithmic_errors_are_within_half_a_step(
     dtype: str, log_low: float, span: float, shares: list[float]
 ) -> None:
-    """Within the range, the relative error is no more than half a step of the logarithm."""
+    """Within the range, the relative error is at most half a step of the logarithm."""
     low, high = math.exp(log_low), math.exp(log_low + span)
     packed = Packed(Density(MIXTURE), dtype, low, high, "log")
     values = np.clip(np.exp(log_low + span * np.array(shares)), low, high)
@@ -75,36 +75,36 @@ def test_logarithmic_errors_are_within_half_a_step(
     assert codes.max() <= STEPS[dtype]
     step = span / (STEPS[dtype] - 1)
     assert errors.max() <= math.expm1(step / 2) + 1e-12
-    decoding = packed.decoding
+    decoding = packed.encoding.attributes
     decoded = np.exp(decoding["offset"] + decoding["factor"] * codes.astype(float))
     np.testing.assert_allclose(np.abs(decoded - values) / values, errors, rtol=0, atol=1e-11)
 
 
 @given(st.sampled_from(["float16", *STEPS]), st.lists(st.floats(-1e6, 1e6), min_size=1), st.booleans())
 def test_recorded_errors_are_true(dtype: str, values: list[float], missing: bool) -> None:
-    """Within the range and beyond it, the error is the distance to what stands for a value."""
+    """Within the range and beyond it, the error is the distance from the value to the decoded number."""
     ends = () if dtype == "float16" else (-100.0, 1e3)
     packed = Packed(LogRatio(MIXTURE, OTHER), dtype, *ends)
     given_values = np.array([*values, math.nan] if missing else values)
     codes, errors = pack(packed, given_values)
-    unpacked = packed.unpack(codes).astype(float)
+    unpacked = packed.encoding.decode(codes).astype(float)
     np.testing.assert_array_equal(np.isnan(unpacked), np.isnan(given_values))
     distances = np.where(np.isnan(given_values), 0, np.abs(unpacked - given_values))
     np.testing.assert_allclose(errors, distances, rtol=1e-6, atol=1e-4)
 
 
 def test_examples() -> None:
-    """The ends, the middle and what lies beyond get the integers that the docstring tells."""
+    """The ends, the middle and values beyond the range get the documented integers."""
     linear = Packed(LogDensity(MIXTURE), "uint8", -127, 127)
     codes, errors = pack(linear, [-127, -1000, 0, 127, 128, 0.25, math.nan])
     assert codes.tolist() == [0, 0, 127, 254, 254, 127, 255]
     assert errors.tolist() == [0, 873, 0, 0, 1, 0.25, 0]
-    np.testing.assert_array_equal(linear.unpack(codes), [-127, -127, 0, 127, 127, 0, math.nan])
+    np.testing.assert_array_equal(linear.encoding.decode(codes), [-127, -127, 0, 127, 127, 0, math.nan])
     log = Packed(Density(MIXTURE), "uint8", 1e-12, 1e-3, "log")
     codes, errors = pack(log, [0, 1e-13, 1e-12, 1e-3, 1, math.nan])
     assert codes.tolist() == [0, 0, 1, 254, 254, 255]
     assert errors == pytest.approx([0, 0, 0, 0, 0.999, 0])
-    unpacked = log.unpack(codes)
+    unpacked = log.encoding.decode(codes)
     assert unpacked[:5].tolist() == pytest.approx([0, 0, 1e-12, 1e-3, 1e-3])
     assert np.isnan(unpacked[5])
     half = Packed(LogDensity(MIXTURE), "float16")
@@ -117,10 +117,10 @@ def test_examples() -> None:
 
 @given(st.lists(st.floats(0, 6e4), min_size=1))
 def test_errors_of_densities_in_float16_are_relative(values: list[float]) -> None:
-    """A density may be small everywhere, and its absolute error says nothing then; 0 has no error."""
+    """The error of a density is relative, because a density may be small everywhere. 0 has no error."""
     packed = Packed(Density(MIXTURE), "float16")
     codes, errors = pack(packed, [*values, 0, math.nan])
-    given_values, unpacked = np.array([*values, 0]), packed.unpack(codes)[:-1].astype(float)
+    given_values, unpacked = np.array([*values, 0]), packed.encoding.decode(codes)[:-1].astype(float)
     wanted = np.abs(unpacked - given_values) / np.where(given_values > 0, given_values, 1)
     np.testing.assert_allclose(errors[:-1], wanted, rtol=1e-12)
     assert errors[-1] == 0
@@ -128,25 +128,14 @@ def test_errors_of_densities_in_float16_are_relative(values: list[float]) -> Non
     assert (errors[:-1][normal] <= 2.0**-11).all()
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_chance_needs_no_range(dtype: str) -> None:
-    """A posterior spans 0 to 1, whose ends are exact."""
-    packed = Packed(Posterior(CLASSES), dtype)
-    assert (packed.low, packed.high, packed.planes, packed.name) == (0, 1, ("a", "b"), "posterior")
-    codes, errors = pack(packed, [0, 1])
-    assert codes.tolist() == [0, STEPS[dtype]]
-    assert errors.tolist() == [0, 0]
-    assert Packed(Posterior(CLASSES, only="b"), dtype).planes is None
-
-
 @pytest.mark.parametrize("dtype", ["float16", "uint8", "uint16"])
 def test_no_data_is_kept(dtype: str) -> None:
-    """What has no data has none when it is unpacked, and no error."""
+    """A pixel without data is decoded to NaN and has no error."""
     packed = Packed(Posterior(CLASSES), dtype)
     codes, errors = pack(packed, [math.nan, 0.5])
-    np.testing.assert_equal(codes[0].item(), no_data_value(packed.output_dtype()))
+    np.testing.assert_equal(codes[0].item(), no_data_value(packed.encoding.dtype))
     assert errors[0] == 0
-    unpacked = packed.unpack(codes)
+    unpacked = packed.encoding.decode(codes)
     assert unpacked.dtype == np.float32
     assert np.isnan(unpacked[0])
     assert unpacked[1] == pytest.approx(0.5, abs=0.003)
@@ -162,98 +151,85 @@ def test_order_is_kept(values: list[float]) -> None:
     ):
         codes, _ = pack(packed, ordered)
         assert (np.diff(codes.astype(int)) >= 0).all()
-        assert (np.diff(packed.unpack(codes)) >= 0).all()
+        assert (np.diff(packed.encoding.decode(codes)) >= 0).all()
 
 
-RECORDED: list[Quantity] = [
-    Density(MIXTURE),
-    Density(OTHER, normalized=False),
-    LogDensity(MIXTURE, normalized=False),
-    LogRatio(MIXTURE, OTHER),
-    Posterior(MIXTURE),
-    Posterior(CLASSES, [3, 1], only="b"),
-    Label(CLASSES, {"b": 0.1, "a": 0.7}),
-    Packed(Density(MIXTURE), "float16"),
-    Packed(Density(MIXTURE), "uint16", 1e-12, 1e-3, "log"),
-    Packed(LogRatio(MIXTURE, OTHER), "uint8", -50, 50),
-    Packed(LogRatio(MIXTURE, OTHER), "uint8", np.float32(-50), np.int64(50)),  # type: ignore[arg-type]
-    Packed(Posterior(CLASSES, only="a"), np.dtype("uint8")),  # type: ignore[arg-type]
+ENCODINGS: list[Encoding] = [
+    *(Plain(np.dtype(name)) for name in ("float16", "float32", "float64", "uint8", "uint16")),
+    *(Half(np.dtype("float16"), relative=relative) for relative in (False, True)),
+    *(Linear(np.dtype(name), -3.0, 5.0) for name in ("uint8", "uint16")),
+    *(Logarithmic(np.dtype(name), 1e-9, 5.0) for name in ("uint8", "uint16")),
 ]
 
 
-@pytest.mark.parametrize("quantity", RECORDED, ids=lambda q: f"{type(q).__name__} {q.name}")
-def test_a_record_is_the_quantity(quantity: Quantity) -> None:
-    """A quantity that went through a store's JSON, or between processes, is the same."""
-    record = json.loads(json.dumps(quantity.to_dict()))
-    again = read_quantity(record)
-    assert again == quantity
-    assert hash(again) == hash(quantity)
-    assert again.to_dict() == quantity.to_dict()
-    assert pickle.loads(pickle.dumps(quantity)) == quantity  # noqa: S301  made here
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=str)
+def test_a_record_is_the_encoding(encoding: Encoding) -> None:
+    """An encoding that went through JSON or between processes is equal."""
+    again = read_encoding(json.loads(json.dumps(encoding.to_dict())))
+    assert again == encoding
+    assert hash(again) == hash(encoding)
+    assert pickle.loads(pickle.dumps(encoding)) == encoding  # noqa: S301  made here
+    assert [other == encoding for other in ENCODINGS].count(True) == 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=str)
+def test_every_encoding_keeps_missing_values(encoding: Encoding) -> None:
+    """Stored numbers without data are marked by the highest integer or NaN, and are decoded to it or NaN."""
+    values = np.array([0.0, 1.0, np.nan])
+    stored = np.zeros(3, encoding.dtype)
+    errors = encoding.encode(values, stored)
+    np.testing.assert_equal(stored[2].item(), no_data_value(encoding.dtype))
+    assert errors[2] == 0
+    assert stored[:2].tolist() != [no_data_value(encoding.dtype)] * 2
+    decoded = encoding.decode(stored)
+    assert decoded.dtype == encoding.decoded_dtype
+    np.testing.assert_allclose(decoded[:2], [0, 1], atol=0.05)
+    assert np.isnan(decoded[2]) or (not encoding.is_lossy and decoded[2] == stored[2])
+
+
+def test_values_are_computed_in_float64_only_for_lossy_encodings() -> None:
+    """Values that are stored as they are need no second array."""
+    for encoding in ENCODINGS:
+        assert encoding.computed_dtype == (np.float64 if encoding.is_lossy else encoding.dtype)
+        assert encoding.is_lossy is not isinstance(encoding, Plain)
+
+
+def test_attributes_suffice_to_decode() -> None:
+    """Another reader gets the values from the stored numbers and the attributes."""
+    for encoding in ENCODINGS:
+        attributes = json.loads(json.dumps(encoding.attributes))
+        if not isinstance(encoding, Linear | Logarithmic):
+            assert attributes == {}
+            continue
+        stored = np.arange(255, dtype=encoding.dtype)
+        values = attributes["offset"] + attributes["factor"] * stored.astype(float)
+        if attributes["exponential"]:
+            values = np.exp(values)
+        if attributes["below_low"] is not None:
+            values[stored == attributes["below_low"]] = 0
+        np.testing.assert_allclose(encoding.decode(stored), values, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({}, "not the record of a quantity"),
-        ({"quantity": "density"}, "not the record of a quantity: 'mixture'"),
-        ({"quantity": "label", "classes": 3, "priors": []}, "not the record of a quantity"),
-        ({"quantity": "entropy"}, "no quantity is named 'entropy'; upgrade mixture-pipeline"),
-        ({"quantity": "label", "classes": {"a": {}}, "priors": [1]}, "not the record of a quantity"),
-        ({**Density(MIXTURE).to_dict(), "packing": {"dtype": "int4"}}, "dtype is 'int4'"),
-        ({**Density(MIXTURE).to_dict(), "packing": {"kind": 1}}, "not the record of a quantity"),
+        ({}, "not the record of an encoding"),
+        (3, "not the record of an encoding"),
+        ({"kind": "cubic", "dtype": "uint8"}, "no encoding is named 'cubic'. Upgrade mixture-pipeline"),
+        ({"kind": [1], "dtype": "uint8"}, "not the record of an encoding"),
+        ({"kind": "plain", "dtype": "object"}, "dtype is object; wanted float16 or float32"),
+        ({"kind": "plain", "dtype": "nonsense"}, "not the record of an encoding"),
+        ({"kind": "half", "dtype": "float32", "relative": True}, "dtype is float32; wanted float16"),
+        ({"kind": "half", "dtype": "float16"}, "not the record of an encoding: 'relative'"),
+        ({"kind": "linear", "dtype": "int8", "low": 0, "high": 1}, "dtype is int8; wanted uint8 or uint16"),
+        ({"kind": "linear", "dtype": "uint8", "low": 0}, "not the record of an encoding: 'high'"),
+        ({"kind": "linear", "dtype": "uint8", "low": 1, "high": 0}, "the range is 1.0 to 0.0; wanted two"),
+        ({"kind": "linear", "dtype": "uint8", "low": None, "high": 0}, "not the record of an encoding"),
+        ({"kind": "linear", "dtype": "uint8", "low": 0, "high": 10**400}, "not the record of an encoding"),
+        ({"kind": "log", "dtype": "uint8", "low": 0, "high": 1}, "the range is 0.0 to 1.0; .* above 0"),
     ],
 )
-def test_records_that_are_refused(record: dict[str, Any], message: str) -> None:
-    """What isn't a record of a quantity, or is one of a later version, is said to be so."""
+def test_records_that_are_refused(record: Any, message: str) -> None:
+    """A record that isn't one of an encoding, or is one of a later version, gets an error that says so."""
     with pytest.raises(ValueError, match=message):
-        read_quantity(record)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((Label(CLASSES), "uint8"), TypeError, "can't be packed; wanted a quantity that gives floats"),
-        ((Packed(Posterior(CLASSES), "uint8"), "uint8"), TypeError, "can't be packed"),
-        ((MIXTURE, "uint8", 0, 1), TypeError, "<Mixture: .* can't be packed"),
-        ((Density(MIXTURE), "int8", 0, 1), ValueError, "dtype is 'int8'; wanted 'float16', 'uint8' or 'uint"),
-        ((Density(MIXTURE), "float32"), ValueError, "dtype is 'float32'"),
-        (
-            (Density(MIXTURE), "uint8", 0, 1, "cubic"),
-            ValueError,
-            "scale is 'cubic'; wanted one of linear, log",
-        ),
-        ((Density(MIXTURE), "float16", 0, 1), ValueError, "float16 takes no low, high or scale"),
-        ((Density(MIXTURE), "float16", None, None, "log"), ValueError, "float16 takes no low"),
-        ((Density(MIXTURE), "uint8"), ValueError, "uint8 of a density span None to None; wanted two finite"),
-        ((Density(MIXTURE), "uint8", 0), ValueError, "span 0 to None"),
-        ((Posterior(CLASSES), "uint8", None, 1), ValueError, "span None to 1"),
-        ((Posterior(CLASSES), "uint8", None, None, "log"), ValueError, "low below high and above 0"),
-        ((Density(MIXTURE), "uint8", 1, 1), ValueError, "low below high"),
-        ((Density(MIXTURE), "uint8", 2, 1), ValueError, "low below high"),
-        ((Density(MIXTURE), "uint8", 0, math.inf), ValueError, "two finite numbers"),
-        ((Density(MIXTURE), "uint8", math.nan, 1), ValueError, "two finite numbers"),
-        ((Density(MIXTURE), "uint8", -1e308, 1e308), ValueError, "two finite numbers"),
-        ((Density(MIXTURE), "uint8", 0, 5e-324), ValueError, "low below high"),
-        ((Density(MIXTURE), "uint8", 0, 1, "log"), ValueError, "low below high and above 0"),
-        (
-            (Density(MIXTURE), "uint8", 1e300, math.nextafter(1e300, 2e300), "log"),
-            ValueError,
-            "low below high",
-        ),
-    ],
-)
-def test_packings_that_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
-    """What can't be packed, and a range that is none, is refused by name."""
-    with pytest.raises(error, match=message):
-        Packed(*arguments)
-
-
-def test_the_dtype_is_the_packings() -> None:
-    """What is packed as one dtype isn't given as another."""
-    packed = Packed(Posterior(CLASSES), "uint8")
-    assert packed.output_dtype() == packed.output_dtype("uint8") == np.uint8
-    with pytest.raises(ValueError, match="dtype float32 of what is packed as uint8; leave one out"):
-        packed.output_dtype("float32")
-    assert packed.mixtures == (MIXTURE, OTHER)
-    assert isinstance(packed.mixtures[0], Mixture)
+        read_encoding(record)

@@ -1,4 +1,4 @@
-"""The published models: the printed figures, found by name."""
+"""Tests of the published models: they are found by name and have the printed figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_unknown_model_lists_the_known(tmp_path: Path) -> None:
-    """A name that is neither a model nor a file gets the list of models."""
+    """A name that is neither a model nor a file gets an error with the list of models."""
     with pytest.raises(FileNotFoundError, match=r"no model 'skin'.*jones-rehg-nonskin, jones-rehg-skin"):
         load_model("skin")
     with pytest.raises(FileNotFoundError, match=r"none.json"):
@@ -22,7 +22,7 @@ def test_unknown_model_lists_the_known(tmp_path: Path) -> None:
 
 
 def test_published_models() -> None:
-    """The shipped figures have the printed sums of weights, and name their source and channels."""
+    """The models have the printed sums of weights, and name their source and their channels."""
     assert set(list_models()) == {"jones-rehg-skin", "jones-rehg-nonskin"}
     for name, total in (("jones-rehg-skin", 0.9992), ("jones-rehg-nonskin", 0.9996)):
         mixture = load_model(name)
@@ -35,8 +35,8 @@ def test_published_models() -> None:
     assert load_model("jones-rehg-nonskin").covariances[0].tolist() == [2.77, 2.81, 5.46]
 
 
-def test_a_path_is_loaded_too(tmp_path: Path) -> None:
-    """Any mixture that was saved is loaded by its path."""
+def test_a_path_is_accepted_too(tmp_path: Path) -> None:
+    """Any saved mixture is loaded by its path."""
     skin = load_model("jones-rehg-skin")
     skin.save(tmp_path / "mine.json")
     assert load_model(tmp_path / "mine.json") == skin

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
-import dask
 import dask.array as da
 import numpy as np
-import psutil
 import pytest
 import tifffile
 import zarr
@@ -18,16 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Label, Packed, Posterior
-from pipeline.compute.engine import Request
+from pipeline import Density, Image, Label, Packed, Posterior, open_image
 from pipeline.images.grid import Grid
-from pipeline.images.opening import Inputs, open_inputs
-from pipeline.runs.memory import available_memory, project_memory
+from pipeline.models.output import make_outputs
+from pipeline.runs import memory
+from pipeline.runs.memory import project_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from distributed import Client
 
     from pipeline.models.quantity import Quantity
 
@@ -37,22 +33,28 @@ SIDES = st.integers(1, 512).map(lambda n: 16 * n)
 THREADS = st.integers(1, 64)
 
 
-def request(quantity: Quantity, engine: str = "numexpr") -> Request:
-    """Ask for a quantity in its own dtype."""
-    return Request(quantity, quantity.output_dtype(), engine)
-
-
-def lazy(side: int = 10**6, dtype: str = "uint8", mask: bool = False) -> Inputs:
-    """Give an image without end, that has no pixels in memory."""
+def lazy(
+    side: int = 10**6, dtype: str = "uint8", *, mask: bool = False, no_data: float | None = None
+) -> Image:
+    """Give an image without end, which has no pixels in memory."""
     image = zarr.create_array({}, shape=(side, side, 3), chunks=(1024, 1024, 3), dtype=dtype)
     other = zarr.create_array({}, shape=(side, side), chunks=(1024, 1024), dtype="bool") if mask else None
-    return Inputs(image, other, has_alpha=False, no_data=None)
+    return open_image(image, mask=other, no_data=no_data)
 
 
-def project(inputs: Inputs, block: tuple[int, int], threads: int, *quantities: Quantity) -> int:
-    """Project a run of blocks on a worker."""
-    grid = Grid(inputs.extent, block, (16, 16))
-    return project_memory(inputs, grid, map(request, quantities), threads, here=False)
+def project(
+    image: Image,
+    block: tuple[int, int],
+    threads: int,
+    *quantities: Quantity | Packed,
+    engine: str = "numexpr",
+    is_local: bool = False,
+) -> int:
+    """Project a run of blocks, by default on a worker."""
+    outputs = make_outputs({f"q{number}": quantity for number, quantity in enumerate(quantities)})
+    engines = {output.name: engine for output in outputs}
+    grid = Grid(image.extent, block, (16, 16))
+    return project_memory(image, grid, outputs, engines, threads, is_local=is_local)
 
 
 ENDLESS = lazy()
@@ -81,16 +83,14 @@ def test_it_grows_with_results(side: int, threads: int) -> None:
     assert two - one >= threads * side * side
     assert project(MASKED, block, threads, DENSITY) > one
     assert project(lazy(dtype="float32"), block, threads, DENSITY) > one
-    marked = Inputs(ENDLESS.image, None, has_alpha=False, no_data=0.0)
-    assert project(marked, block, threads, DENSITY) > one
+    assert project(lazy(no_data=0.0), block, threads, DENSITY) > one
 
 
 @given(SIDES, THREADS, st.integers(10**6, 10**9))
 def test_it_doesnt_grow_with_the_image(side: int, threads: int, extent: int) -> None:
     """An image of any size takes what one of a million squared takes."""
     image = zarr.create_array({}, shape=(extent, extent, 3), chunks=(10**6, 10**6, 3), dtype="uint8")
-    inputs = Inputs(image, None, has_alpha=False, no_data=None)
-    needed = project(inputs, (side, side), threads, DENSITY)
+    needed = project(open_image(image), (side, side), threads, DENSITY)
     assert needed == project(ENDLESS, (side, side), threads, DENSITY)
 
 
@@ -100,8 +100,7 @@ def test_a_small_image_takes_little(block: tuple[int, int], threads: int) -> Non
     needed = []
     for side in (1, 100):
         image = zarr.create_array({}, shape=(side, side, 3), chunks=(side, side, 3), dtype="uint8")
-        inputs = Inputs(image, None, has_alpha=False, no_data=None)
-        needed.append(project(inputs, block, threads, DENSITY))
+        needed.append(project(open_image(image), block, threads, DENSITY))
     # The last blocks of the image reach beyond it, by less than a block.
     assert 0 < needed[1] - needed[0] <= 32 * 4 * 100 * 100
 
@@ -109,20 +108,16 @@ def test_a_small_image_takes_little(block: tuple[int, int], threads: int) -> Non
 def test_what_is_in_memory_counts_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """An array in memory is part of what this process has by now; a worker has its pieces alone."""
     array = np.zeros((2048, 2048, 3), np.uint8)
-    held = Inputs(array, None, has_alpha=False, no_data=None)
-    same = Inputs(lazy(2048).image, None, has_alpha=False, no_data=None)
+    held, same = open_image(array), lazy(2048)
     for threads in (1, 8):
         worker = project(held, (256, 256), threads, DENSITY)
         assert worker == project(same, (256, 256), threads, DENSITY)
         for resident, more in ((0, 0), (100 * 2**20, 0), (3 * 2**30, 3 * 2**30 - 200 * 2**20)):
-            memory = SimpleNamespace(rss=resident)
-            monkeypatch.setattr(
-                psutil, "Process", lambda memory=memory: SimpleNamespace(memory_info=lambda: memory)
-            )
-            grid = Grid(held.extent, (256, 256), (16, 16))
-            here = project_memory(held, grid, [request(DENSITY)], threads, here=True)
+            found = SimpleNamespace(memory_info=lambda rss=resident: SimpleNamespace(rss=rss))
+            monkeypatch.setattr(memory, "psutil", SimpleNamespace(Process=lambda found=found: found))
+            here = project(held, (256, 256), threads, DENSITY, is_local=True)
             assert here - worker == more
-    dask = Inputs(da.from_array(array), None, has_alpha=False, no_data=None)
+    dask = open_image(da.from_array(array))
     assert project(dask, (256, 256), 1, DENSITY) > project(same, (256, 256), 1, DENSITY)
 
 
@@ -132,51 +127,18 @@ def test_a_photo_is_decoded_whole(tmp_path: Path) -> None:
     cv2.imwrite(os.fspath(tmp_path / "photo.png"), pixels)
     tifffile.imwrite(tmp_path / "photo.tif", pixels, tile=(64, 64), compression="zlib", photometric="rgb")
     needed = [
-        project(
-            open_inputs(tmp_path / name, {"density": DENSITY}, mask=None, no_data=None), (64, 64), 1, DENSITY
-        )
-        for name in ("photo.png", "photo.tif")
+        project(open_image(tmp_path / name), (64, 64), 1, DENSITY) for name in ("photo.png", "photo.tif")
     ]
     assert needed[0] - needed[1] == pixels.nbytes
 
 
 def test_tables_count_once() -> None:
     """A table of colours is the process's, not a thread's."""
-    grid = Grid(ENDLESS.extent, (1024, 1024), (1024, 1024))
     for threads in (1, 4):
         computed, looked_up = (
-            project_memory(ENDLESS, grid, [request(DENSITY, engine)], threads, here=False)
-            for engine in ("numexpr", "table")
+            project(ENDLESS, (1024, 1024), threads, DENSITY, engine=engine) for engine in ("numexpr", "table")
         )
         assert looked_up - computed == 2**24 * 4
-
-
-class _Cluster:
-    """What a projection asks of a client."""
-
-    def __init__(self, *limits: int) -> None:
-        self._limits = limits
-
-    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
-        """Give the workers' limits; by default of the first few alone, as distributed does."""
-        limits = self._limits if n_workers < 0 else self._limits[:n_workers]
-        return {"workers": {str(number): {"memory_limit": limit} for number, limit in enumerate(limits)}}
-
-
-def cluster(*limits: int) -> Client:
-    """Pose as a cluster."""
-    client: Any = _Cluster(*limits)
-    return client  # type: ignore[no-any-return]
-
-
-def test_available_memory() -> None:
-    """The smallest worker's limit counts, up to where it pauses; without one what this machine has free."""
-    for pause, share in ((0.8, 0.8), (0.5, 0.5), (False, 1)):
-        with dask.config.set({"distributed.worker.memory.pause": pause}):
-            assert available_memory(cluster(*[2**30] * 9, 2**28)) == int(2**28 * share)
-            assert available_memory(cluster(0, 2**29)) == int(2**29 * share)
-    for nothing in (None, cluster(0), cluster()):
-        assert 2**20 < available_memory(nothing) <= psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import numpy as np
-import psutil
 import pytest
 import tifffile
 import zarr
@@ -21,8 +20,20 @@ from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 from references import random_mixture
 
-from pipeline import Density, Label, LogDensity, Packed, Plan, Posterior, Progress, open_result, plan, stream
-from pipeline.runs.plan import resume
+from pipeline import (
+    Density,
+    Label,
+    LogDensity,
+    Packed,
+    Plan,
+    Posterior,
+    Progress,
+    open_result,
+    plan,
+    resume,
+    stream,
+)
+from pipeline.runs import memory as memory_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +70,8 @@ def endless(side: int = 10**6) -> zarr.Array[Any]:
 def young(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process, whatever it has run before, have the memory of one that has just started."""
     memory = SimpleNamespace(rss=100 * 2**20)
-    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: memory))
+    process = SimpleNamespace(memory_info=lambda: memory)
+    monkeypatch.setattr(memory_module, "psutil", SimpleNamespace(Process=lambda: process))
 
 
 def files_of(store: Path) -> dict[str, bytes]:
@@ -95,13 +107,13 @@ def test_options_are_streams(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     planned.execute()
     assert len(events) == 16
     assert np.isnan(open_result(store)["density"][300:]).all()
-    with pytest.raises(FileExistsError, match="ask to overwrite it"):
+    with pytest.raises(FileExistsError, match="overwrite=True"):
         planned.execute()
     assert (
         plan(photo, LogDensity(DENSITY.mixture), store, overwrite=True, progress="none").execute().blocks == 1
     )
     assert list(open_result(store)) == ["log-density"]
-    with pytest.raises(TypeError, match="blocks"):
+    with pytest.raises(TypeError, match=r"there is no option 'blocks'\. Did you mean block"):
         plan(photo, DENSITY, store, blocks=3)
 
 
@@ -138,7 +150,7 @@ def test_what_is_said(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     lines = dict(line.split(": ", 1) for line in str(planned).splitlines())
     assert lines["image"] == "512 x 512 pixels (0.3 megapixels)"
     assert lines["blocks"] == "16 of 128 x 128, in chunks of 128 x 128"
-    assert lines["engine of label"].startswith("numexpr (262144 pixels take less time than a table of 2^24")
+    assert lines["engine of label"].startswith("numexpr (")
     assert re.fullmatch(r"[\d.]+ [GM]iB of [\d.]+ [GM]iB", lines["peak memory"])
     assert re.fullmatch(r"about [\d.]+ [kM]iB, [\d.]+ [TGM]iB free", lines["output"])
     assert re.fullmatch(r"about [\d.]+ (us|ms|s)", lines["time"])
@@ -239,7 +251,7 @@ def test_what_cant_fit_is_refused_with_what_would(tmp_path: Path) -> None:
             assert fitting.grid.block == block
             assert fitting.peak_memory == pytest.approx(parse_bytes(advised[3]), rel=0.01)
     with dask.config.set(num_workers=8):
-        least = r"It takes at least ([\d.]+ MiB), with one thread: dask.config.set\(num_workers=1\)"
+        least = r"The run takes at least ([\d.]+ MiB), with one thread: dask.config.set\(num_workers=1\)"
         with pytest.raises(ValueError, match=least) as caught:
             plan(image, DENSITY, store, memory_limit="300 MiB").validate()
         advised = re.search(least, str(caught.value))
@@ -290,7 +302,7 @@ def test_limits_that_are_none(tmp_path: Path, photo: NDArray[np.uint8], limit: A
         ({"block": 4099}, ValueError, "no chunk of"),
         ({"progress": "loud"}, ValueError, "progress is 'loud'"),
         ({"on_error": "ignore"}, ValueError, "on_error is 'ignore'; wanted one of raise, skip"),
-        ({"resume": True, "overwrite": True}, ValueError, "got resume and overwrite"),
+        ({"resume": True, "overwrite": True}, ValueError, "got both resume and overwrite"),
         ({"store": "s3://bucket/out.zarr"}, ValueError, "got a URL"),
     ],
 )
@@ -377,7 +389,7 @@ def test_a_plan_refuses_what_exists(tmp_path: Path, photo: NDArray[np.uint8]) ->
     with pytest.raises(KeyboardInterrupt):
         stream(photo, DENSITY, store, block=256, progress=end)
     for message in (
-        "unfinished run left, unless one is still at work",
+        "that was interrupted, or that is still at work",
         r"out.zarr exists. Choose another output",
     ):
         before = sorted(tmp_path.rglob("*"))

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Progress, progress, stream
+from pipeline import Density, Progress, stream
+from pipeline.runs import progress
 from pipeline.runs.progress import Reporter, check_mode, reporting
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""The store: readable as OME-Zarr, one file a block, and checked byte by byte."""
+"""The local store passes the contract; its files, and the damage that only files can have."""
 
 from __future__ import annotations
 
-import json
-import math
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,180 +10,101 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import random_mixture
 
-from pipeline import Density, Label, Packed, Posterior, store
 from pipeline.images.grid import Grid
-from pipeline.stores.local import Fault
+from pipeline.stores import layout
+from pipeline.stores.local import LocalStore
+from pipeline.stores.store import Fault
+from pipeline.testing.stores import (
+    GRID,
+    OUTPUTS,
+    StoreContract,
+    fill,
+    make_receipt,
+    make_record,
+    make_values,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.models.quantity import Quantity
-
-GRID = Grid((50, 70), (32, 48), (16, 16))
-CLASSES = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
-QUANTITIES: dict[str, Quantity] = {
-    "density": Density(random_mixture(2, 3)),
-    "chances": Packed(Posterior(CLASSES), "uint8"),
-    "label": Label(CLASSES),
-}
+    from pipeline.models.output import Output
+    from pipeline.stores.store import Index, Store
 
 
-def fill(path: Path, grid: Grid = GRID) -> None:
-    """Create a store and write random numbers to every block of every result."""
-    store.create(path, grid, QUANTITIES, {"note": "here"})
-    random = np.random.default_rng(0)
-    for index in grid.blocks():
-        extent = tuple(s.stop - s.start for s in grid.region(index))
-        store.write_block(path, "density", grid, index, random.random(extent, np.float32))
-        codes = random.integers(0, 255, (2, *extent), np.uint8)
-        store.write_block(path, "chances", grid, index, codes, error=0.25)
-        store.write_block(path, "label", grid, index, random.integers(0, 2, extent, np.uint8))
+class TestLocalStore(StoreContract):
+    """A directory passes the contract of stores."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        """Give a store in a folder that doesn't exist yet."""
+        return LocalStore(tmp_path / "deep" / "out.zarr")
+
+    def read_shard(self, store: Store, output: Output, index: Index) -> bytes:
+        """Return the bytes of a shard."""
+        assert isinstance(store, LocalStore)
+        return (store.directory / layout.shard_path(output, index)).read_bytes()
+
+    def write_shard(self, store: Store, output: Output, index: Index, content: bytes | None) -> None:
+        """Replace the bytes of a shard, or remove the shard."""
+        assert isinstance(store, LocalStore)
+        path = store.directory / layout.shard_path(output, index)
+        path.unlink() if content is None else path.write_bytes(content)
 
 
-def shard_of(path: Path, name: str, index: tuple[int, int]) -> Path:
-    """Give the file of a block."""
-    folder = path / name / "0" / "c"
-    return (folder / "0" if name == "chances" else folder) / str(index[0]) / str(index[1])
-
-
-@pytest.mark.parametrize(
-    ("name", "axes", "dtype", "fill_value"),
-    [
-        ("density", ["y", "x"], "float32", math.nan),
-        ("chances", ["c", "y", "x"], "uint8", 255),
-        ("label", ["y", "x"], "uint8", 255),
-    ],
-)
-def test_layout_is_ome_zarr(
-    tmp_path: Path, name: str, axes: list[str], dtype: str, fill_value: float
-) -> None:
-    """Each result is an OME-Zarr 0.5 image whose shards are the blocks, with checksums."""
-    fill(tmp_path / "out.zarr")
-    image = zarr.open_group(tmp_path / "out.zarr" / name, mode="r")
-    ome: Any = image.attrs["ome"]
-    (multiscale,) = ome["multiscales"]
-    assert ome["version"] == "0.5"
-    assert [axis["name"] for axis in multiscale["axes"]] == axes
-    (level,) = multiscale["datasets"]
-    assert level["coordinateTransformations"] == [{"type": "scale", "scale": [1.0] * len(axes)}]
-    array: Any = zarr.open_array(tmp_path / "out.zarr", path=f"{name}/{level['path']}", mode="r")
-    leading = (2,) * (len(axes) - 2)
-    assert (array.shape, array.shards) == ((*leading, *GRID.shape), (*leading, *GRID.block))
-    assert array.chunks == (*(1 for _ in leading), *GRID.chunk)
-    assert list(array.metadata.dimension_names) == axes
-    assert array.dtype == dtype
-    np.testing.assert_equal(array.fill_value, fill_value)
-    metadata = json.loads((tmp_path / "out.zarr" / name / "0" / "zarr.json").read_text())
-    (sharding,) = (codec["configuration"] for codec in metadata["codecs"])
-    assert [codec["name"] for codec in sharding["codecs"]] == ["bytes", "blosc", "crc32c"]
-    assert [codec["name"] for codec in sharding["index_codecs"]] == ["bytes", "crc32c"]
-
-
-def test_how_packed_integers_are_decoded_is_beside_them(tmp_path: Path) -> None:
-    """Another reader finds in the array's attributes what the integers stand for."""
-    fill(tmp_path / "out.zarr")
-    attributes = zarr.open_array(tmp_path / "out.zarr", path="chances/0", mode="r").attrs.asdict()
-    assert (attributes["offset"], attributes["no_data"], attributes["exponential"]) == (0, 255, False)
-    assert attributes["factor"] == pytest.approx(1 / 254)
-    assert zarr.open_array(tmp_path / "out.zarr", path="density/0", mode="r").attrs.asdict() == {}
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """Give a whole store."""
+    store = LocalStore(tmp_path / "out.zarr")
+    fill(store, make_record())
+    return store
 
 
 def test_every_block_is_one_file(tmp_path: Path) -> None:
-    """A shard a block, even where every value is the fill value; its size is reported."""
-    path = tmp_path / "out.zarr"
-    store.create(path, GRID, QUANTITIES, {})
-    size = store.write_block(path, "density", GRID, (1, 1), np.full((18, 22), np.nan))
-    files = [file for file in (path / "density" / "0" / "c").rglob("*") if file.is_file()]
-    assert [file.relative_to(path).as_posix() for file in files] == ["density/0/c/1/1"]
+    """A block is one file of the size that is returned, at the path that the layout says."""
+    store = LocalStore(tmp_path / "out.zarr")
+    store.create(make_record())
+    size = store.write_block(OUTPUTS[0], GRID, (1, 1), make_values(OUTPUTS[0], GRID, (1, 1)))
+    files = [file for file in (store.directory / "density" / "0" / "c").rglob("*") if file.is_file()]
+    assert [file.relative_to(store.directory).as_posix() for file in files] == ["density/0/c/1/1"]
     assert files[0].stat().st_size == size > 0
-    assert store.check_block(path, (1, 1), ["density"]) == []
-
-
-@pytest.mark.parametrize("index", list(GRID.blocks()))
-@pytest.mark.parametrize("name", list(QUANTITIES))
-def test_any_flipped_byte_is_noticed_and_mended(tmp_path: Path, name: str, index: tuple[int, int]) -> None:
-    """Whichever byte of a shard is another, the block is damaged; written again, it is as it was."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    shard = shard_of(path, name, index)
-    whole = shard.read_bytes()
-    values = np.asarray(zarr.open_array(path, path=f"{name}/0", mode="r")[..., *GRID.region(index)])
-    # The index of the shard's chunks is at its end.
-    places = np.random.default_rng(1).integers(0, len(whole), 12)
-    for place in (*places, 0, len(whole) - 1, len(whole) - 6):
-        content = bytearray(whole)
-        content[place] ^= 0x20
-        shard.write_bytes(content)
-        assert store.check_block(path, index, QUANTITIES) == [Fault(name, index, "damaged")], place
-    error = 0.25 if name == "chances" else None
-    store.write_block(path, name, GRID, index, values, error=error)
-    assert shard.read_bytes() == whole
-
-
-@pytest.mark.parametrize("content", [b"", b"x", None], ids=["empty", "one byte", "half"])
-def test_cut_shards_are_damaged(tmp_path: Path, content: bytes | None) -> None:
-    """What a power failure leaves of a file is no block."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    shard = shard_of(path, "label", (0, 1))
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    assert store.check_block(path, (0, 1), QUANTITIES) == [Fault("label", (0, 1), "damaged")]
-    assert store.check_block(path, (0, 0), QUANTITIES) == []
-
-
-def test_missing_shards_are_named(tmp_path: Path) -> None:
-    """A shard that isn't there is missing, of the results that are asked about."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    for name in ("density", "chances"):
-        shard_of(path, name, (1, 0)).unlink()
-    wanted = [Fault("density", (1, 0), "missing"), Fault("chances", (1, 0), "missing")]
-    assert store.check_block(path, (1, 0), QUANTITIES) == wanted
-    assert store.check_block(path, (1, 0), ["label"]) == []
 
 
 @pytest.mark.parametrize(
     "content", [None, b"", b"12345678", b"1234567"], ids=["gone", "empty", "other", "cut"]
 )
-def test_a_lost_error_is_noticed_and_mended(tmp_path: Path, content: bytes | None) -> None:
+def test_a_lost_error_is_noticed_and_mended(store: LocalStore, content: bytes | None) -> None:
     """A packed block whose largest error isn't known any more isn't whole; written again, it is."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    entry = path / "chances" / "largest_error" / "c" / "1" / "1"
+    entry = store.directory / "chances" / "largest_error" / "c" / "1" / "1"
     whole = entry.read_bytes()
     if content is None:
         entry.unlink()
     else:
         entry.write_bytes(content)
-    assert store.check_block(path, (1, 1), QUANTITIES) == [Fault("chances", (1, 1), "damaged")]
-    assert store.check_block(path, (0, 1), QUANTITIES) == []
-    store.write_block(path, "chances", GRID, (1, 1), np.zeros((2, 18, 22), np.uint8), error=0.25)
+    assert store.check_block(OUTPUTS, (1, 1)) == [Fault("chances", (1, 1), "damaged")]
+    assert store.check_block(OUTPUTS, (0, 1)) == []
+    store.write_block(OUTPUTS[1], GRID, (1, 1), np.zeros((2, 18, 22), np.uint8), error=0.25)
     assert entry.read_bytes() == whole
-    assert store.check_block(path, (1, 1), QUANTITIES) == []
-    assert store.largest_errors(path, ["chances"]) == {"chances": 0.25}
+    assert store.check_block(OUTPUTS, (1, 1)) == []
+    assert store.largest_errors(OUTPUTS) == {"chances": 0.25}
 
 
-def test_a_directory_is_no_shard(tmp_path: Path) -> None:
-    """Where something else has a shard's name, the shard is missing."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    shard_of(path, "label", (0, 0)).unlink()
-    shard_of(path, "label", (0, 0)).mkdir()
-    assert store.check_block(path, (0, 0), QUANTITIES) == [Fault("label", (0, 0), "missing")]
+def test_a_directory_is_no_shard(store: LocalStore) -> None:
+    """Where something else has the name of a shard, the shard is missing."""
+    shard = store.directory / layout.shard_path(OUTPUTS[2], (0, 0))
+    shard.unlink()
+    shard.mkdir()
+    assert store.check_block(OUTPUTS, (0, 0)) == [Fault("label", (0, 0), "missing")]
 
 
-def test_damage_is_noticed_by_any_reader(tmp_path: Path) -> None:
-    """A flipped byte in a shard's data makes reading it fail, rather than give other numbers."""
-    fill(tmp_path / "out.zarr")
-    shard = shard_of(tmp_path / "out.zarr", "density", (0, 0))
+def test_damage_is_noticed_by_any_reader(store: LocalStore) -> None:
+    """A flipped byte in the data of a shard makes reading fail, instead of giving other numbers."""
+    shard = store.directory / layout.shard_path(OUTPUTS[0], (0, 0))
     content = bytearray(shard.read_bytes())
     content[20] ^= 0xFF
     shard.write_bytes(content)
     with pytest.raises(Exception, match=r"(?i)checksum|crc"):
-        zarr.open_array(tmp_path / "out.zarr", path="density/0", mode="r")[:16, :16]
+        zarr.open_array(store.directory, path="density/0", mode="r")[:16, :16]
 
 
 SMALL = st.integers(1, 12)
@@ -198,69 +118,100 @@ def test_a_block_writes_its_own_file_alone(
     chunk: tuple[int, int],
     times: tuple[int, int],
 ) -> None:
-    """Of any shape, blocks and chunks, each block is one file that no other block touches."""
+    """For any shape, blocks and chunks, each block is one file that no other block touches."""
     grid = Grid(shape, (chunk[0] * min(times[0], 4), chunk[1] * min(times[1], 4)), chunk)
-    path = tmp_path_factory.mktemp("store") / "out.zarr"
-    store.create(path, grid, {"density": QUANTITIES["density"]}, {})
-    folder = path / "density" / "0" / "c"
+    store = LocalStore(tmp_path_factory.mktemp("store") / "out.zarr")
+    store.create(make_record(grid, OUTPUTS[:1]))
+    folder = store.directory / "density" / "0" / "c"
     before: dict[Path, int] = {}
     for number, index in enumerate(grid.blocks()):
         extent = tuple(s.stop - s.start for s in grid.region(index))
-        store.write_block(path, "density", grid, index, np.full(extent, number, np.float32))
+        store.write_block(OUTPUTS[0], grid, index, np.full((1, *extent), number, np.float32))
         files = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
         assert files.items() >= before.items()
         assert len(files) == number + 1
         before = files
     assert len(before) == grid.n_blocks
-    stored = np.asarray(zarr.open_array(path, path="density/0", mode="r"))
+    stored = np.asarray(store.open_level(OUTPUTS[0]))
     for number, index in enumerate(grid.blocks()):
         assert (stored[grid.region(index)] == number).all()
 
 
-def test_attributes(tmp_path: Path) -> None:
-    """What is recorded of a run is read back, with a receipt once it is complete."""
-    path = tmp_path / "out.zarr"
-    fill(path)
-    assert store.read_attributes(path)["note"] == "here"
-    assert "receipt" not in store.read_attributes(path)
-    store.finish(path, {"pixels": 3500})
-    assert store.read_attributes(path)["receipt"] == {"pixels": 3500}
-    assert store.read_attributes(path)["note"] == "here"
+@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize("content", [None, b"", b"{"])
+def test_metadata_are_mended(store: LocalStore, place: str, content: bytes | None) -> None:
+    """Metadata that a power cut lost or cut short are written again, and no shard is."""
+    file = store.directory / place / "zarr.json"
+    before, record = file.read_bytes(), store.read_record()
+    shards = {path: path.stat().st_mtime_ns for path in store.directory.glob("*/*/c/**/*")}
+    file.unlink() if content is None else file.write_bytes(content)
+    damaged = [output.name for output in OUTPUTS if not store.has_metadata(record, output)]
+    assert damaged == [place.partition("/")[0]]
+    store.mend_metadata(record)
+    assert file.read_bytes() == before
+    assert all(store.has_metadata(record, output) for output in OUTPUTS)
+    assert {path: path.stat().st_mtime_ns for path in store.directory.glob("*/*/c/**/*")} == shards
 
 
-def test_the_grid_is_read_back(tmp_path: Path) -> None:
-    """A store knows its blocks."""
-    grid = {"shape": list(GRID.shape), "block": list(GRID.block), "chunk": list(GRID.chunk)}
-    record: dict[str, Any] = {"grid": grid, "image": {}, "mask": None, "no_data": None, "results": {}}
-    store.create(tmp_path / "out.zarr", GRID, QUANTITIES, record)
-    assert store.read_grid(tmp_path / "out.zarr") == GRID
-    group = zarr.open_group(tmp_path / "out.zarr")
-    for damaged in ({"grid": {}}, {"grid": {**grid, "shape": "ab"}}, {"results": [1]}, {"receipt": "x"}):
-        group.attrs["mixture_pipeline"] = {**record, **damaged}
-        with pytest.raises(ValueError, match=r"damaged record in its zarr.json. Overwrite it"):
-            store.read_grid(tmp_path / "out.zarr")
+def test_other_attributes_of_the_root_are_kept(store: LocalStore) -> None:
+    """The attributes that another program added to the root group survive the receipt."""
+    zarr.open_group(store.directory).attrs["spatial"] = {"crs": "EPSG:4326"}
+    store.finish(make_receipt(make_record()))
+    assert zarr.open_group(store.directory).attrs["spatial"] == {"crs": "EPSG:4326"}
 
 
-def test_largest_errors(tmp_path: Path) -> None:
-    """The largest error is of the blocks that are written, of what is packed alone."""
-    path = tmp_path / "out.zarr"
-    store.create(path, GRID, QUANTITIES, {})
-    assert store.largest_errors(path, list(QUANTITIES)) == {"chances": 0}
-    for index, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
-        extent = tuple(s.stop - s.start for s in GRID.region(index))
-        store.write_block(path, "chances", GRID, index, np.zeros((2, *extent), np.uint8), error=error)
-    assert store.largest_errors(path, list(QUANTITIES)) == {"chances": 0.5}
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda record: record.update(grid={}),
+            "damaged record in its zarr.json.*overwrite=True, --overwrite",
+        ),
+        (lambda record: record.update(receipt={"a": 1}), "damaged record"),
+        (
+            lambda record: record.pop("format"),
+            "has a record in an old format, which mixture-pipeline .* wrote",
+        ),
+        (lambda record: record.update(format=3), "has a record of format 3; .* Upgrade mixture-pipeline"),
+    ],
+)
+def test_a_damaged_record_is_refused(store: LocalStore, change: Any, message: str) -> None:
+    """A store whose record is damaged or has another format is a store still, which can be overwritten."""
+    record = store.read_record().to_dict()
+    change(record)
+    zarr.open_group(store.directory).attrs["mixture_pipeline"] = record
+    with pytest.raises(ValueError, match=message):
+        store.read_record()
+    assert store.is_created
+    store.check([], overwrite=True, resume=False)
 
 
-def test_what_is_no_store(tmp_path: Path) -> None:
-    """Nothing, a directory, a file and another's Zarr group are told apart from a result."""
+def test_other_things_are_no_stores(tmp_path: Path) -> None:
+    """Nothing, a directory, a file and a foreign Zarr group are told apart from a result."""
     with pytest.raises(FileNotFoundError, match=r"none.zarr doesn't exist"):
-        store.read_attributes(tmp_path / "none.zarr")
+        LocalStore(tmp_path / "none.zarr").read_record()
     (tmp_path / "text").write_text("hello")
     zarr.create_group(tmp_path / "other.zarr")
     zarr.create_array(tmp_path / "array.zarr", shape=(3,), dtype="f4")
     (tmp_path / "cut.zarr").mkdir()
     (tmp_path / "cut.zarr" / "zarr.json").write_text("{")
     for name in (".", "text", "other.zarr", "array.zarr", "cut.zarr"):
+        store = LocalStore(tmp_path / name)
+        assert not store.is_created
         with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
-            store.read_attributes(tmp_path / name)
+            store.read_record()
+
+
+def test_a_relative_address_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address stays as it was given, and a run's store doesn't depend on the working directory."""
+    monkeypatch.chdir(tmp_path)
+    store = LocalStore("out.zarr")
+    with store.opened_for_run(overwrite=False, resume=False) as opened:
+        assert opened.address == "out.zarr"
+        assert opened.directory.is_absolute()
+        content = pickle.dumps(opened)
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        fill(pickle.loads(content), make_record())  # noqa: S301  made above
+    assert LocalStore(tmp_path / "out.zarr").find().read_record().is_complete
+    assert repr(store) == "LocalStore('out.zarr', 'out.zarr')"

@@ -1,47 +1,50 @@
-"""Placement: a store in its place is whole, nothing foreign is touched, and one run writes at a time."""
+"""A store in its place is whole, nothing foreign is touched, and one run writes at a time."""
 
 from __future__ import annotations
 
 import shutil
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import zarr
-from references import random_mixture
 
-from pipeline import Density, placement, store
-from pipeline.images.grid import Grid
+from pipeline.stores import placement
+from pipeline.stores.local import LocalStore
+from pipeline.testing import stores as store_contract
+from pipeline.testing.stores import FRESH, REPLACING, RESUMED, make_receipt, make_record
 
-GRID = Grid((50, 70), (32, 48), (16, 16))
-QUANTITIES = {"density": Density(random_mixture(1, 3))}
-RESUMED = {"overwrite": False, "resume": True}
-REPLACING = {"overwrite": True, "resume": False}
-FRESH = {"overwrite": False, "resume": False}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.stores.record import Record
+
+OUTPUTS = store_contract.OUTPUTS[:1]
 
 
 def fill(path: Path, run: int, *, finished: bool = True) -> None:
-    """Create a store of a numbered run and write a block, or all, marked as a run marks its own."""
+    """Create the store of a numbered run and write a block, or all, with the mark of a run's directory."""
     if path.suffix in {".partial", ".replaced"}:
         path.mkdir(exist_ok=True)
         (path / placement._MARK).touch()
-    store.create(path, GRID, QUANTITIES, {"run": run})
-    for index in GRID.blocks() if finished else [(0, 0)]:
-        extent = tuple(s.stop - s.start for s in GRID.region(index))
-        store.write_block(path, "density", GRID, index, np.full(extent, run, np.float32))
-    if finished:
-        store.finish(path, {"run": run})
+    store_contract.fill(LocalStore(path), record_of(run), seed=run, n_blocks=None if finished else 1)
+
+
+def record_of(run: int) -> Record:
+    """Make the record of a numbered run."""
+    return make_record(outputs=OUTPUTS, identity=str(run))
 
 
 def write(path: Path, run: int, options: dict[str, bool], error: BaseException | None = None) -> Path:
-    """Write a store as a run does, or half of it, and give the directory that it was written in."""
+    """Write a store as a run does, or half of it, and return the directory that it was written in."""
     with placement.opened_for_run(path, **options) as directory:
         if not (directory / "zarr.json").exists():
             fill(directory, run, finished=error is None)
         if error:
             raise error
-        store.finish(directory, {"run": run})
+        store = LocalStore(directory)
+        store.finish(make_receipt(store.read_record()))
     return directory
 
 
@@ -51,9 +54,8 @@ def names(folder: Path) -> list[str]:
 
 
 def run_of(path: Path) -> int:
-    """Give the number of the run that made a store."""
-    number: int = store.read_attributes(path)["run"]
-    return number
+    """Return the number of the run that made a store."""
+    return int(LocalStore(path).read_record().image.identity)
 
 
 def test_what_is_whole_is_moved(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_what_a_failed_run_wrote_is_kept_and_resumed(tmp_path: Path, error: Base
     assert placement.find_store(path) == tmp_path / "out.zarr.partial"
     with placement.opened_for_run(path, **RESUMED) as directory:
         assert run_of(directory) == 1
-        assert store.check_block(directory, (0, 0), ["density"]) == []
+        assert LocalStore(directory).check_block(OUTPUTS, (0, 0)) == []
     assert names(tmp_path) == ["out.zarr"]
 
 
@@ -86,7 +88,7 @@ def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
 
     def fail() -> None:
         with placement.opened_for_run(tmp_path / "out.zarr", **FRESH) as directory:
-            store.create(directory, GRID, QUANTITIES, {})
+            LocalStore(directory).create(record_of(1))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -114,7 +116,10 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (FRESH, "unless one is still at work. Ask to resume it, or to overwrite it"),
+        (
+            FRESH,
+            r"or that is still at work. Resume it to go on with it \(resume=True, --resume\), or overwrite",
+        ),
         (REPLACING, None),
         (RESUMED, None),
     ],
@@ -146,7 +151,7 @@ def test_what_is_done_with_a_whole_store(tmp_path: Path, options: dict[str, bool
     path = tmp_path / "out.zarr"
     fill(path, 1)
     if place is None:
-        with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, or ask to overw"):
+        with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, mend it"):
             write(path, 2, options)
     else:
         assert write(path, 2, options) == tmp_path / place
@@ -157,7 +162,7 @@ def test_what_is_done_with_a_whole_store(tmp_path: Path, options: dict[str, bool
 def test_a_failed_mending_removes_nothing(tmp_path: Path) -> None:
     """A store that is mended stays, whatever happens, even where it has no shard left."""
     path = tmp_path / "out.zarr"
-    store.create(path, GRID, QUANTITIES, {"run": 1})
+    LocalStore(path).create(record_of(1))
     with pytest.raises(OSError, match="disk full"):
         write(path, 2, RESUMED, OSError("disk full"))
     assert run_of(path) == 1
@@ -170,7 +175,7 @@ def test_a_kill_between_the_two_renames(tmp_path: Path, options: dict[str, bool]
     fill(tmp_path / "out.zarr.replaced", 1)
     fill(tmp_path / "out.zarr.partial", 2)
     if options == FRESH:
-        with pytest.raises(FileExistsError, match="Ask to resume it"):
+        with pytest.raises(FileExistsError, match="Resume it to go on"):
             write(path, 3, options)
         assert (run_of(tmp_path / "out.zarr.replaced"), run_of(tmp_path / "out.zarr.partial")) == (1, 2)
         assert names(tmp_path) == ["out.zarr.partial", "out.zarr.replaced"]
@@ -199,7 +204,7 @@ def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> N
     partial = tmp_path / "out.zarr.partial"
     partial.mkdir()
     (partial / placement._MARK).touch()
-    store.create(partial, GRID, QUANTITIES, {"run": 1})
+    LocalStore(partial).create(record_of(1))
     zarr.open_group(partial).attrs.clear()
     for name in lost:
         (partial / name).unlink()
@@ -217,7 +222,7 @@ def test_shards_without_a_record_arent_removed_unasked(tmp_path: Path, content: 
     record = partial / "zarr.json"
     record.unlink() if content is None else record.write_bytes(content)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match=r"partial can't be resumed: its zarr.json can't be read"):
+    with pytest.raises(FileExistsError, match=r"can't be resumed, because its zarr.json can't be r"):
         write(tmp_path / "out.zarr", 2, RESUMED)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     write(tmp_path / "out.zarr", 2, REPLACING)
@@ -265,7 +270,7 @@ def test_what_is_in_the_way_is_refused(
     else:
         foreign.write_text("all of it")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match=rf"{suffix} is in the way, and isn't what a run left"):
+    with pytest.raises(FileExistsError, match=rf"{suffix} is in the way, and no run of mixture-p"):
         write(tmp_path / "out.zarr", 1, options)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -277,7 +282,7 @@ def test_two_runs_on_one_output(tmp_path: Path, options: dict[str, bool]) -> Non
     with placement.opened_for_run(path, **FRESH) as directory:
         fill(directory, 1)
         for _ in range(2):
-            with pytest.raises(BlockingIOError, match=r"another run is writing .*out.zarr. Wait for it, or"):
+            with pytest.raises(BlockingIOError, match=r"another run is writing .*out.zarr. Wait until"):
                 write(path, 2, options)
     assert run_of(path) == 1
     write(path, 3, REPLACING)
@@ -371,7 +376,7 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     foreign.mkdir()
     for options in (REPLACING, RESUMED):
         placement.check_target(result, sources=[tmp_path / "photo.png", foreign], **options)
-    with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, or ask to overwrite"):
+    with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, mend it"):
         placement.check_target(result, sources=[], **FRESH)
     for place in (foreign, tmp_path):
         with pytest.raises(
@@ -384,9 +389,30 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     for inner in (result / "inner.zarr", result / "density" / "0" / "c"):
         with pytest.raises(ValueError, match="lies inside the Zarr store"):
             placement.check_target(inner, sources=[], **REPLACING)
-    for url in ("s3://bucket/out.zarr", "https://host/out.zarr"):
-        with pytest.raises(ValueError, match="got a URL"):
-            placement.check_target(Path(url), sources=[], **REPLACING)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tiff", "out.PNG", "folder/out.jpg"])
+@pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
+def test_a_store_gets_no_name_of_an_image(tmp_path: Path, name: str, options: dict[str, bool]) -> None:
+    """Before a directory with the name of an image file is made, another name is proposed."""
+    message = r"has the name of an image file.* for example .*out(\.ome)?\.zarr"
+    with pytest.raises(ValueError, match=message):
+        placement.check_target(tmp_path / name, sources=[], **options)
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / name, 1, options)
+    assert not (tmp_path / name).exists()
+    assert names((tmp_path / name).parent) == []
+
+
+def test_a_store_with_the_name_of_an_image_is_mended(tmp_path: Path) -> None:
+    """A store that has such a name already is resumed and replaced as any other is."""
+    path = tmp_path / "out.tif"
+    fill(tmp_path / "out.tif.partial", 1, finished=False)
+    write(path, 1, RESUMED)
+    write(path, 2, RESUMED)
+    assert run_of(path) == 1
+    write(path, 3, REPLACING)
+    assert run_of(path) == 3
 
 
 @pytest.mark.parametrize(

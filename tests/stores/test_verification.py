@@ -1,70 +1,69 @@
-"""Verification: exactly the blocks that are missing or damaged, and mending of exactly those."""
+"""Verification: exactly the blocks that are missing or damaged are named."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
-import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import random_mixture
 
-from pipeline import Density, Label, Packed, Posterior, Progress, stream, verification, verify
-from pipeline.runs.plan import resume
-from pipeline.stores.local import Fault, read_grid
+from pipeline.images.grid import Grid
+from pipeline.stores import layout, verification
+from pipeline.stores.local import LocalStore
+from pipeline.stores.store import Fault
+from pipeline.stores.verification import Verification, check_blocks
+from pipeline.testing.stores import OUTPUTS, fill, make_record, make_values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from pipeline.models.quantity import Quantity
-
-CLASSES = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
-QUANTITIES: dict[str, Quantity] = {
-    "density": Density(random_mixture(2, 3)),
-    "chances": Packed(Posterior(CLASSES), "uint8"),
-    "label": Label(CLASSES),
-}
-BLOCKS = [(row, column) for row in range(4) for column in range(5)]
+# 4 x 5 blocks, of which those at the edges are cut.
+GRID = Grid((110, 150), (32, 32), (16, 16))
+BLOCKS = list(GRID.blocks())
+RECORD = make_record(GRID)
+BY_NAME = {output.name: output for output in OUTPUTS}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> Path:
-    """Give a whole store of 4 x 5 blocks, those at the edges cut, made from a file."""
-    folder = tmp_path_factory.mktemp("verification")
-    tifffile.imwrite(folder / "photo.tif", photo[:110, :150], tile=(32, 32), photometric="rgb")
-    stream(folder / "photo.tif", QUANTITIES, folder / "out.zarr", block=32, progress="none")
-    return folder / "out.zarr"
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    """Give a whole store, which every test leaves whole."""
+    store = LocalStore(tmp_path_factory.mktemp("verification") / "out.zarr")
+    fill(store, RECORD)
+    return store
 
 
-def files_of(store: Path) -> dict[str, tuple[bytes, int]]:
+def verify(store: LocalStore, threads: int = 2) -> Verification:
+    """Check all blocks of a store."""
+    record = store.read_record()
+    found = [fault for _, faults in check_blocks(store, record, threads) for fault in faults]
+    return Verification.from_faults(store, record, found)
+
+
+def shard_of(store: LocalStore, fault: Fault) -> Path:
+    """Return the file of a shard."""
+    return store.directory / layout.shard_path(BY_NAME[fault.output], fault.block)
+
+
+def files_of(store: LocalStore) -> dict[str, tuple[bytes, int]]:
     """Read every file of blocks, with the time when it was written."""
-    files = (file for file in store.glob("*/*/c/**/*") if file.is_file())
+    files = (file for file in store.directory.glob("*/*/c/**/*") if file.is_file())
     return {
-        file.relative_to(store).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns) for file in files
+        file.relative_to(store.directory).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in files
     }
 
 
-def shard_of(store: Path, fault: Fault) -> Path:
-    """Give the file of a block."""
-    leading = ("0",) if fault.result == "chances" else ()
-    return store.joinpath(fault.result, "0", "c", *leading, *map(str, fault.block))
-
-
 FAULTS = st.builds(
-    Fault, st.sampled_from(list(QUANTITIES)), st.sampled_from(BLOCKS), st.sampled_from(["missing", "damaged"])
+    Fault, st.sampled_from(list(BY_NAME)), st.sampled_from(BLOCKS), st.sampled_from(["missing", "damaged"])
 )
 
 
 @settings(deadline=None, max_examples=8)
 @given(st.lists(FAULTS, max_size=6, unique_by=lambda fault: fault[:2]), st.data())
-def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fault], data: Any) -> None:
-    """Of shards that are deleted or have a byte flipped, each is named, each is mended, no other touched."""
+def test_exactly_the_faults_are_named_and_mended(store: LocalStore, faults: list[Fault], data: Any) -> None:
+    """Each shard that is deleted or has another byte is named, and writing it again mends the store."""
     before = files_of(store)
     for fault in faults:
         shard = shard_of(store, fault)
@@ -74,89 +73,72 @@ def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fau
             content = bytearray(shard.read_bytes())
             content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
             shard.write_bytes(content)
-    found = verify(store, progress="none")
+    found = verify(store)
     assert sorted(found.faults) == sorted(faults)
     assert set(found.missing) == {fault for fault in faults if fault.kind == "missing"}
     assert set(found.damaged) == {fault for fault in faults if fault.kind == "damaged"}
     assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
-    receipt = resume(store)
-    assert receipt.kept_blocks == 20 - len({fault.block for fault in faults})
+    for name, index, _ in found.faults:
+        values = make_values(BY_NAME[name], GRID, index)
+        store.write_block(BY_NAME[name], GRID, index, values, error=0.25)
     after = files_of(store)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
     }
     written = {name for name in after if after[name][1] != before[name][1]}
     assert {name for name in written if "largest_error" not in name} == {
-        shard_of(store, fault).relative_to(store).as_posix() for fault in faults
+        shard_of(store, fault).relative_to(store.directory).as_posix() for fault in faults
     }
-    assert verify(store, progress="none").intact
+    assert verify(store).intact
 
 
-def test_an_unfinished_run(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
-    """What a run hasn't come to is missing, and the run is unfinished, even if no block is missing."""
-
-    def end(event: Progress) -> None:
-        if event.blocks == wanted:
-            raise KeyboardInterrupt
-
-    for wanted in (2, 4):
-        with pytest.raises(KeyboardInterrupt):
-            stream(photo, QUANTITIES, tmp_path / "out.zarr", block=256, progress=end, overwrite=True)
-        found = verify(tmp_path / "out.zarr", progress="none")
+def test_an_unfinished_run(tmp_path: Path) -> None:
+    """The blocks that a run hasn't reached are missing, and the run is unfinished even if none is missing."""
+    for n_blocks in (13, len(BLOCKS)):
+        store = LocalStore(tmp_path / str(n_blocks))
+        fill(store, RECORD, n_blocks=n_blocks)
+        found = verify(store)
         assert not found.complete
         assert not found.intact
         assert not found.damaged
-        assert len(found.missing) <= 12 - 3 * wanted
+        assert [fault.block for fault in found.missing] == [b for b in BLOCKS[n_blocks:] for _ in OUTPUTS]
         assert str(found).endswith("; the run is unfinished, or skipped blocks")
 
 
-def test_what_it_says(store: Path) -> None:
-    """A line says how many shards there are, and what is wrong."""
-    assert str(verify(store, progress="none")) == "60 shards, all intact"
+def test_a_skipped_block_is_missing(tmp_path: Path) -> None:
+    """A run that skipped a block is neither complete nor intact."""
+    store = LocalStore(tmp_path / "out.zarr")
+    fill(store, RECORD, n_blocks=19)
+    store.finish({"pixels": GRID.n_pixels, "blocks": 20, "skipped": [{"block": [3, 4]}]})
+    found = verify(store)
+    assert found.faults == tuple(Fault(name, (3, 4), "missing") for name in BY_NAME)
+    assert not found.complete
+    assert not found.intact
+
+
+def test_the_text_of_a_verification(store: LocalStore) -> None:
+    """One line says how many shards there are, and how many of them are faulty."""
+    assert str(verify(store)) == "60 shards, all intact"
     shard = shard_of(store, Fault("label", (3, 4), "missing"))
     content = shard.read_bytes()
     shard.unlink()
-    assert str(verify(store, progress="none")) == "60 shards, 1 missing, 0 damaged"
+    assert str(verify(store)) == "60 shards, 1 missing, 0 damaged"
     shard.write_bytes(content)
-    assert verify(str(store), progress="none").store == str(store)
+    assert verify(store).store == store.address
+    one = Verification("out.zarr", 1, (), complete=True)
+    assert str(one) == "1 shard, all intact"
 
 
-def test_progress_counts_every_block(store: Path) -> None:
-    """Who listens is told of each block, to the last pixel."""
-    events: list[Progress] = []
-    verify(store, progress=events.append)
-    assert [event.blocks for event in events] == list(range(1, 21))
-    assert events[-1].pixels == events[-1].total_pixels == 110 * 150
-
-
-def test_reading_changes_nothing(store: Path) -> None:
-    """Verifying leaves every file, and its time, as they were."""
+def test_reading_changes_nothing(store: LocalStore) -> None:
+    """Checking leaves every file, and its time, as they were."""
     before = files_of(store)
-    verify(store, progress="none")
+    verify(store)
     assert files_of(store) == before
 
 
-def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
-    """A run that passed over a block is neither complete nor intact."""
-
-    def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
-        if block_info and block_info[0]["chunk-location"][:2] == (1, 0):
-            raise OSError("the scanner is on fire")
-        return block
-
-    image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(fail, dtype=np.uint8)
-    stream(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none", on_error="skip")
-    found = verify(tmp_path / "out.zarr", progress="none")
-    assert found.faults == tuple(Fault(name, (1, 0), "missing") for name in QUANTITIES)
-    assert not found.complete
-    assert not found.intact
-    stream(photo, QUANTITIES, tmp_path / "whole.zarr", block=256, progress="none", on_error="skip")
-    assert verify(tmp_path / "whole.zarr", progress="none").complete
-
-
 @pytest.mark.parametrize("threads", [1, 3])
-def test_blocks_come_in_their_order(store: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many threads there are, and no more than are asked for, each block comes once, row by row."""
+def test_blocks_come_in_their_order(store: LocalStore, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of threads, and no more than were given, each block comes once, row by row."""
     pools = []
 
     def watched(number: int) -> ThreadPoolExecutor:
@@ -164,36 +146,25 @@ def test_blocks_come_in_their_order(store: Path, threads: int, monkeypatch: pyte
         return ThreadPoolExecutor(number)
 
     monkeypatch.setattr(verification, "ThreadPoolExecutor", watched)
-    found = list(verification.check_blocks(store, read_grid(store), list(QUANTITIES), threads))
+    found = list(check_blocks(store, RECORD, threads))
     assert [index for index, _ in found] == BLOCKS
     assert not any(faults for _, faults in found)
     assert pools == [threads]
 
 
-def test_what_is_refused(tmp_path: Path, store: Path) -> None:
-    """Nothing, something foreign and an unknown mode get an error each."""
-    with pytest.raises(FileNotFoundError, match=r"none.zarr doesn't exist"):
-        verify(tmp_path / "none.zarr")
-    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
-        verify(tmp_path)
-    with pytest.raises(ValueError, match="progress is 'loud'"):
-        verify(store, progress="loud")
-
-
 @pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
 @pytest.mark.parametrize("content", [None, b"", b"{"])
-def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> None:
-    """Metadata that a power cut lost or cut short are written anew, and no shard is."""
-    file = store / place / "zarr.json"
+def test_without_metadata_nothing_can_be_read(store: LocalStore, place: str, content: bytes | None) -> None:
+    """Without its metadata all shards of an output are damaged, until the metadata are mended."""
+    file = store.directory / place / "zarr.json"
     before, shards = file.read_bytes(), files_of(store)
     file.unlink() if content is None else file.write_bytes(content)
-    if place.endswith("/0"):
-        assert {fault.kind for fault in verify(store, progress="none").faults} == {"damaged"}
-    receipt = resume(store)
-    assert (receipt.kept_blocks, receipt.bytes_written) == (20, 0)
+    name = place.partition("/")[0]
+    assert verify(store).faults == tuple(Fault(name, index, "damaged") for index in BLOCKS)
+    store.mend_metadata(RECORD)
     assert file.read_bytes() == before
     assert files_of(store) == shards
-    assert verify(store, progress="none").intact
+    assert verify(store).intact
 
 
 @pytest.mark.parametrize(
@@ -204,13 +175,15 @@ def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> 
         ("label", '"0.5"', '"0.4"'),
     ],
 )
-def test_metadata_that_say_something_else_are_mended(store: Path, place: str, old: str, new: str) -> None:
-    """Metadata that are whole but wrong are damage, too."""
-    file = store / place / "zarr.json"
+def test_metadata_that_say_something_else_are_damage(
+    store: LocalStore, place: str, old: str, new: str
+) -> None:
+    """Metadata that can be read but are wrong are damage, too."""
+    file = store.directory / place / "zarr.json"
     before = file.read_text()
     assert old in before
     file.write_text(before.replace(old, new))
-    assert len(verify(store, progress="none").damaged) == 20
-    assert resume(store).kept_blocks == 20
+    assert len(verify(store).damaged) == 20
+    store.mend_metadata(RECORD)
     assert file.read_text() == before
-    assert verify(store, progress="none").intact
+    assert verify(store).intact

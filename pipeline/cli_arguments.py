@@ -1,0 +1,165 @@
+"""The arguments of the commands that describe a run, and the quantities that they ask for."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.images.opening import open_image
+from pipeline.models.packed import Packed
+from pipeline.models.published import load_model
+from pipeline.models.quantity import Quantity, quantity_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.images.image import Image
+    from pipeline.models.mixture import Mixture
+
+memory_limit_option = click.option(
+    "--memory-limit", metavar="SIZE", help="Memory that a process may use, for example 2GiB."
+)
+# How the command asks for what a quantity is made of.
+_OPERANDS: dict[str, dict[str, Any]] = {
+    "mixture": {"metavar": "MODEL"},
+    "pair": {"metavar": "MODEL MODEL", "nargs": 2},
+    "classes": {"metavar": "NAME=MODEL", "multiple": True},
+}
+
+
+def _parameter(kind: type[Quantity]) -> str:
+    return kind.name.replace("-", "_")
+
+
+def _quantity_options() -> list[Callable[..., Any]]:
+    return [
+        click.option(f"--{kind.name}", _parameter(kind), help=kind.summary, **_OPERANDS[kind.operands])
+        for kind in quantity_kinds()
+    ]
+
+
+def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments that describe a run."""
+    options = [
+        click.argument("image", type=click.Path(path_type=Path)),
+        click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path)),
+        *_quantity_options(),
+        click.option("--prior", metavar="NAME=P", multiple=True, help="The prior probability of a class."),
+        click.option("--only", metavar="NAME", help="The one class whose posterior is stored."),
+        click.option(
+            "--pack",
+            metavar="RESULT=DTYPE[:LOW:HIGH[:log]]",
+            multiple=True,
+            help="Store a result in fewer bytes, as posterior=uint8 or density=uint16:1e-12:1e-3:log.",
+        ),
+        click.option(
+            "--channels", metavar="A,B,...", help="Names or numbers of the channels, in the order wanted."
+        ),
+        click.option(
+            "--channel-axis",
+            type=int,
+            default=-1,
+            show_default=True,
+            help="The channels' axis in a Zarr array.",
+        ),
+        click.option("--mask", metavar="FILE", help="An image that is 0 where there is no data, or: alpha."),
+        click.option("--no-data", type=float, help="The value of pixels without data."),
+        click.option(
+            "--block", type=int, help="Height and width of a block in pixels, by default about 4096."
+        ),
+        memory_limit_option,
+        click.option("--resume", is_flag=True, help="Go on with an interrupted run, if there is one."),
+        click.option("--overwrite", is_flag=True, help="Replace an existing result."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image | Path, dict[str, Any]]:
+    """Separate the image and the options of a run from the arguments about quantities."""
+    names = ("channel_axis", "mask", "no_data", "block", "memory_limit", "resume", "overwrite")
+    options = {name: arguments.pop(name) for name in names}
+    channels = arguments.pop("channels")
+    if channels is None:
+        return path, options
+    wanted = [int(name) if name.isdigit() else name for name in channels.split(",")]
+    return open_image(path, channels=wanted, channel_axis=options["channel_axis"]), options
+
+
+def make_quantities(arguments: dict[str, Any]) -> dict[str, Quantity | Packed]:
+    """Make the quantities that the arguments of a command ask for, by name."""
+    prior, only, pack = (arguments.pop(name) for name in ("prior", "only", "pack"))
+    asked = [kind for kind in quantity_kinds() if arguments[_parameter(kind)]]
+    if not asked:
+        *most, last = (f"--{kind.name}" for kind in quantity_kinds())
+        raise click.UsageError(f"nothing to compute: give {', '.join(most)} or {last}.")
+    of_classes = [kind for kind in asked if kind.operands == "classes"]
+    takes_only = [kind for kind in of_classes if "only" in inspect.signature(kind).parameters]
+    if (only and not takes_only) or (prior and not of_classes):
+        raise click.UsageError("--only goes with --posterior, and --prior with quantities of classes.")
+    priors = {name: _number(value) for name, value in _pairs(prior).items()} or None
+    quantities: dict[str, Quantity | Packed] = {}
+    for kind in asked:
+        given, make = arguments[_parameter(kind)], _constructor(kind)
+        if kind.operands == "mixture":
+            quantities[kind.name] = make(load_model(given))
+        elif kind.operands == "pair":
+            quantities[kind.name] = make(*map(load_model, given))
+        else:
+            extra = {"only": only} if kind in takes_only else {}
+            quantities[kind.name] = make(_classes(given), priors, **extra)
+    return _packed(quantities, _pairs(pack))
+
+
+def _constructor(kind: type[Quantity]) -> Callable[..., Quantity]:
+    return kind
+
+
+def _packed(
+    quantities: dict[str, Quantity | Packed], packings: dict[str, str]
+) -> dict[str, Quantity | Packed]:
+    for name, packing in packings.items():
+        if name not in quantities:
+            raise click.UsageError(f"--pack {name}: wanted one of the results {', '.join(quantities)}.")
+        dtype, *ends = packing.split(":")
+        if len(ends) == 1 or ends[2:] not in ([], ["log"]):
+            raise click.UsageError(
+                f"--pack {name}={packing}: wanted DTYPE, DTYPE:LOW:HIGH or DTYPE:LOW:HIGH:log."
+            )
+        scale = "log" if ends[2:] else "linear"
+        low, high = map(_number, ends[:2]) if ends else (None, None)
+        quantity: Any = quantities[name]
+        try:
+            quantities[name] = Packed(quantity, dtype, low, high, scale)
+        except (TypeError, ValueError) as error:
+            raise click.UsageError(
+                f"--pack {name}={packing}: {error} (as --pack {name}=uint8:LOW:HIGH)."
+            ) from None
+    return quantities
+
+
+def _classes(given: Sequence[str]) -> Mixture | dict[str, Mixture]:
+    if len(given) == 1 and "=" not in given[0]:
+        return load_model(given[0])
+    return {name: load_model(model) for name, model in _pairs(given).items()}
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in pairs:
+            raise click.UsageError(f"got {text!r}; wanted NAME=VALUE, each name once.")
+        pairs[name] = value
+    return pairs
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(f"got {text!r}; wanted a number.") from None

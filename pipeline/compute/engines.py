@@ -1,0 +1,117 @@
+"""All engines: the choice among them, and the evaluation of an array of pixels by several of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pipeline.compute.numexpr_engine import NumexprEngine
+from pipeline.compute.table_engine import TableEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.compute.engine import Engine
+    from pipeline.models.output import Output
+
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (NumexprEngine(), TableEngine())}
+ENGINE_NAMES = ("auto", *ENGINES)
+
+
+class Choice(NamedTuple):
+    """The name of an engine, and the reason why it was chosen."""
+
+    engine: str
+    reason: str
+
+
+def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: int) -> Choice:
+    """Choose the engine that computes an output.
+
+    Parameters
+    ----------
+    engine : str
+        The request of the caller, one of :data:`ENGINE_NAMES`. ``"auto"`` takes the fastest engine whose
+        results have the bits of the reference.
+    output : Output
+    dtype : dtype
+        The dtype of the pixels.
+    n_pixels : int
+        The number of pixels of the whole image.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine, or it can't compute the output from such pixels.
+    """
+    if engine not in ENGINE_NAMES:
+        raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINE_NAMES)}")
+    if engine != "auto":
+        if (reason := ENGINES[engine].refusal(output, dtype)) is not None:
+            raise ValueError(f"engine is {engine!r}, but {reason}. Use engine='auto'.")
+        return Choice(engine, "as asked for")
+    candidates = [one for one in ENGINES.values() if one.is_reference]
+    refusals = {one.name: one.refusal(output, dtype) for one in candidates}
+    seconds = {
+        one.name: one.seconds(output, dtype, n_pixels) for one in candidates if refusals[one.name] is None
+    }
+    reasons = [reason for reason in refusals.values() if reason is not None]
+    if not seconds:
+        raise ValueError(f"no engine can compute {output.name!r}: {'; '.join(reasons)}")
+    fastest = min(seconds, key=seconds.__getitem__)
+    if len(seconds) > 1:
+        times = ", ".join(
+            f"{name} {time:.2g} s" for name, time in sorted(seconds.items(), key=lambda i: i[1])
+        )
+        reasons.append(f"estimated times for {n_pixels} pixels in one thread: {times}")
+    return Choice(fastest, "; ".join(reasons) or "the only engine")
+
+
+def evaluate_pixels(
+    pixels: NDArray[Any], outputs: Sequence[Output], engines: Sequence[str], *, serial: bool
+) -> tuple[list[NDArray[Any]], list[float]]:
+    """Compute several outputs at every pixel of an array.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (..., C)
+        Boolean, integer or floating point, of any strides.
+    outputs : sequence of Output
+    engines : sequence of str
+        The name of the engine for each output, as :func:`choose_engine` returns it.
+    serial : bool
+        If True, everything happens in the calling thread, as a task among many needs it.
+
+    Returns
+    -------
+    results : list of ndarray, shape (n_results, ...)
+        One array for each output, of its dtype. An output without an extra axis has one result.
+    largest_errors : list of float
+        The largest error of each output whose encoding is lossy, and 0 for the others.
+    """
+    shape = pixels.shape[:-1]
+    results = [np.empty((output.n_results, *shape), output.dtype) for output in outputs]
+    errors = [0.0] * len(outputs)
+    if not math.prod(shape):
+        return results, errors
+    rows = pixels.reshape(-1, *pixels.shape[-2:]) if pixels.ndim > 1 else pixels[np.newaxis, np.newaxis]
+    views = [result.reshape(len(result), *rows.shape[:-1]) for result in results]
+    for name in dict.fromkeys(engines):
+        numbers = [number for number, chosen in enumerate(engines) if chosen == name]
+        largest = ENGINES[name].evaluate(
+            rows,
+            [outputs[number] for number in numbers],
+            [views[number] for number in numbers],
+            serial=serial,
+        )
+        for number, error in zip(numbers, largest, strict=True):
+            errors[number] = error
+    return results, errors

@@ -1,0 +1,83 @@
+"""The engine ``numexpr``, the reference: it computes every pixel by numexpr expressions in float64."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from pipeline.compute.engine import Engine
+from pipeline.compute.planes import compute_planes, strip_length
+from pipeline.compute.strips import cut_strips, flat_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.models.output import Output
+    from pipeline.models.quantity import Quantity
+
+# The time for one constant of the program and one pixel. The choice between engines needs only its ratio to
+# the times of the other engines, which is about the same on other machines: python
+# tests/benchmarks/compare.py
+_SECONDS_PER_CONSTANT = 1.3e-9
+# Beyond this size squares overflow, and a full covariance would subtract infinities.
+_LARGEST = 1e150
+
+
+class NumexprEngine(Engine):
+    """The engine that computes every pixel. It can compute all outputs from pixels of all dtypes."""
+
+    name: ClassVar[str] = "numexpr"
+    is_reference: ClassVar[bool] = True
+
+    def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
+        """Return None: no output is refused."""
+        del output, dtype
+        return None
+
+    def seconds(self, output: Output, dtype: np.dtype[Any], n_pixels: int) -> float:
+        """Estimate the time from the number of constants in the expressions of the kernels."""
+        del dtype  # all pixels are converted to float64
+        return n_pixels * _n_constants(output.quantity) * _SECONDS_PER_CONSTANT
+
+    def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return 0: nothing is held between blocks."""
+        del outputs, dtype
+        return 0
+
+    def evaluate(
+        self,
+        pixels: NDArray[Any],
+        outputs: Sequence[Output],
+        results: Sequence[NDArray[Any]],
+        *,
+        serial: bool,
+    ) -> list[float]:
+        """Compute the outputs at every pixel, see :meth:`Engine.evaluate`."""
+        largest = [0.0] * len(outputs)
+        for strip in cut_strips(pixels.shape, strip_length(outputs)):
+            flat = [flat_strip(result, strip) for result in results]
+            errors = compute_planes(outputs, _planes_of(pixels[strip]), flat, serial=serial)
+            for number, error in enumerate(errors):
+                if error is not None:
+                    largest[number] = max(largest[number], float(error.max()))
+        return largest
+
+
+def _n_constants(quantity: Quantity) -> int:
+    """Return the number of constants in the program of a quantity, to which its time is proportional."""
+    n = quantity.n_channels
+    return sum(
+        mixture.n_kernels * (2 * n + 1 + (0 if mixture.is_diagonal else n * (n - 1) // 2))
+        for mixture in quantity.mixtures
+    )
+
+
+def _planes_of(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return pixels of shape (h, w, C) as contiguous planes of shape (C, h * w)."""
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=np.float64)
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize >= planes.itemsize:
+        planes = np.clip(planes, -_LARGEST, _LARGEST)
+    return planes.reshape(len(planes), -1)

@@ -1,0 +1,110 @@
+"""Dask arrays as sources."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask.base import optimize
+
+from pipeline.images.pixels import check_array
+from pipeline.images.source import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.images.source import Part, Region
+
+
+def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray | None:
+    """Return a Dask array as a source, or None if it is something else.
+
+    Parameters
+    ----------
+    array : object
+    role : str
+        The word for it in messages: "image" or "mask".
+    channel_axis : int or None
+        As for :func:`open_image`.
+
+    Returns
+    -------
+    DaskArray or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the array can't be an image or a mask.
+    """
+    if not isinstance(array, da.Array):
+        return None
+    axis = check_array(array, role, channel_axis)
+    if axis is None:
+        return DaskArray(array[..., np.newaxis])
+    return DaskArray(array if axis == array.ndim - 1 else da.moveaxis(array, axis, -1))
+
+
+class DaskArray(Source):
+    """A Dask array, of which a task is sent the part of its graph that computes a region.
+
+    Parameters
+    ----------
+    array : dask.array.Array, shape (H, W, C)
+    """
+
+    def __init__(self, array: da.Array) -> None:
+        self._array = array
+        height, width, n_channels = (int(length) for length in array.shape)
+        self.shape, self.dtype = (height, width, n_channels), array.dtype.newbyteorder("=")
+        tall, wide = (int(length) for length in array.chunksize[:2])
+        self.tile = (max(1, tall), max(1, wide))
+
+    def identity(self) -> str:
+        """Return the array's name."""
+        return str(self._array.name)
+
+    def region_bytes(self, n_pixels: int) -> int:
+        """Return the memory that reading takes: the pixels, and the chunks that they come from."""
+        return 2 * super().region_bytes(n_pixels)
+
+    @property
+    def is_held_by_cluster(self) -> bool:
+        """Whether the array is persisted on a Dask cluster."""
+        if "distributed" not in sys.modules:
+            return False
+        from distributed import futures_of  # noqa: PLC0415  costs half a second where no cluster is used
+
+        return bool(futures_of([self._array]))
+
+    def part(self, region: Region) -> Part:
+        """Return the part with which a task reads a region: its graph, without the rest of the image's."""
+        return _GraphPart(optimize(self._array[region])[0], self.dtype)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Compute a region with Dask's current scheduler."""
+        return np.array(self._array[region].compute(), self.dtype)
+
+    def as_dask(self) -> da.Array:
+        """Return the array."""
+        return self._array
+
+    def select(self, channels: tuple[int, ...]) -> Source:
+        """Return the source of some of the channels."""
+        return DaskArray(self._array[:, :, list(channels)])
+
+    def with_alpha(self) -> Source:
+        """Return the source itself, whose last channel its caller calls alpha."""
+        return self
+
+
+class _GraphPart(NamedTuple):
+    """A region of a Dask array."""
+
+    array: da.Array
+    dtype: np.dtype[Any]
+
+    def read(self) -> NDArray[Any]:
+        """Compute the pixels, shape (h, w, C), in the calling thread."""
+        return np.asarray(self.array.compute(scheduler="synchronous"), self.dtype)

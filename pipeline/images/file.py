@@ -1,0 +1,120 @@
+"""The common part of sources of all formats of files: path, samples, a check for changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pipeline.images.source import RegionPart, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.images.source import Part, Region
+
+COPY_AGAIN = "Copy or download it again."
+_LETTERS = {"R": "red", "G": "green", "B": "blue", "A": "alpha"}
+_GRAY = "gray"
+
+
+def file_stamp(path: str) -> tuple[int, int]:
+    """Return the time of a file's last change, in nanoseconds, and its size."""
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def name_samples(stored: str) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    """Return the samples that an image has as channels by default, and their names.
+
+    Parameters
+    ----------
+    stored : str
+        One letter for each stored sample: R, G, B, A, or L for gray, and ? where the file doesn't name it.
+
+    Returns
+    -------
+    samples : tuple of int
+        Red, green and blue of a color image, without alpha; gray of a gray one; else all of the samples.
+    channels : tuple of str or None
+        None if the file doesn't name the samples.
+    """
+    if stored.startswith("?"):
+        return tuple(range(len(stored))), None
+    if stored.startswith("L"):
+        return (0,), (_GRAY,)
+    return tuple(stored.find(letter) for letter in "RGB"), tuple(_LETTERS[letter] for letter in "RGB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFile(Source):
+    """An image in a file: small and picklable, and opened wherever it is read.
+
+    Attributes
+    ----------
+    path : str
+        The absolute path.
+    stamp : tuple of int
+        The file's time and size when it was opened: a file that changes during a run isn't read.
+    stored : str
+        One letter for each stored sample, as for :func:`name_samples`.
+    samples : tuple of int
+        The stored sample that each channel is.
+    is_default : bool
+        Whether the channels are those that the file has by default.
+    """
+
+    path: str
+    stamp: tuple[int, int]
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    channels: tuple[str, ...] | None
+    tile: tuple[int, int]
+    stored: str = field(repr=False)
+    samples: tuple[int, ...] = field(repr=False)
+    is_default: bool = field(default=True, repr=False)
+
+    def identity(self) -> str:
+        """Return the file's time and size."""
+        return " ".join(map(str, self.stamp))
+
+    def place(self) -> dict[str, Any]:
+        """Return the path and, unless they are the default ones, the channels."""
+        channels = {} if self.is_default else {"channels": list(self.channels or self.samples)}
+        return {"image": self.path, **channels}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file."""
+        return (Path(self.path),)
+
+    def part(self, region: Region) -> Part:
+        """Return the part with which a task reads a region: the path, and how the samples lie in the file."""
+        return RegionPart(self, region)
+
+    def select(self, channels: tuple[int, ...]) -> Self | None:
+        """Return the source of some of the channels."""
+        names = None if self.channels is None else tuple(self.channels[channel] for channel in channels)
+        return self._with_samples(tuple(self.samples[channel] for channel in channels), names)
+
+    def with_alpha(self) -> Source | None:
+        """Return the source with alpha as the last channel, where gray stands in for red, green and blue."""
+        alpha = self.stored.find("A")
+        if alpha < 0 or self.channels is None:
+            return None
+        if self.channels[-1] == "alpha":
+            return self
+        colors = [pair for pair in zip(self.channels, self.samples, strict=True) if pair[0] != "alpha"]
+        if self.channels == (_GRAY,):
+            colors = [(_LETTERS[letter], self.samples[0]) for letter in "RGB"]
+        names, samples = zip(*colors, ("alpha", alpha), strict=True)
+        return self._with_samples(samples, names)
+
+    def check_unchanged(self) -> None:
+        """Raise ValueError if the file isn't the one that was opened."""
+        if file_stamp(self.path) != self.stamp:
+            raise ValueError(f"{self.path} changed since it was opened. Open it again.")
+
+    def _with_samples(self, samples: tuple[int, ...], channels: tuple[str, ...] | None) -> Self:
+        shape = (*self.extent, len(samples))
+        return replace(self, shape=shape, samples=samples, channels=channels, is_default=False)

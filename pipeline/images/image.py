@@ -1,0 +1,327 @@
+"""Images as a caller has them: indexed as NumPy arrays are, and read as far as they are needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pipeline.images.channels import fit_channels
+from pipeline.images.grid import LARGEST_BLOCK, choose_grid
+from pipeline.images.lazy import as_dask_array, read_whole
+from pipeline.images.masking import Masking
+from pipeline.images.selection import Selection
+from pipeline.images.view import view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import dask.array as da
+    from numpy.typing import DTypeLike, NDArray
+
+    from pipeline.images.description import Description
+    from pipeline.images.masking import MaskedPart
+    from pipeline.images.source import Region, Source
+
+# Into so many blocks an image is divided at least, where it is decoded by threads.
+_FEWEST_BLOCKS = 16
+_SMALLEST_BLOCK = 256
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image:
+    """An image that is read when its pixels are needed: made by :func:`open_image`.
+
+    It is indexed as a NumPy array is, with integers, slices of any step, ``...`` and ``None``. The result is
+    an image again, and reading it reads no more than it needs: ``numpy.asarray(image[::16, ::16])``.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W, C) after opening; indexing changes it as it changes an array's.
+    ndim : int
+    size : int
+    dtype : dtype
+    channels : tuple of str or None
+        The names of the channels, or None if the image doesn't name them.
+    n_channels : int
+    extent : tuple of int
+        Height and width in pixels.
+    no_data : float or None
+        The value that marks pixels without data.
+    mask : Source, "alpha" or None
+        Where there are data. :func:`stream` and :func:`evaluate` leave out the other pixels; the pixels that
+        :meth:`compute` returns are as they are stored.
+    tile : tuple of int
+        Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+    paths : tuple of Path
+        The local files and directories that are read, with those of the mask.
+    name : str
+        The path, or "the image" if it has none.
+    source : Source
+        The rows, columns and channels that are selected, and behind them the alpha channel that is a mask.
+    """
+
+    _base: Source
+    _selection: Selection
+    _masking: Masking
+
+    @classmethod
+    def of(cls, source: Source, masking: Masking | None = None) -> Image:
+        """Return the whole of a source as an image.
+
+        Parameters
+        ----------
+        source : Source
+            If the masking says so, its last channel is alpha, and isn't one of the image's channels.
+        masking : Masking, optional
+            By default all pixels have data.
+
+        Returns
+        -------
+        Image, shape (H, W, C)
+        """
+        masking = masking or Masking()
+        shape = (*source.extent, source.shape[2] - masking.has_alpha)
+        return cls(source, Selection.of_whole(shape), masking)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._selection.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the samples."""
+        return self._base.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """The names of the channels, or None if the image doesn't name them."""
+        names = self._base.channels
+        return None if names is None else tuple(names[channel] for channel in self._selection.axes[2])
+
+    @property
+    def n_channels(self) -> int:
+        """The number of channels, without the alpha channel that is a mask."""
+        return len(self._selection.axes[2])
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        rows, columns, _ = self._selection.axes
+        return len(rows), len(columns)
+
+    @property
+    def no_data(self) -> float | None:
+        """The value that marks pixels without data."""
+        return self._masking.no_data
+
+    @property
+    def mask(self) -> Source | Literal["alpha"] | None:
+        """Where there are data: a source of one channel, or "alpha", or None if nothing says so."""
+        return "alpha" if self._masking.has_alpha else self.masking.mask
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width of the piece that is decoded at once."""
+        return self.source.tile
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The local files and directories that are read."""
+        mask = self._masking.mask
+        return self._base.paths + (() if mask is None else mask.paths)
+
+    @property
+    def name(self) -> str:
+        """The path, or "the image" if it has none."""
+        return str(self._base.paths[0]) if self._base.paths else "the image"
+
+    @property
+    def source(self) -> Source:
+        """The rows, columns and channels that are selected, and behind them the alpha that is a mask."""
+        rows, columns, channels = self._selection.axes
+        alpha = (self._base.shape[2] - 1,) if self._masking.has_alpha else ()
+        return view(self._base, rows, columns, (*channels, *alpha))
+
+    @property
+    def masking(self) -> Masking:
+        """The mask, the alpha and the no-data value of the selected rows and columns."""
+        return self._masking.view(*self._selection.axes[:2])
+
+    @property
+    def description(self) -> Description:
+        """The description of the selected pixels, with the alpha channel that is a mask."""
+        return self.source.description
+
+    @property
+    def mask_description(self) -> Description | Literal["alpha"] | None:
+        """The description of the mask, "alpha", or None if there is no mask."""
+        if self._masking.has_alpha:
+            return "alpha"
+        mask = self.masking.mask
+        return None if mask is None else mask.description
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory in bytes that each process holds for as long as it reads the image and its mask."""
+        mask = self._masking.mask
+        return self._base.held_bytes + (0 if mask is None else mask.held_bytes)
+
+    def region_bytes(self, n_pixels: int) -> int:
+        """Return the memory in bytes that reading a region of so many pixels, and masking it, takes."""
+        return self.source.region_bytes(n_pixels) + self._masking.region_bytes(n_pixels)
+
+    @property
+    def is_held_by_cluster(self) -> bool:
+        """Whether pixels of the image or of its mask are held by the workers of a Dask cluster."""
+        mask = self._masking.mask
+        return self._base.is_held_by_cluster or (mask is not None and mask.is_held_by_cluster)
+
+    def __getitem__(self, key: Any) -> Image:  # noqa: ANN401  any of NumPy's basic indices
+        return Image(self._base, self._selection.index(key), self._masking)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("the image is a single number, which has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[number] for number in range(len(self)))
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("the image is read into a new array; wanted copy=None or True")
+        array = self.compute()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def compute(self) -> NDArray[Any]:
+        """Read the pixels as they are stored: neither mask nor no-data value changes them.
+
+        Returns
+        -------
+        ndarray
+            A new array of the image's shape.
+        """
+        if not self._selection.has_pixels:
+            return np.empty(self.shape, self.dtype)
+        pixels = self._pixels()
+        if pixels.tile in {(1, 1), pixels.extent}:
+            return self._selection.arrange(read_whole(pixels))
+        # Several threads decode at once.
+        side = max(_SMALLEST_BLOCK, math.isqrt(math.prod(pixels.extent) // _FEWEST_BLOCKS))
+        grid = choose_grid(pixels.extent, tile=pixels.tile, length=min(side, LARGEST_BLOCK))
+        array: NDArray[Any] = self._selection.arrange_dask(as_dask_array(pixels, grid.block)).compute()
+        return array
+
+    def to_dask(self, block: int | tuple[int, int] | None = None) -> da.Array:
+        """Return the image as a lazy Dask array, whose tasks read the pixels as they are stored.
+
+        Parameters
+        ----------
+        block : int or tuple of int, optional
+            Height and width of a chunk; by default about 4096 x 4096, in whole tiles of the image, and for a
+            Dask array the chunks that it has.
+
+        Returns
+        -------
+        dask.array.Array
+            It has the image's shape, and all channels in one chunk.
+        """
+        pixels = self._pixels()
+        array = pixels.as_dask() if block is None else None
+        if array is None:
+            grid = choose_grid(pixels.extent, tile=pixels.tile, block=block)
+            array = as_dask_array(pixels, grid.block)
+        return self._selection.arrange_dask(array)
+
+    def part(self, region: Region) -> MaskedPart:
+        """Return the part with which a task reads a region: small, picklable, with a method ``read()``.
+
+        Parameters
+        ----------
+        region : tuple of slice
+            Rows and columns of an image that has both.
+
+        Returns
+        -------
+        MaskedPart
+            Its ``read()`` returns two things: the pixels (h, w, C), or None if none has data; and which of
+            them have data, or None if nothing masks the image.
+        """
+        self.check_plane()
+        return self.masking.part(self.source, region)
+
+    def fitted(self, n_channels: int, channels: Sequence[str] | None = None) -> Image:
+        """Return the image with its channels in a model's order, after checking that it has them.
+
+        Parameters
+        ----------
+        n_channels : int
+            The number of channels of the model.
+        channels : sequence of str, optional
+            The names of the model's channels. An image that names its channels must have the same names, in
+            any order. A gray image, and one that doesn't name its channels, is taken as it is.
+
+        Returns
+        -------
+        Image, shape (H, W, C)
+
+        Raises
+        ------
+        ValueError
+            If the image lacks the model's channels, or has no rows and columns.
+        """
+        self.check_plane()
+        source = fit_channels(
+            self.source, n_channels, tuple(channels or ()), name=self.name, has_alpha=self._masking.has_alpha
+        )
+        return Image.of(source, self.masking)
+
+    def __repr__(self) -> str:
+        channels = "1 channel" if self.n_channels == 1 else f"{self.n_channels} channels"
+        sizes = f"{_sides(self.extent)} pixels"
+        if self._selection.layout != (0, 1, 2):
+            sizes = f"shape {self.shape} of {sizes}"
+        facts = [sizes, f"{channels} ({', '.join(self.channels)})" if self.channels else channels]
+        facts.append(str(self.dtype))
+        if self.tile != (1, 1):
+            facts.append(f"tiles of {_sides(self.tile)}")
+        if self._masking.has_alpha:
+            facts.append("masked by alpha")
+        elif self._masking.mask is not None:
+            mask = self._masking.mask.paths
+            facts.append(f"masked by {mask[0]}" if mask else "masked")
+        if self.no_data is not None:
+            facts.append(f"no data where {self.no_data:g}")
+        return f"<Image: {', '.join([*facts, *map(str, self._base.paths)])}>"
+
+    def _pixels(self) -> Source:
+        """Return the source of the pixels, without the alpha channel that is a mask."""
+        return view(self._base, *self._selection.axes[:2], tuple(self._selection.axes[2]))
+
+    def check_plane(self) -> None:
+        """Raise ValueError unless the image has rows, columns and perhaps channels, and no other axes."""
+        if self._selection.layout not in {(0, 1, 2), (0, 1)}:
+            raise ValueError(
+                f"the image has shape {self.shape} after indexing; wanted rows, columns and channels. Select "
+                "with slices: image[100:101] keeps one row as an image."
+            )
+
+
+def _sides(sides: tuple[int, int]) -> str:
+    return " x ".join(map(str, sides))

@@ -1,0 +1,168 @@
+"""Photos: the formats that OpenCV decodes.
+
+They have no random access: an image is decoded whole, and each process keeps the last two that it decoded.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from pipeline.images.source import Region, Source
+
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+# A marker of a JPEG other than a restart: the zero after 0xff in compressed data marks none.
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+_decoding = threading.Lock()
+
+
+def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
+    """Open a photo, or return None if OpenCV has no decoder for it.
+
+    Parameters
+    ----------
+    path : str
+        The absolute path of a file.
+    alpha : bool
+        Whether its alpha channel will be asked for. OpenCV then leaves its EXIF orientation unapplied.
+
+    Returns
+    -------
+    Photo or None
+        Gray as one channel, else red, green and blue; gray with alpha comes as red, green and blue.
+
+    Raises
+    ------
+    ValueError
+        If the photo is truncated, or is damaged so that its decoder notices.
+    """
+    import cv2  # noqa: PLC0415  readers are imported where they are used
+
+    if not cv2.haveImageReader(path):
+        return None
+    stamp = file_stamp(path)
+    pixels = _decode(path, stamp, alpha)
+    height, width, n_samples = pixels.shape
+    stored = "L" if n_samples == 1 else "BGRA"[:n_samples]
+    samples, channels = name_samples(stored)
+    return Photo(
+        path=path,
+        stamp=stamp,
+        shape=(height, width, len(samples)),
+        dtype=pixels.dtype,
+        channels=channels,
+        tile=(height, width),
+        stored=stored,
+        samples=samples,
+        alpha=alpha,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo(ImageFile):
+    """A photo, which each process that reads it decodes whole.
+
+    Attributes
+    ----------
+    alpha : bool
+        Whether it is decoded with its alpha channel, and without its EXIF orientation.
+    """
+
+    alpha: bool = field(repr=False)
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory of the decoded photo."""
+        height, width = self.extent
+        return height * width * len(self.stored) * self.dtype.itemsize
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region, shape (h, w, C)."""
+        self.check_unchanged()
+        pixels = _decode(self.path, self.stamp, self.alpha)[region]
+        return np.ascontiguousarray(pixels[..., self.samples])
+
+    def select(self, channels: tuple[int, ...]) -> Self | None:
+        """Return the source of some of the channels; None if alpha isn't one of them but is decoded.
+
+        The photo without alpha is decoded in another way, and may have another orientation.
+        """
+        selected = super().select(channels)
+        return selected if selected is None or self.alpha == ("alpha" in (selected.channels or ())) else None
+
+    def with_alpha(self) -> Source | None:
+        """Return the photo, decoded with alpha, which is its last channel."""
+        if self.alpha:
+            return super().with_alpha()
+        decoded = open_photo(self.path, alpha=True)
+        if decoded is None or (whole := decoded.with_alpha()) is None:
+            return None
+        names, wanted = whole.channels or (), self.channels or ()
+        if wanted == names[:-1] or not set(wanted) <= set(names):
+            return whole
+        return whole.select((*map(names.index, wanted), len(names) - 1))
+
+
+def _decode(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
+    """Decode a photo, or return it if it is one of the last two; other threads that want it wait."""
+    with _decoding:
+        return _decode_last(path, stamp, alpha)
+
+
+# An image, and its mask.
+@lru_cache(maxsize=2)
+def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
+    """Decode a photo to (H, W, samples): gray, BGR or BGRA, at the depth that is stored."""
+    import cv2  # noqa: PLC0415  readers are imported where they are used
+
+    del stamp  # it is part of the key alone
+    _check_whole(path)
+    flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    level = cv2.utils.logging.getLogLevel()
+    try:
+        # OpenCV's own lines are kept off the terminal: the exceptions below name the damage.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        pixels = cv2.imread(path, flags)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            advice = "Convert it: vips tiffsave IN OUT.tif --tile --bigtiff --compression deflate"
+            raise ValueError(f"{path} has more than the 2^30 pixels that OpenCV decodes. {advice}") from error
+        raise ValueError(f"{path} can't be decoded: {' '.join(str(error).split())}") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if pixels is None:
+        raise ValueError(f"{path} can't be decoded: it is truncated or damaged. {COPY_AGAIN}")
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _check_whole(path: str) -> None:
+    """Raise unless a JPEG or PNG is whole: OpenCV fills the missing part of a JPEG with gray, silently."""
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        cut_jpeg = content[:2] == b"\xff\xd8" and not _jpeg_ends(content)
+        if cut_jpeg or (content[: len(_PNG_MAGIC)] == _PNG_MAGIC and content.rfind(_PNG_END) < 0):
+            raise ValueError(f"{path} is truncated: it has no end marker. {COPY_AGAIN}")
+
+
+def _jpeg_ends(content: mmap.mmap) -> bool:
+    """Walk the segments by their lengths, since a thumbnail within one has an end marker of its own."""
+    place = 2
+    while marker := _JPEG_MARKER.search(content, place):
+        if marker[0] == b"\xff\xd9":
+            return True
+        place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
+    return False

@@ -1,0 +1,126 @@
+"""The seam `Source`: an image that can be read by regions, whatever holds it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pipeline.images.description import Description
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import dask.array as da
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Rows and columns with explicit ends, and steps of 1 or more.
+Region = tuple[slice, slice]
+
+
+class Part(Protocol):
+    """A region of a source, as one task reads it: small and picklable."""
+
+    def read(self) -> NDArray[Any]:
+        """Read the pixels, shape (h, w, C)."""
+        ...
+
+
+class Source(ABC):
+    """An image of shape (H, W, C) that is read by regions.
+
+    A new kind of source sets the attributes and defines :meth:`identity` and :meth:`part`. It overrides the
+    other methods where their defaults don't fit.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height, width and number of channels.
+    dtype : dtype
+        The dtype of the samples, in this machine's byte order.
+    channels : tuple of str or None
+        The names of the channels, or None if the image doesn't name them.
+    tile : tuple of int
+        Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    channels: tuple[str, ...] | None = None
+    tile: tuple[int, int] = (1, 1)
+
+    @abstractmethod
+    def identity(self) -> str:
+        """Return a text that is equal for the same image, and different for another one.
+
+        It is computed anew at each call, since the pixels of an array may have changed meanwhile.
+        """
+
+    @abstractmethod
+    def part(self, region: Region) -> Part:
+        """Return the part with which a task reads a region."""
+
+    def place(self) -> dict[str, Any] | None:
+        """Return the keyword arguments that reopen the image, or None for an image that is in memory only."""
+        return None
+
+    @property
+    def description(self) -> Description:
+        """The facts that are known without reading a pixel. The identity is computed anew at each access."""
+        return Description(self.shape, self.dtype, self.channels, self.identity(), self.place())
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.shape[:2]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The local files and directories that are read."""
+        return ()
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory in bytes that each process holds for as long as it reads the image."""
+        return 0
+
+    def region_bytes(self, n_pixels: int) -> int:
+        """Return the memory in bytes that reading a region of so many pixels takes."""
+        return n_pixels * self.shape[2] * self.dtype.itemsize
+
+    @property
+    def is_held_by_cluster(self) -> bool:
+        """Whether the pixels are held by the workers of a Dask cluster."""
+        return False
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region in this process, outside of any task, into a new array of shape (h, w, C)."""
+        return self.part(region).read()
+
+    def as_dask(self) -> da.Array | None:
+        """Return the image as a Dask array, or None if one whose tasks read parts is as good."""
+        return None
+
+    def select(self, channels: tuple[int, ...]) -> Source | None:
+        """Return the source of some of the channels, if reading can leave the others out; else None."""
+        del channels
+        return None
+
+    def with_alpha(self) -> Source | None:
+        """Return the source with its alpha channel as the last one, or None if it has no alpha channel.
+
+        An array doesn't say which channels it holds. It returns itself: its caller says that the last channel
+        is alpha.
+        """
+        return None
+
+
+class RegionPart(NamedTuple):
+    """A region of a source that is itself small and picklable, so that a task can take the source along."""
+
+    source: Source
+    region: Region
+
+    def read(self) -> NDArray[Any]:
+        """Read the pixels, shape (h, w, C)."""
+        return self.source.read(self.region)

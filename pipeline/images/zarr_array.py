@@ -1,0 +1,183 @@
+"""Zarr arrays as sources."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from dask.base import tokenize
+
+from pipeline.images.pixels import check_array
+from pipeline.images.source import RegionPart, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.images.source import Part, Region
+
+
+def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrArray:
+    """Open the directory of a Zarr array.
+
+    Parameters
+    ----------
+    path : str
+        The path of a directory.
+    role : str
+        The word for it in messages: "image" or "mask".
+    channel_axis : int or None
+        As for :func:`open_image`.
+
+    Returns
+    -------
+    ZarrArray
+
+    Raises
+    ------
+    ValueError
+        If the directory isn't a Zarr array's, or the array can't be an image or a mask.
+    """
+    try:
+        array = zarr.open_array(Path(path).resolve(), mode="r")
+    except (ValueError, FileNotFoundError):
+        raise ValueError(
+            f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
+            "array. If it is a Zarr group, pass the directory of one of the arrays within it."
+        ) from None
+    return _open(array, role, channel_axis)
+
+
+def open_zarr(array: object, role: str, channel_axis: int | None) -> ZarrArray | None:
+    """Return a Zarr array as a source, or None if it is something else.
+
+    Parameters
+    ----------
+    array : object
+    role : str
+        The word for it in messages: "image" or "mask".
+    channel_axis : int or None
+        As for :func:`open_image`.
+
+    Returns
+    -------
+    ZarrArray or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the array can't be an image or a mask.
+    """
+    return _open(array, role, channel_axis) if isinstance(array, zarr.Array) else None
+
+
+def _open(array: zarr.Array[Any], role: str, channel_axis: int | None) -> ZarrArray:
+    axis = check_array(array, role, channel_axis)
+    n_channels = 1 if axis is None else array.shape[axis]
+    return ZarrArray(array, axis, tuple(range(n_channels)))
+
+
+class ZarrArray(Source):
+    """A Zarr array, of which a task reads the chunks that a region needs.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        With three axes, or two.
+    axis : int or None
+        The axis of the channels, 0 to 2; None for an array of two axes.
+    selected : tuple of int
+        The channels, in order.
+    """
+
+    def __init__(self, array: zarr.Array[Any], axis: int | None, selected: tuple[int, ...]) -> None:
+        self._array, self._axis, self._selected = array, axis, selected
+        lengths, pieces = list(array.shape), list(array.shards or array.chunks)
+        n_channels, self._chunk = 1, 1
+        if axis is not None:
+            n_channels, self._chunk = lengths.pop(axis), max(1, array.chunks[axis])
+            del pieces[axis]
+        self._is_whole = selected == tuple(range(n_channels))
+        self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
+        self.tile = (max(1, pieces[0]), max(1, pieces[1]))
+
+    def identity(self) -> str:
+        """Return a digest of the metadata and, for a local array, of its files' names, sizes and times."""
+        identity = str(tokenize([self._array.metadata.to_dict(), _digest_files(self._path)]))
+        return " ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
+
+    def place(self) -> dict[str, Any] | None:
+        """Return the path of the directory, and how the channels are taken; None if the store isn't local."""
+        return None if self._path is None else {"image": str(self._path), **self._options()}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The directory, if the store is local."""
+        return (self._path,) if self._path else ()
+
+    def region_bytes(self, n_pixels: int) -> int:
+        """Return the memory that reading takes: the pixels, twice where channels are left out."""
+        return super().region_bytes(n_pixels) * (1 if self._is_whole else 2)
+
+    def part(self, region: Region) -> Part:
+        """Return the part with which a task reads a region: the array itself, without its pixels."""
+        return RegionPart(self, region)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region, shape (h, w, C)."""
+        if self._is_whole:
+            return self._read_channels(region, slice(None))
+        # Channels that are stored in one chunk are read together.
+        groups: dict[int, list[int]] = {}
+        for place, channel in enumerate(self._selected):
+            groups.setdefault(channel // self._chunk, []).append(place)
+        rows, columns = (len(range(n)[places]) for n, places in zip(self.extent, region, strict=True))
+        out = np.empty((rows, columns, len(self._selected)), self.dtype)
+        for places in groups.values():
+            channels = np.array([self._selected[place] for place in places])
+            first = channels.min()
+            read = self._read_channels(region, slice(int(first), int(channels.max()) + 1))
+            out[..., places] = read[..., channels - first]
+        return out
+
+    def select(self, channels: tuple[int, ...]) -> Source:
+        """Return the source of some of the channels."""
+        return ZarrArray(self._array, self._axis, tuple(self._selected[channel] for channel in channels))
+
+    def with_alpha(self) -> Source:
+        """Return the source itself, whose last channel its caller calls alpha."""
+        return self
+
+    @property
+    def _path(self) -> Path | None:
+        store = self._array.store
+        if not isinstance(store, zarr.storage.LocalStore):
+            return None
+        return Path(store.root, self._array.path).resolve()
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of :func:`open_image` that aren't the default ones."""
+        options: dict[str, Any] = {} if self._axis in {None, 2} else {"channel_axis": self._axis}
+        return options if self._is_whole else {**options, "channels": list(self._selected)}
+
+    def _read_channels(self, region: Region, channels: slice) -> NDArray[Any]:
+        """Read a region of adjacent channels, shape (h, w, channels)."""
+        index, axis = list(region), self._axis
+        if axis is not None:
+            index.insert(axis, channels)
+        pixels = np.asarray(self._array[tuple(index)], self.dtype)
+        return pixels[..., np.newaxis] if axis is None else np.moveaxis(pixels, axis, -1)
+
+
+def _digest_files(path: Path | None) -> str:
+    """Digest the names, sizes and times of a directory's files; of nothing without a directory."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(path) if path else ():
+        folders.sort()
+        for name in sorted(files):
+            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  there may be millions
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,39 @@
+"""The one place that chooses where tasks are computed: a new executor is its own file and a line here."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pipeline.runs.cluster import Cluster
+from pipeline.runs.threads import Threads
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from pipeline.runs.executor import Executor
+
+
+def choose_executor(client: Client | None) -> Executor:
+    """Return the executor of a run.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        The cluster to use; None takes the current client if there is one, and else threads of this process.
+    """
+    client = client or current_client()
+    return Threads() if client is None else Cluster(client)
+
+
+def current_client() -> Client | None:
+    """Return the current Dask client, if there is one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
+
+    try:
+        client: Client = default_client()
+    except ValueError:
+        return None
+    return client

@@ -1,0 +1,91 @@
+"""The receipt of a finished run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.stores.store_kinds import open_store
+
+if TYPE_CHECKING:
+    import os
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished run did.
+
+    Attributes
+    ----------
+    store : str
+        Where the results are.
+    pixels : int
+        Pixels of the image.
+    blocks : int
+        Blocks of the image. Each of them is one shard of each result.
+    kept_blocks, kept_pixels : int
+        Blocks that an earlier run had written and this run left as they were, and their pixels.
+    seconds : float
+        From the submission of the first block to the end of the last one.
+    bytes_written : int
+        Size of the shards that this run wrote.
+    peak_memory : int
+        The highest resident memory of a process that computed blocks, in bytes, sampled when each block has
+        been written; 0 if no block was computed.
+    engine : str
+        How the blocks were computed, for example ``"numexpr"`` or ``"table"``.
+    engine_reason : str
+        Why this engine was chosen.
+    largest_errors : dict of str to float
+        The largest error of each packed result, over all blocks: see :class:`Packed`.
+    skipped : list of dict
+        Blocks that failed and were skipped: ``"block"``, ``"rows"``, ``"columns"`` and ``"error"``.
+    """
+
+    store: str
+    pixels: int
+    blocks: int
+    kept_blocks: int
+    kept_pixels: int
+    seconds: float
+    bytes_written: int
+    peak_memory: int
+    engine: str
+    engine_reason: str
+    largest_errors: dict[str, float] = field(default_factory=dict)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
+        if self.blocks and self.kept_blocks == self.blocks:
+            return (
+                f"nothing was left to do: {blocks} ({self.pixels / 1e6:.1f} megapixels), all whole, checked "
+                f"in {self.seconds:.1f} s"
+            )
+        pixels = self.pixels - self.kept_pixels
+        rate = pixels / self.seconds / 1e6 if self.seconds else 0.0
+        kept = f"{self.kept_blocks} of them kept, " if self.kept_blocks else ""
+        skipped = f"{len(self.skipped)} of them skipped, " if self.skipped else ""
+        memory = f"peak memory {self.peak_memory / 2**30:.2f} GiB, " if self.peak_memory else ""
+        return (
+            f"{pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
+            f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, {memory}"
+            f"engine {self.engine} ({self.engine_reason})"
+        )
+
+
+def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
+    """Read the receipt that a store keeps of its run, or None if the run didn't finish.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If this isn't a result of this package, or its record is damaged.
+    """
+    recorded = open_store(store).find().read_record().receipt
+    try:
+        return None if recorded is None else Receipt(**recorded)
+    except TypeError:
+        raise ValueError(f"{store} has a damaged receipt. Resume it, or overwrite it.") from None

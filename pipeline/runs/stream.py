@@ -1,0 +1,176 @@
+"""The entrances to runs: plan one, execute one, go on with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pipeline.images.opening import reopen
+from pipeline.models.output import make_outputs
+from pipeline.runs.options import complete, shows_options
+from pipeline.runs.plan import make_plan
+from pipeline.stores.store_kinds import open_store
+
+if TYPE_CHECKING:
+    import os
+
+    from distributed import Client
+
+    from pipeline.images.description import Description
+    from pipeline.images.opening import ImageLike
+    from pipeline.models.output import Quantities
+    from pipeline.runs.options import Options
+    from pipeline.runs.plan import Plan
+    from pipeline.runs.progress import Listener
+    from pipeline.runs.receipt import Receipt
+
+
+@shows_options
+def plan(
+    image: ImageLike, quantities: Quantities, store: str | os.PathLike[str], **options: Unpack[Options]
+) -> Plan:
+    """Plan a run: blocks, engines, memory, bytes and time. Nothing is written to the store.
+
+    Parameters
+    ----------
+    image, quantities, store, **options
+        As for :func:`stream`.
+
+    Returns
+    -------
+    Plan
+        Its time and its bytes are extrapolated from a piece at the center of the image, of at most
+        1024 x 1024 pixels, that is read, computed and written to a temporary directory.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        As :func:`stream` does before it starts, except for runs that don't fit: see :meth:`Plan.validate`.
+    """
+    return make_plan(image, make_outputs(quantities), store, complete(options), with_probe=True)
+
+
+@shows_options
+def stream(
+    image: ImageLike, quantities: Quantities, store: str | os.PathLike[str], **options: Unpack[Options]
+) -> Receipt:
+    """Evaluate quantities over an image of any size and write them to a Zarr store.
+
+    Parameters
+    ----------
+    image : path, Image or array
+        What :func:`open_image` takes: an image file, the directory of a Zarr array, an :class:`Image`, or a
+        NumPy, Dask, Zarr or xarray array of shape (H, W, C) or (H, W). The channels of an image that names
+        them are brought into the order of the mixtures' channels. The channels of any other array must be in
+        that order already.
+    quantities : Quantity, Packed, or mapping of str to these
+        One quantity, stored under its own name, or several under the names of the mapping, computed in one
+        pass.
+    store : path
+        A directory that doesn't exist yet. It becomes a Zarr group with one OME-Zarr image for each result,
+        for example ``store/density/0``. Until it is whole it is written beside its place, as
+        ``store.partial``.
+    block : int or tuple of int, optional
+        Height and width of a block in pixels. By default about 4096 x 4096 in whole tiles of the image, or
+        less where memory is short.
+    memory_limit : int or str, optional
+        The resident memory that a process which computes blocks may use, in bytes or as ``"2 GiB"``. By
+        default, what the machine, its control group or the workers of the cluster allow.
+    channel_axis : int or None
+        The axis of an array's channels; None for a gray image of shape (H, W).
+    mask : path, Image, array of shape (H, W), or "alpha", optional
+        Pixels where the mask is 0 have no data; a block without any data isn't read. ``"alpha"`` is the
+        image's own alpha channel.
+    no_data : float, optional
+        Pixels whose channels all have this value have no data.
+    resume : bool
+        If True, go on with the store of an interrupted run, or mend a damaged store: blocks that are whole
+        are kept, and not read again. Where there is nothing, the run starts.
+    overwrite : bool
+        If True, replace an existing result, which stays until the new one is whole, and discard the store of
+        an interrupted run.
+    on_error : str
+        ``"raise"`` ends the run with the first block that fails. ``"skip"`` goes on; the receipt lists the
+        skipped blocks, which have no data in the store.
+    progress : str or callable
+        ``"auto"`` draws a bar in a notebook or terminal, and otherwise logs lines at level INFO to the logger
+        ``pipeline.progress``; ``"bar"`` and ``"log"`` do one of them, ``"none"`` neither. A function is
+        called with a :class:`Progress` for each block.
+    client : distributed.Client, optional
+        The cluster to run on. By default the current client if there is one, or else threads of this process,
+        as many as Dask's setting ``num_workers`` says, by default one for each core. The workers must find
+        the image and the store under the same paths.
+
+    Returns
+    -------
+    Receipt
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such image.
+    FileExistsError
+        If there is a store, or one of an interrupted run, and it may be neither overwritten nor resumed.
+    BlockingIOError
+        If another run is writing there.
+    TypeError, ValueError
+        If the image can't be read or lacks the mixtures' channels; if there is no such option, or it can't
+        have its value; if the run doesn't fit the memory; if the run to resume was begun with another image,
+        mask, model, grid or version.
+    OSError, ValueError, RuntimeError
+        If a block fails, depending on its error; the message names the block. What was written is kept for
+        ``resume=True``.
+    """
+    planned = make_plan(image, make_outputs(quantities), store, complete(options), with_probe=False)
+    return planned.execute()
+
+
+def resume(
+    store: str | os.PathLike[str],
+    *,
+    on_error: str = "raise",
+    memory_limit: int | str | None = None,
+    progress: str | Listener = "auto",
+    client: Client | None = None,
+) -> Receipt:
+    """Go on with an interrupted run, or mend a damaged store, by what the store records.
+
+    Parameters
+    ----------
+    store : path
+        The store, as it was given to :func:`stream`.
+    on_error, memory_limit, progress, client
+        As for :func:`stream`.
+
+    Returns
+    -------
+    Receipt
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither a store nor one of an interrupted run.
+    ValueError
+        If the image or the mask of the run was an array in memory, or if it has changed.
+    """
+    record = open_store(store).find(to_resume=True).read_record()
+    mask: Any = record.mask if record.mask is None or record.mask == "alpha" else _reopen(record.mask, "mask")
+    options: Options = {
+        "mask": mask,
+        "no_data": record.no_data,
+        "memory_limit": memory_limit,
+        "resume": True,
+        "on_error": on_error,
+        "progress": progress,
+        "client": client,
+    }
+    image = _reopen(record.image, "image")
+    return make_plan(image, record.outputs, store, complete(options), with_probe=False).execute()
+
+
+def _reopen(description: Description, what: str) -> Any:  # noqa: ANN401  an Image
+    if description.place is None:
+        raise ValueError(
+            f"the {what} of the run was an array in memory. Resume with stream(..., resume=True) and that "
+            "array."
+        )
+    return reopen(description.place)

@@ -1,0 +1,76 @@
+"""The executor of a run without a cluster: threads of this process."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import dask
+import psutil
+from dask.system import CPU_COUNT
+
+from pipeline.runs.executor import Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+R = TypeVar("R")
+
+
+class Threads(Executor):
+    """Threads of this process: as many as Dask's settings say, by default one for each core."""
+
+    is_local = True
+
+    def __init__(self) -> None:
+        self._threads = n_threads()
+
+    @property
+    def threads(self) -> int:
+        """How many tasks are computed at once."""
+        return self._threads
+
+    @property
+    def n_processes(self) -> int:
+        """There is one process, this one."""
+        return 1
+
+    @property
+    def available_memory(self) -> int:
+        """What the machine or its control group allows, and at most what is free now, in bytes."""
+        from distributed.system import MEMORY_LIMIT  # noqa: PLC0415  costs half a second, which evaluation needn't
+
+        free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+        return int(min(MEMORY_LIMIT, free))
+
+    @property
+    def slots(self) -> int:
+        """One task for each thread."""
+        return self._threads
+
+    def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind
+        """Return the value itself: all threads see it."""
+        return value
+
+    def submit(self, task: Callable[..., R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
+        """Start a task in the next free thread."""
+        return self._pool.submit(task, shared, *arguments)
+
+    def __enter__(self) -> Self:
+        """Start the threads."""
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def n_threads() -> int:
+    """Return the number of threads of a run without a cluster, as Dask's settings say."""
+    if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"}:
+        return 1
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)

@@ -1,0 +1,151 @@
+"""The layout of a store: the paths, shapes and metadata of its groups and arrays, and the arrays' creation.
+
+A store is a Zarr group. Each output is a group in it that is an OME-Zarr 0.5 image, with the arrays of its
+levels, "0", "1" and so on. One block is one shard. Beside the levels of an output whose encoding is lossy
+lies an array with the largest error of each block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from zarr.storage import StoreLike
+
+    from pipeline.images.grid import Grid
+    from pipeline.models.output import Output
+    from pipeline.stores.store import Index
+
+# The name of every metadata file.
+METADATA = "zarr.json"
+# The key of the root group's attribute that holds the record.
+ATTRIBUTE = "mixture_pipeline"
+# A pattern of the paths of all shards of the full resolution, and of the folders that hold them.
+SHARDS = "*/0/c/**/*"
+_ERRORS = "largest_error"
+_AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
+_CLASS_AXIS = {"name": "c", "type": "channel"}
+# These aren't the axes of an image, whose lengths they don't have.
+_ERROR_DIMENSIONS = ("block_row", "block_column")
+
+
+def level_path(name: str, level: int = 0) -> str:
+    """Return the path of the array of an output's level; level 0 is the full resolution."""
+    return f"{name}/{level}"
+
+
+def errors_path(name: str) -> str:
+    """Return the path of the array of the largest errors of an output's blocks."""
+    return f"{name}/{_ERRORS}"
+
+
+def array_paths(output: Output) -> list[str]:
+    """Return the paths of all arrays of an output."""
+    return [level_path(output.name), *([errors_path(output.name)] if output.encoding.is_lossy else [])]
+
+
+def metadata_paths(output: Output) -> list[str]:
+    """Return the paths of all metadata files of an output."""
+    return [f"{path}/{METADATA}" for path in (output.name, *array_paths(output))]
+
+
+def shard_path(output: Output, index: Index) -> str:
+    """Return the path of the shard of a block."""
+    leading = () if output.class_names is None else (0,)
+    return "/".join([level_path(output.name), "c", *map(str, (*leading, *index))])
+
+
+def create_output(group: zarr.Group, grid: Grid, output: Output) -> None:
+    """Create the group of an output and its empty arrays.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        The root of the store.
+    grid : Grid
+        Its blocks become the shards, and its chunks the chunks of the shards.
+    output : Output
+        If it has class names, their axis comes first, all classes are in one shard, and every class has
+        chunks of its own.
+    """
+    axes = _AXES if output.class_names is None else (_CLASS_AXIS, *_AXES)
+    leading = () if output.class_names is None else (output.n_results,)
+    image = group.create_group(output.name, attributes={"ome": _multiscale(output.name, axes)})
+    image.create_array(
+        "0",
+        shape=(*leading, *grid.shape),
+        shards=(*leading, *grid.block),
+        chunks=(*(1 for _ in leading), *grid.chunk),
+        dtype=output.dtype,
+        fill_value=output.no_data,
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
+        dimension_names=[axis["name"] for axis in axes],
+        attributes=output.encoding.attributes,
+    )
+    if output.encoding.is_lossy:
+        image.create_array(
+            _ERRORS,
+            shape=grid.counts,
+            chunks=(1, 1),
+            dtype="float32",
+            fill_value=np.nan,
+            compressors=[Crc32cCodec()],
+            dimension_names=_ERROR_DIMENSIONS,
+        )
+
+
+def has_metadata(root: StoreLike, grid: Grid, output: Output) -> bool:
+    """Return whether the metadata of an output are those that :func:`create_output` writes.
+
+    Parameters
+    ----------
+    root : str, Path or zarr store
+        The place of the root group.
+    grid, output
+        The arguments of :func:`create_output`.
+    """
+    wanted = zarr.create_group(zarr.storage.MemoryStore())
+    create_output(wanted, grid, output)
+    try:
+        # Metadata that another program has gathered in the root group may be older than those of the arrays.
+        found = zarr.open_group(root, mode="r", use_consolidated=False)
+        if found[output.name].attrs.get("ome") != wanted[output.name].attrs["ome"]:
+            return False
+        for path in array_paths(output):
+            one, other = (group[path].metadata.to_dict() for group in (found, wanted))
+            # The texts are compared, in which NaN equals itself.
+            if repr(one) != repr(other):
+                return False
+    except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
+        return False
+    return True
+
+
+def read_attribute(root: StoreLike) -> Any:  # noqa: ANN401  JSON may hold anything
+    """Return the content of the record, or None if there is none or it can't be read."""
+    try:
+        return zarr.open_group(root, mode="r").attrs.get(ATTRIBUTE)
+    except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
+        return None
+
+
+def write_attribute(root: StoreLike, content: Mapping[str, Any]) -> None:
+    """Write the content of the record to the root group, which exists."""
+    zarr.open_group(root, mode="r+").attrs[ATTRIBUTE] = dict(content)
+
+
+def _multiscale(name: str, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return the description of an image of one level (https://ngff.openmicroscopy.org/0.5/)."""
+    scale = {"type": "scale", "scale": [1.0] * len(axes)}
+    image = {
+        "name": name,
+        "axes": list(axes),
+        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+    }
+    return {"version": "0.5", "multiscales": [image]}

@@ -1,0 +1,316 @@
+"""The record: the description of a run that its store keeps, as a value and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pipeline.images.description import Description
+from pipeline.images.grid import Grid
+from pipeline.models.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The number of the form that records have. A change that older versions can't read gives it the next number.
+FORMAT = 2
+# The mask is the image's own alpha channel.
+ALPHA: Literal["alpha"] = "alpha"
+# The remedy that always works, as the option of a function and of the command.
+OVERWRITE = "overwrite it (overwrite=True, --overwrite)"
+# JSON has no such numbers. These are the strings that Zarr writes for them.
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True)
+class Record:
+    """The description of a run, which another run must share in order to go on with its store.
+
+    Attributes
+    ----------
+    image : Description
+        The image that is read.
+    mask : Description, "alpha" or None
+        The mask that is read, or ``"alpha"`` for the image's own alpha channel.
+    no_data : float or None
+        The value of pixels without data.
+    grid : Grid
+        The blocks, each of which is one shard, and the chunks.
+    outputs : tuple of Output
+        The results, in the order in which they were requested.
+    engines : dict of str to str
+        The name of the engine that computes each output.
+    version : str
+        The version of this package that began the run.
+    receipt : dict or None
+        The receipt of the run, or None if the run hasn't finished. It has at least ``"pixels"`` and
+        ``"blocks"``, which are those of the grid, and ``"skipped"``, a list of the blocks that failed.
+
+    Raises
+    ------
+    ValueError
+        If these don't fit one another.
+    """
+
+    image: Description
+    mask: Description | Literal["alpha"] | None
+    no_data: float | None
+    grid: Grid
+    outputs: tuple[Output, ...]
+    engines: dict[str, str]
+    version: str
+    receipt: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.extent != self.grid.shape:
+            raise ValueError(f"the image has {self.image.extent} pixels; its grid has {self.grid.shape}")
+        names = [output.name for output in self.outputs]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"the outputs have the names {names}; wanted at least one, and each name once")
+        if set(names) != set(self.engines):
+            raise ValueError(
+                f"the outputs {names} have engines for {list(self.engines)}; wanted one for each"
+            )
+        if self.receipt is not None:
+            self._check_receipt(self.receipt)
+
+    def _check_receipt(self, receipt: dict[str, Any]) -> None:
+        found = (receipt.get("pixels"), receipt.get("blocks"))
+        wanted = (self.grid.n_pixels, self.grid.n_blocks)
+        if found != wanted or not isinstance(receipt.get("skipped"), list):
+            raise ValueError(
+                f"the receipt is {receipt!r:.200}; wanted 'pixels' and 'blocks' of {wanted}, and a list "
+                "'skipped'"
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has finished and skipped no block."""
+        return self.receipt is not None and not self.receipt["skipped"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain lists, strings and numbers, which JSON can hold."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "version": self.version,
+            "image": self.image.to_dict(),
+            "mask": self.mask.to_dict() if isinstance(self.mask, Description) else self.mask,
+            "no_data": None if self.no_data is None else _number_to_json(self.no_data),
+            "grid": {key: list(getattr(self.grid, key)) for key in ("shape", "block", "chunk")},
+            "outputs": [output.to_dict() for output in self.outputs],
+            "engines": dict(self.engines),
+        }
+        if self.receipt is not None:
+            content["receipt"] = dict(self.receipt)
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make a record from the content that :meth:`to_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the content doesn't describe a run.
+        """
+        try:
+            record = cls._from_json(content)
+            is_same = _describes(record.to_dict(), content)
+        except Exception as error:  # noqa: BLE001  values of wrong types make readers raise any exception
+            raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from None
+        if not is_same:
+            raise ValueError("not the record of a run: it holds values of wrong types")
+        return record
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> Self:
+        mask, no_data = content["mask"], content["no_data"]
+        outputs = tuple(map(Output.from_dict, content["outputs"]))
+        for output in outputs:
+            # A name is a directory's name. The rule is that of make_outputs.
+            if not output.name.replace("-", "_").isidentifier() or output.dtype.kind not in "fu":
+                raise ValueError(f"an output is named {output.name!r} and has the dtype {output.dtype}")
+        return cls(
+            image=Description.from_dict(content["image"]),
+            mask=mask if mask in (None, ALPHA) else Description.from_dict(mask),
+            no_data=None if no_data is None else float(_NOT_FINITE.get(no_data, no_data)),
+            grid=_grid_from_json(content["grid"]),
+            outputs=outputs,
+            engines={name: str(engine) for name, engine in content["engines"].items()},
+            version=str(content["version"]),
+            receipt=content.get("receipt"),
+        )
+
+
+def current_version() -> str:
+    """Return the version of this package."""
+    return installed_version("mixture-pipeline")
+
+
+def read_record(place: str, content: Any) -> Record:  # noqa: ANN401  JSON may hold anything
+    """Make the record of a store from the content that the store holds.
+
+    Parameters
+    ----------
+    place : str
+        The name of the store in error messages.
+    content : object
+        The content that :meth:`Record.to_dict` returned, as JSON gave it back; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is no record, or if it is damaged or has another format.
+    """
+    if content is None:
+        raise ValueError(f"{place} isn't a result of mixture-pipeline")
+    damaged = f"{place} has a damaged record in its zarr.json. To write it again, {OVERWRITE}."
+    if not isinstance(content, dict):
+        raise ValueError(damaged)  # noqa: TRY004  the file is wrong, not the type of an argument
+    writer = content.get("version")
+    if content.get("format") != FORMAT:
+        _refuse_format(place, content.get("format"), writer, damaged)
+    try:
+        return Record.from_dict(content)
+    except ValueError:
+        if writer == current_version() or not isinstance(writer, str):
+            raise ValueError(damaged) from None
+        raise ValueError(
+            f"{place} has a record that mixture-pipeline {current_version()} can't read. Version {writer} "
+            f"wrote it, or it is damaged. Install version {writer}, or {OVERWRITE}."
+        ) from None
+
+
+def _refuse_format(place: str, found: Any, writer: Any, damaged: str) -> None:  # noqa: ANN401  JSON may hold anything
+    """Raise ValueError for a record that has another format."""
+    if found is None and isinstance(writer, str):
+        raise ValueError(
+            f"{place} has a record in an old format, which mixture-pipeline {writer} wrote. Its arrays can "
+            f"still be read with zarr. To use it with this version, compute it again: {OVERWRITE}."
+        )
+    if isinstance(found, int) and found > FORMAT:
+        raise ValueError(
+            f"{place} has a record of format {found}; mixture-pipeline {current_version()} reads format "
+            f"{FORMAT}. Upgrade mixture-pipeline, or {OVERWRITE}."
+        )
+    raise ValueError(damaged)
+
+
+def check_resumable(
+    place: str,
+    found: Record,
+    wanted: Record,
+    *,
+    numerics: Mapping[str, str],
+    is_whole: bool = False,
+) -> None:
+    """Raise ValueError unless a run may go on with the store of another run.
+
+    Parameters
+    ----------
+    place : str
+        The name of the store in error messages.
+    found : Record
+        The record of the store.
+    wanted : Record
+        The record of the run that is going to start.
+    numerics : mapping of str to str
+        A name for the numbers that each engine computes. Engines of the same name compute the same bits, so
+        that one may go on with the blocks of the other. An engine that isn't listed has numbers of its own.
+    is_whole : bool
+        True if the store is known to lack nothing. Nothing is going to be written then, and the store may
+        come from any version of this package.
+
+    Raises
+    ------
+    ValueError
+        If the image, the mask, the model or anything else is another one, or if the versions of this package
+        differ in one of their first two numbers. Where an image was found may differ, and the receipt is
+        ignored.
+    """
+    if not is_whole and _series(found.version) != _series(wanted.version):
+        raise ValueError(
+            f"{place} can't be resumed: mixture-pipeline {found.version} began it, this is version "
+            f"{wanted.version}, and the two may compute different numbers. Install version {found.version}, "
+            f"or {OVERWRITE}."
+        )
+    before, after = _essence(found, numerics), _essence(wanted, numerics)
+    for key, value in after.items():
+        if before[key] != value:
+            name, was, now = _first_difference(key, before[key], value)
+            raise ValueError(
+                f"{place} can't be resumed: its {name} was {_shown(was)}, and is now {_shown(now)}. Resume "
+                f"with the arguments that the run began with, or {OVERWRITE}."
+            )
+
+
+def _series(version: str) -> str:
+    """Return the first two numbers of a version, within which the same blocks have the same bytes."""
+    numbers = re.match(r"\d+\.\d+(?!\d)", version)
+    return numbers.group() if numbers else version
+
+
+def _essence(record: Record, numerics: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parts of a record that two runs must share, each under its name."""
+    # The other run's record comes from JSON, which has lists only.
+    content = json.loads(json.dumps(record.to_dict()))
+    for key in ("image", "mask"):
+        if isinstance(content[key], dict):
+            del content[key]["place"]
+    outputs = {output.pop("name"): output for output in content["outputs"]}
+    for name, output in outputs.items():
+        output["engine"] = numerics.get(record.engines[name], record.engines[name])
+    return {**{key: content[key] for key in ("image", "mask", "no_data", "grid")}, "outputs": outputs}
+
+
+def _first_difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  # noqa: ANN401  JSON may hold anything
+    """Return the first difference of two contents, as deep as the difference has a name."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in {**was, **now}:
+            if was.get(key) != now.get(key):
+                return _first_difference(f"{name} {key}", was.get(key), now.get(key))
+    return name, was, now
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  JSON may hold anything
+    return "none" if value is None else f"{value!s:.200}"
+
+
+def _grid_from_json(content: Mapping[str, Any]) -> Grid:
+    (height, width), (tall, wide), (low, narrow) = (
+        map(int, content[key]) for key in ("shape", "block", "chunk")
+    )
+    return Grid((height, width), (tall, wide), (low, narrow))
+
+
+def _number_to_json(number: float) -> float | str:
+    if math.isfinite(number):
+        return float(number)
+    return next(text for text, value in _NOT_FINITE.items() if repr(value) == repr(float(number)))
+
+
+def _describes(whole: Any, content: Any) -> bool:  # noqa: ANN401  JSON may hold anything
+    """Return whether a content, as JSON gave it, holds the values that were made of it.
+
+    Readers convert the values that they get, so that 520.0 or "520" becomes the size 520. A value of another
+    type is damage nevertheless. A whole number may stand for a float, because other programs write 1.0 as 1.
+    """
+    if isinstance(whole, dict):
+        return (
+            isinstance(content, dict)
+            and content.keys() <= whole.keys()
+            and all(_describes(whole[key], value) for key, value in content.items())
+        )
+    if isinstance(whole, list | tuple):
+        return (
+            isinstance(content, list | tuple)
+            and len(whole) == len(content)
+            and all(map(_describes, whole, content))
+        )
+    types = (int, float) if type(whole) is float else (type(whole),)
+    # NaN, which a receipt may hold, isn't equal to itself.
+    return type(content) in types and bool(whole is content or whole == content)

@@ -1,0 +1,67 @@
+"""The results of a run as Dask arrays."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
+import dask.array as da
+from dask.base import tokenize
+
+from pipeline.stores.store_kinds import open_store
+
+if TYPE_CHECKING:
+    import os
+
+    from pipeline.models.output import Output
+    from pipeline.stores.store import Store
+
+
+def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.Array]:
+    """Open the results of a run as Dask arrays.
+
+    Parameters
+    ----------
+    store : path
+        A store that :func:`stream` wrote.
+    level : int
+        The level of resolution; 0 is full resolution.
+
+    Returns
+    -------
+    dict of str to dask.array.Array
+        Each result under its name, shape (H, W), or (J, H, W) for a posterior of J classes. Each shard is one
+        chunk of the Dask array. A packed result is returned as the values that the stored integers or halves
+        stand for, as float32. A pixel without data is NaN, or the highest integer of a label's dtype.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there, or only the store of an interrupted run.
+    ValueError
+        If this isn't a result of this package, or has no such level.
+    """
+    found = open_store(store).find()
+    if found.is_unfinished:
+        raise FileNotFoundError(
+            f"{found.address} is unfinished. Go on with stream(..., resume=True) or: mixture-pipeline resume "
+            f"{found.address}"
+        )
+    number = operator.index(level)
+    return {output.name: _open(found, output, number) for output in found.read_record().outputs}
+
+
+def _open(store: Store, output: Output, level: int) -> da.Array:
+    """Open one result as a Dask array of values."""
+    try:
+        array = store.open_level(output, level)
+    except FileNotFoundError:
+        raise ValueError(f"{store.address} has no level {level} of {output.name}") from None
+    token = tokenize(store.identity, output.name, level)
+    # Without chunks, Dask takes those inside the shards, with a task for each.
+    stored = da.from_array(array, chunks=array.shards or array.chunks, name=f"{output.name}-{token}")
+    encoding = output.encoding
+    values: da.Array = (
+        stored.map_blocks(encoding.decode, dtype=encoding.decoded_dtype) if encoding.is_lossy else stored
+    )
+    return values

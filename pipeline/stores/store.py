@@ -1,0 +1,197 @@
+"""The seam `Store`: where the results of a run are written, and read again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import zarr
+    from numpy.typing import NDArray
+
+    from pipeline.images.grid import Grid
+    from pipeline.models.output import Output
+    from pipeline.stores.record import Record
+
+# The row and the column of a block.
+Index = tuple[int, int]
+
+
+class Fault(NamedTuple):
+    """A shard that is missing or damaged.
+
+    Attributes
+    ----------
+    output : str
+        The name of the output.
+    block : tuple of int
+        The row and the column of the block.
+    kind : str
+        ``"missing"`` or ``"damaged"``.
+    """
+
+    output: str
+    block: Index
+    kind: Literal["missing", "damaged"]
+
+
+class Store(ABC):
+    """A place for the results of a run; small and picklable, so that every task writes by itself.
+
+    Attributes
+    ----------
+    address : str
+        The place as the user gave it.
+    """
+
+    address: str
+
+    @abstractmethod
+    def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:
+        """Check whether a run that reads these files and directories may write here.
+
+        Raises
+        ------
+        FileExistsError
+            If something is there that isn't a result of this package, or that may be neither replaced nor
+            resumed.
+        ValueError
+            If the place can't be an output: it is a source, one of the two lies inside the other, or its name
+            is unsuitable.
+        """
+
+    @abstractmethod
+    def opened_for_run(self, *, overwrite: bool, resume: bool) -> AbstractContextManager[Self]:
+        """Give a run the store that it writes to, and publish that store under the address once it is whole.
+
+        If the run fails, the blocks that it wrote are kept for another run to resume.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether to replace a published store at the end, and to discard an unfinished one now.
+        resume : bool
+            Whether to continue an unfinished store, or else to mend a published one in its place.
+
+        Raises
+        ------
+        FileExistsError
+            If a store is there and may be neither replaced nor resumed.
+        BlockingIOError
+            If another run is writing there.
+        """
+
+    @abstractmethod
+    def find(self, *, to_resume: bool = False) -> Self:
+        """Return the store that a run left under the address.
+
+        Parameters
+        ----------
+        to_resume : bool
+            If False, a published store comes before an unfinished one; if True, after it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is neither.
+        """
+
+    @property
+    @abstractmethod
+    def is_unfinished(self) -> bool:
+        """Whether this is the unfinished store of a run, and not one that is published under the address."""
+
+    @property
+    @abstractmethod
+    def is_created(self) -> bool:
+        """Whether :meth:`create` has been called on what is there."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """A text that is different for another store, and for the same one after it was replaced."""
+
+    @property
+    @abstractmethod
+    def free_bytes(self) -> int | None:
+        """The free space in bytes where the store will be, or None if that isn't known."""
+
+    @abstractmethod
+    def create(self, record: Record) -> None:
+        """Write the metadata of all outputs, and then the record."""
+
+    @abstractmethod
+    def mend_metadata(self, record: Record) -> None:
+        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
+
+    @abstractmethod
+    def has_metadata(self, record: Record, output: Output) -> bool:
+        """Return whether the metadata of an output are as :meth:`create` wrote them."""
+
+    @abstractmethod
+    def write_block(
+        self, output: Output, grid: Grid, index: Index, values: NDArray[Any], error: float | None = None
+    ) -> int:
+        """Write one block of an output.
+
+        Parameters
+        ----------
+        output : Output
+        grid : Grid
+        index : tuple of int
+            The row and the column of the block.
+        values : ndarray, shape (n_results, h, w)
+            The stored numbers of the block's region, which is clipped to the image.
+        error : float, optional
+            The largest error of the block. An output whose encoding is lossy needs it; others ignore it.
+
+        Returns
+        -------
+        int
+            The size of the shard in bytes.
+        """
+
+    @abstractmethod
+    def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
+        """Return the shards of one block that are missing or damaged, in the order of the outputs."""
+
+    @abstractmethod
+    def holds_shards(self) -> bool:
+        """Return whether any block has been written."""
+
+    @abstractmethod
+    def largest_errors(self, outputs: Sequence[Output]) -> dict[str, float]:
+        """Return the largest error over all written blocks, for each output whose encoding is lossy."""
+
+    @abstractmethod
+    def finish(self, receipt: Mapping[str, Any]) -> None:
+        """Add the receipt of the run to the record, which says that the run has finished.
+
+        The receipt must be one that a :class:`Record` can have.
+        """
+
+    @abstractmethod
+    def read_record(self) -> Record:
+        """Read the record.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is there.
+        ValueError
+            If this isn't a result of this package, or the record is damaged.
+        """
+
+    @abstractmethod
+    def open_level(self, output: Output, level: int = 0) -> zarr.Array[Any]:
+        """Open the array of an output's level for reading; level 0 is the full resolution.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such level.
+        """

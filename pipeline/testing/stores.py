@@ -1,0 +1,349 @@
+"""The contract of a store: tests that every kind of store must pass, and what they are made of."""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pipeline.images.description import Description
+from pipeline.images.grid import Grid
+from pipeline.models.class_quantities import Label, Posterior
+from pipeline.models.mixture import Mixture
+from pipeline.models.mixture_quantities import Density
+from pipeline.models.output import make_outputs
+from pipeline.models.packed import Packed
+from pipeline.stores.record import Record, current_version
+from pipeline.stores.store import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from pipeline.models.output import Output
+    from pipeline.stores.store import Index, Store
+
+GRID = Grid((50, 70), (32, 48), (16, 16))
+CLASSES = {
+    "a": Mixture([1.0], [[10.0, 20.0, 30.0]], [[100.0, 200.0, 300.0]]),
+    "b": Mixture([0.5, 0.5], [[50.0, 60.0, 70.0], [1.0, 2.0, 3.0]], [[400.0, 500.0, 600.0]] * 2),
+}
+# One plain output, one with an axis of classes and a lossy encoding, and one of integers.
+OUTPUTS = make_outputs(
+    {
+        "density": Density(CLASSES["b"]),
+        "chances": Packed(Posterior(CLASSES), "uint8"),
+        "label": Label(CLASSES),
+    }
+)
+FRESH = {"overwrite": False, "resume": False}
+REPLACING = {"overwrite": True, "resume": False}
+RESUMED = {"overwrite": False, "resume": True}
+
+
+def make_record(
+    grid: Grid = GRID, outputs: tuple[Output, ...] = OUTPUTS, identity: str = "1", **fields: Any
+) -> Record:
+    """Make the record of a run that hasn't finished, on an image of any identity."""
+    image = Description((*grid.shape, 3), np.dtype("uint8"), ("red", "green", "blue"), identity, None)
+    known = {"mask": None, "no_data": None, "version": current_version()}
+    engines = {output.name: "numexpr" for output in outputs}
+    return Record(**{"image": image, "grid": grid, "outputs": outputs, "engines": engines, **known, **fields})
+
+
+def make_receipt(record: Record) -> dict[str, Any]:
+    """Make a receipt that the record of a run can have."""
+    return {"pixels": record.grid.n_pixels, "blocks": record.grid.n_blocks, "skipped": []}
+
+
+def make_values(output: Output, grid: Grid, index: Index, seed: int = 0) -> NDArray[Any]:
+    """Make random stored numbers for a block."""
+    extent = tuple(s.stop - s.start for s in grid.region(index))
+    random = np.random.default_rng([seed, *index])
+    return random.integers(0, 250, (output.n_results, *extent)).astype(output.dtype)
+
+
+def fill(store: Store, record: Record, *, seed: int = 0, n_blocks: int | None = None) -> None:
+    """Create a store, write all blocks, or the first ones, and finish it if all are written."""
+    store.create(record)
+    for index in list(record.grid.blocks())[:n_blocks]:
+        for output in record.outputs:
+            values = make_values(output, record.grid, index, seed)
+            store.write_block(output, record.grid, index, values, error=0.25)
+    if n_blocks is None:
+        store.finish(make_receipt(record))
+
+
+def interrupt(store: Store, options: dict[str, bool], record: Record, n_blocks: int) -> None:
+    """Begin a run that writes some blocks and is interrupted then."""
+
+    def run() -> None:
+        with store.opened_for_run(**options) as opened:
+            fill(opened, record, n_blocks=n_blocks)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
+class StoreContract(ABC):
+    """The tests that every kind of store must pass.
+
+    A subclass, whose name begins with ``Test``, gives the fixture `store`, and reads and writes shards in its
+    own way.
+    """
+
+    @pytest.fixture
+    @abstractmethod
+    def store(self, *_: Any) -> Store:
+        """Give a store whose place is empty."""
+
+    @abstractmethod
+    def read_shard(self, store: Store, output: Output, index: Index) -> bytes:
+        """Return the bytes of a shard."""
+
+    @abstractmethod
+    def write_shard(self, store: Store, output: Output, index: Index, content: bytes | None) -> None:
+        """Replace the bytes of a shard, or remove the shard if the content is None."""
+
+    @pytest.fixture
+    def filled(self, store: Store) -> Iterator[Store]:
+        """Give a whole store while its run is still open."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record())
+            yield opened
+
+    def test_an_empty_place_has_no_store(self, store: Store) -> None:
+        """Before a run nothing is there, and that is said."""
+        store.check([], **FRESH)
+        assert not store.is_created
+        assert not store.is_unfinished
+        assert not store.holds_shards()
+        assert store.free_bytes is None or store.free_bytes > 0
+        for to_resume in (False, True):
+            with pytest.raises(FileNotFoundError, match="doesn't exist"):
+                store.find(to_resume=to_resume)
+        with pytest.raises(FileNotFoundError, match="doesn't exist"):
+            store.read_record()
+
+    def test_a_store_is_unfinished_until_it_is_published(self, store: Store) -> None:
+        """While a run writes, its store is unfinished; then it is found under the address."""
+        with store.opened_for_run(**FRESH) as opened:
+            assert opened.address == store.address
+            was_created = opened.is_created
+            fill(opened, make_record())
+            assert (was_created, opened.is_created) == (False, True)
+            assert opened.is_unfinished
+            assert store.find().is_unfinished
+        found = store.find()
+        assert found.is_created
+        assert not found.is_unfinished
+        assert not store.find(to_resume=True).is_unfinished
+
+    def test_the_record_is_read_back(self, store: Store) -> None:
+        """A record is the same after it was stored, and has a receipt once the run has finished."""
+        record = make_record()
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(record)
+            assert opened.read_record() == record
+            assert not opened.read_record().is_complete
+            opened.finish(make_receipt(record))
+        found = store.find().read_record()
+        assert (found.receipt, found.is_complete) == (make_receipt(record), True)
+
+    def test_a_receipt_of_another_run_is_refused(self, filled: Store) -> None:
+        """A receipt that a record can't have doesn't get into the store."""
+        with pytest.raises(ValueError, match=r"the receipt is \{'a': 1\}; wanted 'pixels'"):
+            filled.finish({"a": 1})
+        assert filled.read_record().receipt == make_receipt(make_record())
+
+    @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+    def test_blocks_are_read_back(self, store: Store, output: Output) -> None:
+        """Each block that was written is in its place, and each that wasn't has no data."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record(), n_blocks=3)
+            array = opened.open_level(output)
+            assert array.shape[-2:] == GRID.shape
+            assert array.dtype == output.dtype
+            for number, index in enumerate(GRID.blocks()):
+                found = np.asarray(array[..., *GRID.region(index)]).reshape(output.n_results, -1)
+                values = make_values(output, GRID, index)
+                wanted = values if number < 3 else np.full_like(values, output.no_data)
+                np.testing.assert_array_equal(found, wanted.reshape(output.n_results, -1))
+
+    def test_there_are_no_other_levels(self, filled: Store) -> None:
+        """A level that doesn't exist is refused."""
+        with pytest.raises(FileNotFoundError):
+            filled.open_level(OUTPUTS[0], 9)
+
+    def test_the_size_of_a_shard_is_returned(self, store: Store) -> None:
+        """Writing a block returns the size of its shard, which exists even if every value is no data."""
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(make_record())
+            assert not opened.holds_shards()
+            size = opened.write_block(OUTPUTS[0], GRID, (1, 1), np.full((1, 18, 22), np.nan, np.float32))
+            assert len(self.read_shard(opened, OUTPUTS[0], (1, 1))) == size > 0
+            assert opened.holds_shards()
+            assert opened.check_block(OUTPUTS[:1], (1, 1)) == []
+
+    def test_a_lossy_block_needs_its_error(self, store: Store) -> None:
+        """A block whose encoding is lossy isn't written without its largest error."""
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(make_record())
+            with pytest.raises(ValueError, match="has no error; its encoding is lossy"):
+                opened.write_block(OUTPUTS[1], GRID, (0, 0), make_values(OUTPUTS[1], GRID, (0, 0)))
+            assert not opened.holds_shards()
+
+    @pytest.mark.parametrize("index", list(GRID.blocks()))
+    @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+    def test_any_flipped_byte_is_noticed_and_mended(
+        self, filled: Store, output: Output, index: Index
+    ) -> None:
+        """If any byte of a shard is another, the block is damaged; written again, it is as it was."""
+        whole = self.read_shard(filled, output, index)
+        # The index of the shard's chunks is at its end.
+        places = np.random.default_rng(1).integers(0, len(whole), 12)
+        for place in (*places, 0, len(whole) - 1, len(whole) - 6):
+            content = bytearray(whole)
+            content[place] ^= 0x20
+            self.write_shard(filled, output, index, bytes(content))
+            assert filled.check_block(OUTPUTS, index) == [Fault(output.name, index, "damaged")], place
+        filled.write_block(output, GRID, index, make_values(output, GRID, index), error=0.25)
+        assert self.read_shard(filled, output, index) == whole
+        assert filled.check_block(OUTPUTS, index) == []
+
+    @pytest.mark.parametrize("length", [0, 1, 100])
+    def test_cut_shards_are_damaged(self, filled: Store, length: int) -> None:
+        """The beginning of a shard is no shard."""
+        whole = self.read_shard(filled, OUTPUTS[2], (0, 1))
+        assert len(whole) > length
+        self.write_shard(filled, OUTPUTS[2], (0, 1), whole[:length])
+        assert filled.check_block(OUTPUTS, (0, 1)) == [Fault("label", (0, 1), "damaged")]
+        assert filled.check_block(OUTPUTS, (0, 0)) == []
+
+    def test_missing_shards_are_named(self, filled: Store) -> None:
+        """A shard that doesn't exist is missing, if its output is asked about."""
+        for output in OUTPUTS[:2]:
+            self.write_shard(filled, output, (1, 0), None)
+        wanted = [Fault("density", (1, 0), "missing"), Fault("chances", (1, 0), "missing")]
+        assert filled.check_block(OUTPUTS, (1, 0)) == wanted
+        assert filled.check_block(OUTPUTS[2:], (1, 0)) == []
+
+    def test_largest_errors(self, store: Store) -> None:
+        """The largest error is over the blocks that are written, for lossy encodings alone."""
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(make_record())
+            assert opened.largest_errors(OUTPUTS) == {"chances": 0}
+            for index, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
+                values = make_values(OUTPUTS[1], GRID, index)
+                opened.write_block(OUTPUTS[1], GRID, index, values, error=error)
+            assert opened.largest_errors(OUTPUTS) == {"chances": 0.5}
+
+    def test_tasks_write_by_themselves(self, store: Store) -> None:
+        """A pickled store writes to the same place, and several tasks write at once."""
+        record = make_record()
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(record)
+            content = pickle.dumps(opened)
+            assert len(content) < 1000
+
+            def write(index: Index) -> None:
+                task = pickle.loads(content)  # noqa: S301  made above
+                for output in OUTPUTS:
+                    task.write_block(output, GRID, index, make_values(output, GRID, index), error=0.25)
+
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(write, GRID.blocks()))
+            assert not [fault for index in GRID.blocks() for fault in opened.check_block(OUTPUTS, index)]
+            opened.finish(make_receipt(record))
+        assert store.find().read_record().is_complete
+
+    def test_metadata_are_told_from_those_of_another_grid(self, filled: Store) -> None:
+        """Mending the metadata of a whole store changes no block, and those of another grid are noticed."""
+        assert all(filled.has_metadata(make_record(), output) for output in OUTPUTS)
+        other = make_record(Grid((50, 70), (32, 32), (16, 16)))
+        assert not any(filled.has_metadata(other, output) for output in OUTPUTS)
+        filled.mend_metadata(make_record())
+        assert not [fault for index in GRID.blocks() for fault in filled.check_block(OUTPUTS, index)]
+        assert filled.read_record().is_complete
+
+    def test_a_run_that_fails_keeps_its_blocks(self, store: Store) -> None:
+        """The blocks of a failed run are kept for another run to resume. Without blocks, nothing is kept."""
+        interrupt(store, FRESH, make_record(), n_blocks=0)
+        with pytest.raises(FileNotFoundError):
+            store.find()
+        interrupt(store, FRESH, make_record(), n_blocks=1)
+        found = store.find()
+        assert found.is_unfinished
+        assert found.check_block(OUTPUTS, (0, 0)) == []
+        with store.opened_for_run(**RESUMED) as opened:
+            assert opened.is_created
+            assert opened.check_block(OUTPUTS, (0, 0)) == []
+            opened.finish(make_receipt(make_record()))
+        assert not store.find(to_resume=True).is_unfinished
+
+    def test_a_store_is_there_until_the_new_one_is_whole(self, store: Store) -> None:
+        """A store can be read while another replaces it, and stays if the other run fails."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record(identity="1"))
+        with store.opened_for_run(**REPLACING) as opened:
+            fill(opened, make_record(identity="2"))
+            assert store.find().read_record().image.identity == "1"
+        assert store.find().read_record().image.identity == "2"
+        interrupt(store, REPLACING, make_record(identity="3"), n_blocks=1)
+        assert store.find().read_record().image.identity == "2"
+        assert store.find(to_resume=True).read_record().image.identity == "3"
+
+    def test_a_store_is_mended_in_its_place(self, store: Store) -> None:
+        """A store that is resumed where no unfinished one is can be found all the time."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record())
+        with store.opened_for_run(**RESUMED) as opened:
+            assert not opened.is_unfinished
+            assert not store.find().is_unfinished
+            assert opened.check_block(OUTPUTS, (0, 0)) == []
+
+    def test_the_identity_is_that_of_one_run(self, store: Store) -> None:
+        """A store keeps its identity until it is replaced."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record())
+        before = store.find().identity
+        assert store.find().identity == before
+        with store.opened_for_run(**REPLACING) as opened:
+            fill(opened, make_record())
+        assert store.find().identity != before
+
+    @pytest.mark.parametrize("is_whole", [True, False])
+    def test_options_are_named_where_a_store_is(self, store: Store, is_whole: bool) -> None:
+        """A store that is there, whole or not, is refused, with the options that would allow it."""
+        if is_whole:
+            with store.opened_for_run(**FRESH) as opened:
+                fill(opened, make_record())
+        else:
+            interrupt(store, FRESH, make_record(), n_blocks=1)
+        options = r"\(resume=True, --resume\).*\(overwrite=True, --overwrite\)"
+        with pytest.raises(FileExistsError, match=options):
+            store.check([], **FRESH)
+        with pytest.raises(FileExistsError, match=options), store.opened_for_run(**FRESH):
+            pass
+        store.check([], **RESUMED)
+        store.check([], **REPLACING)
+        assert store.find().is_unfinished is not is_whole
+
+    @pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
+    def test_one_run_writes_at_a_time(self, store: Store, options: dict[str, bool]) -> None:
+        """While a run writes, another is refused and changes nothing; then the place is free."""
+        with store.opened_for_run(**FRESH) as opened:
+            fill(opened, make_record())
+            for _ in range(2):
+                with (
+                    pytest.raises(BlockingIOError, match="another run is writing"),
+                    store.opened_for_run(**options),
+                ):
+                    pass
+        assert store.find().read_record().is_complete

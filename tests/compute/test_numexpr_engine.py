@@ -1,0 +1,54 @@
+"""Tests of the engine that computes every pixel; the contract of engines is in test_engine.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from arrays import output_of
+from references import pixels_near, random_mixture, relative_error, scipy_density
+
+from pipeline import Density, LogDensity, LogRatio, Mixture
+from pipeline.compute.numexpr_engine import NumexprEngine
+
+ENGINE = NumexprEngine()
+
+
+def test_no_output_is_refused() -> None:
+    """All dtypes and any number of channels are accepted."""
+    for n_channels in (1, 5, 100):
+        for dtype in ("bool", "uint8", "uint16", "int64", "float64"):
+            assert ENGINE.refusal(output_of(Density(random_mixture(1, n_channels))), np.dtype(dtype)) is None
+    assert ENGINE.process_bytes([output_of(Density(random_mixture(1, 3)))], np.dtype("uint8")) == 0
+
+
+def test_the_time_follows_the_constants() -> None:
+    """A kernel has two constants for each channel and one more, a full one also those of its triangle."""
+
+    def seconds(quantity: Density | LogRatio) -> float:
+        return ENGINE.seconds(output_of(quantity), np.dtype("uint8"), 10**6)
+
+    diagonal, full = random_mixture(4, 3), random_mixture(4, 3, full=True)
+    assert seconds(Density(diagonal)) == pytest.approx(4 * 7 * 1.3e-3)
+    assert seconds(Density(full)) == pytest.approx(4 * 10 * 1.3e-3)
+    assert seconds(LogRatio(diagonal, full)) == pytest.approx(4 * 17 * 1.3e-3)
+
+
+def test_results_equal_scipy_in_strips() -> None:
+    """Blocks of several strips, cut between rows and within them, equal SciPy."""
+    mixture = random_mixture(2, 3)
+    for shape in ((300, 400), (2, 60_000)):
+        pixels = pixels_near(mixture, shape)
+        result = np.empty((1, *shape))
+        assert ENGINE.evaluate(pixels, [output_of(Density(mixture), "float64")], [result], serial=True) == [0]
+        assert relative_error(result[0], scipy_density(pixels, mixture)) < 1e-12
+
+
+def test_huge_channels_count_as_1e150() -> None:
+    """Beyond 1e150 all channels are the same, so that squares don't overflow."""
+    mixture = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
+    pixels = np.array([[[1e300, 1e300], [1e150, 1e150], [-np.inf, 3], [-1e150, 3]]])
+    result = np.empty((1, 1, 4))
+    ENGINE.evaluate(pixels, [output_of(LogDensity(mixture), "float64")], [result], serial=True)
+    assert np.isfinite(result).all()
+    assert result[0, 0, 0] == result[0, 0, 1]
+    assert result[0, 0, 2] == result[0, 0, 3]

@@ -1,0 +1,192 @@
+"""Photos give the pixels that OpenCV and PIL decode, and damaged ones are refused."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from images.examples import COLOR, HEIGHT, WIDTH, names, noise, smooth, with_orientation
+from PIL import Image as Pillow
+
+from pipeline.images.opening import open_image, open_source
+from pipeline.testing.sources import SourceContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.testing.sources import Case
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("x.png", "uint8"), ("x.png", "uint16"), ("x.bmp", "uint8"), ("x.webp", "uint8"), ("x.jpg", "uint8")],
+)
+@pytest.mark.parametrize("order", ["RGB", "BGR", "GRB"])
+def test_photo_comes_as_opencv_decodes_it(tmp_path: Path, name: str, dtype: str, order: str) -> None:
+    """A color photo of each format and depth has OpenCV's pixels in the order asked for."""
+    path = tmp_path / name
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, 3, dtype=dtype))
+    wanted = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert wanted is not None
+    file = open_image(path, channels=names(order))
+    assert (file.shape, file.dtype, file.tile) == ((HEIGHT, WIDTH, 3), np.dtype(dtype), (HEIGHT, WIDTH))
+    assert file.channels == names(order)
+    np.testing.assert_array_equal(file[:], wanted[..., ["BGR".index(letter) for letter in order]])
+    np.testing.assert_array_equal(file.to_dask(block=64).compute(), file)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png"])
+def test_photo_comes_as_pil_decodes_it(tmp_path: Path, name: str) -> None:
+    """A photo's pixels are those of another decoder, in JPEG within its rounding."""
+    path = tmp_path / name
+    cv2.imwrite(str(path), smooth())
+    difference = np.asarray(open_image(path), int) - np.asarray(Pillow.open(path), int)
+    assert np.abs(difference).max() <= (3 if name.endswith("jpg") else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("x.png", "uint8"), ("x.png", "uint16"), ("x.bmp", "uint8"), ("x.jpg", "uint8")]
+)
+def test_gray_photo_has_one_channel(tmp_path: Path, name: str, dtype: str) -> None:
+    """A gray photo comes as one channel, which any model of one channel may read."""
+    path = tmp_path / name
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, dtype=dtype))
+    file = open_image(path)
+    for image in (file, file.fitted(1), file.fitted(1, ("DAPI",))):
+        assert (image.shape, image.dtype, image.channels) == ((HEIGHT, WIDTH, 1), np.dtype(dtype), ("gray",))
+        np.testing.assert_array_equal(image[..., 0], cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+    with pytest.raises(ValueError, match=f"{name} has no channel 'blue'; wanted one of gray"):
+        open_image(path, channels=names("BGR"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_photo_alpha_is_kept_where_asked_for(tmp_path: Path, dtype: str) -> None:
+    """Alpha stays as it is stored under an order with A, and is left out under one without."""
+    bgra = noise(HEIGHT, WIDTH, 4, dtype=dtype)
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), bgra)
+    file = open_image(path, channels=names("RGBA"))
+    assert file.channels == (*COLOR, "alpha")
+    np.testing.assert_array_equal(file[:], bgra[..., [2, 1, 0, 3]])
+    np.testing.assert_array_equal(open_image(path, channels=names("ABGR"))[:], bgra[..., [3, 0, 1, 2]])
+    np.testing.assert_array_equal(open_image(path)[:], bgra[..., [2, 1, 0]])
+
+
+def test_webp_alpha_is_kept_where_asked_for(tmp_path: Path) -> None:
+    """A WebP with alpha gives OpenCV's samples, with alpha and without."""
+    path = tmp_path / "x.webp"
+    cv2.imwrite(str(path), smooth(4))
+    wanted = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert wanted is not None
+    np.testing.assert_array_equal(open_image(path, channels=names("BGRA"))[:], wanted)
+    assert open_image(path).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    """A JPEG of orientation 6 comes turned a quarter clockwise."""
+    encoded = cv2.imencode(".jpg", smooth())[1].tobytes()
+    (tmp_path / "plain.jpg").write_bytes(encoded)
+    (tmp_path / "turned.jpg").write_bytes(with_orientation(encoded, 6))
+    turned = open_image(tmp_path / "turned.jpg")
+    assert turned.shape == (WIDTH, HEIGHT, 3)
+    np.testing.assert_array_equal(turned[:], np.rot90(open_image(tmp_path / "plain.jpg")[:], -1))
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.webp", "x.bmp"])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.99])
+def test_a_truncated_photo_is_an_error(tmp_path: Path, name: str, part: float) -> None:
+    """A photo that lacks its end is refused, rather than filled up."""
+    path = tmp_path / name
+    content = cv2.imencode(path.suffix, noise(HEIGHT, WIDTH, 3))[1].tobytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    with pytest.raises(ValueError, match=rf"{name} (is truncated|can't be decoded|isn't an image)"):
+        open_image(path)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end(tmp_path: Path) -> None:
+    """A truncated JPEG is refused though a thumbnail within a segment of it is whole."""
+    content = cv2.imencode(".jpg", smooth())[1].tobytes()
+    thumbnail = cv2.imencode(".jpg", smooth()[:16, :16])[1].tobytes()
+    segment = b"\xff\xe2" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content[:2] + segment + content[2:])
+    assert open_image(path).shape == (HEIGHT, WIDTH, 3)
+    path.write_bytes(content[:2] + segment + content[2:-500])
+    with pytest.raises(ValueError, match="truncated"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.bmp", "x.webp", "x.jp2"])
+def test_steps_and_turned_slices(tmp_path: Path, name: str) -> None:
+    """Rows and columns at steps, forward and backward, are those of the whole photo."""
+    path = tmp_path / name
+    cv2.imwrite(str(path), smooth())
+    image, whole = open_image(path), np.asarray(open_image(path))
+    np.testing.assert_array_equal(image[::16, ::-7, 1], whole[::16, ::-7, 1])
+
+
+def test_a_photo_is_held_whole(tmp_path: Path) -> None:
+    """The memory of a decoded photo counts, with its alpha channel if that is decoded."""
+    cv2.imwrite(str(tmp_path / "x.png"), noise(HEIGHT, WIDTH, 4, dtype="uint16"))
+    assert open_image(tmp_path / "x.png").held_bytes == HEIGHT * WIDTH * 3 * 2
+    assert open_image(tmp_path / "x.png", mask="alpha").held_bytes == HEIGHT * WIDTH * 4 * 2
+
+
+def test_alpha_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo that is opened with alpha is decoded once, and once more if it is asked for later."""
+    path, decoded = tmp_path / "x.png", []
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, 4))
+    read = cv2.imread
+
+    def note(name: str, flags: int) -> Any:
+        decoded.append(name)
+        return read(name, flags)
+
+    monkeypatch.setattr(cv2, "imread", note)
+    image = open_image(path, mask="alpha")
+    image.part((slice(0, 9), slice(0, 9))).read()
+    assert len(decoded) == 1
+    open_image(path).fitted(4, names("ARGB")).compute()
+    assert len(decoded) == 2
+
+
+def test_alpha_follows_the_channels(tmp_path: Path) -> None:
+    """Alpha that is asked for later comes behind the channels that were chosen, and gray as three of them."""
+    stored = noise(HEIGHT, WIDTH, 4)
+    cv2.imwrite(str(tmp_path / "x.png"), stored)
+    whole = open_source(tmp_path / "x.png").select((2, 0))
+    assert whole is not None
+    with_alpha = whole.with_alpha()
+    assert with_alpha is not None
+    assert with_alpha.channels == ("blue", "red", "alpha")
+    np.testing.assert_array_equal(with_alpha.read((slice(0, 99), slice(0, 9))), stored[:99, :9, [0, 2, 3]])
+    gray = np.ascontiguousarray(stored[..., :2])
+    Pillow.fromarray(gray).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(
+        open_image(tmp_path / "gray.png", channels=names("RGBA")), gray[..., [0, 0, 0, 1]]
+    )
+
+
+class TestColorPhoto(SourceContract):
+    """The contract, on a photo."""
+
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> Case:
+        """Write a PNG."""
+        pixels = noise(HEIGHT, WIDTH, 3, dtype="uint16")
+        cv2.imwrite(str(tmp_path / "x.png"), pixels[..., ::-1])
+        return open_source(tmp_path / "x.png"), pixels
+
+
+class TestPhotoWithAlpha(SourceContract):
+    """The contract, on a photo that is decoded with its alpha channel."""
+
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> Case:
+        """Write a PNG with alpha."""
+        pixels = noise(HEIGHT, WIDTH, 4)
+        cv2.imwrite(str(tmp_path / "x.png"), pixels[..., [2, 1, 0, 3]])
+        return open_image(tmp_path / "x.png", channels=names("RGBA")).source, pixels

@@ -1,0 +1,115 @@
+"""Zarr arrays, open or as a directory, with their channels on any axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from images.examples import HEIGHT, WIDTH, noise
+
+from pipeline.images.opening import open_image, open_source, reopen
+from pipeline.images.zarr_array import open_zarr
+from pipeline.testing.sources import SourceContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.testing.sources import Case
+
+PIXELS = noise(HEIGHT, WIDTH, 3, dtype="uint16")
+KINDS: dict[str, tuple[int, dict[str, Any]]] = {
+    "chunks": (2, {"chunks": (20, 30, 3)}),
+    "shards": (-1, {"chunks": (10, 10, 2), "shards": (40, 30, 4)}),
+    "channels first": (0, {"chunks": (1, 20, 30)}),
+    "channels between": (1, {"chunks": (20, 2, 30)}),
+    "version 2": (-1, {"chunks": (20, 30, 1), "zarr_format": 2}),
+}
+
+
+class TestZarrArray(SourceContract):
+    """The contract, on arrays of each kind, as directories and open."""
+
+    @pytest.fixture(params=[(kind, is_open) for kind in KINDS for is_open in (False, True)], ids=str)
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write an array."""
+        kind, is_open = request.param
+        axis, options = KINDS[kind]
+        data = np.ascontiguousarray(np.moveaxis(PIXELS, -1, axis))
+        array = zarr.create_array(tmp_path / "deep" / "x.zarr", data=data, **options)
+        return open_source(array if is_open else tmp_path / "deep" / "x.zarr", channel_axis=axis), PIXELS
+
+
+class TestArrayInMemory(SourceContract):
+    """The contract, on an array that this process alone has."""
+
+    pickles = False
+
+    @pytest.fixture
+    def case(self) -> Case:
+        """Write an array to memory."""
+        return open_source(zarr.create_array({}, data=PIXELS, chunks=(20, 30, 2))), PIXELS
+
+
+def test_other_things_are_left_to_others() -> None:
+    """An object that isn't a Zarr array isn't opened here."""
+    assert open_zarr(PIXELS, "image", -1) is None
+
+
+def test_gray_arrays_have_one_channel(tmp_path: Path) -> None:
+    """An array of two axes is an image of one channel, and is found again."""
+    zarr.create_array(tmp_path / "x.zarr", data=PIXELS[..., 0])
+    for axis in (-1, None):
+        image = open_image(tmp_path / "x.zarr", channel_axis=axis)
+        np.testing.assert_array_equal(image, PIXELS[..., :1])
+        np.testing.assert_array_equal(reopen(image.description.place or {}), PIXELS[..., :1])
+
+
+def test_what_is_known_without_reading(tmp_path: Path) -> None:
+    """Shards are tiles, or chunks without them; the path is the array's own, however it is spelled."""
+    group = zarr.create_group(tmp_path / "group.zarr")
+    array = group.create_array("deep/0", data=PIXELS, chunks=(10, 10, 3), shards=(30, 20, 3))
+    path = tmp_path / "group.zarr" / "deep" / "0"
+    for image in (array, path, tmp_path / "group.zarr" / ".." / "group.zarr" / "deep" / "0"):
+        source = open_source(image)
+        assert (source.tile, source.paths) == ((30, 20), (path,))
+        assert source.place() == {"image": str(path)}
+    assert open_source(zarr.create_array({}, data=PIXELS, chunks=(11, 12, 3))).paths == ()
+
+
+def test_the_identity_follows_the_files(tmp_path: Path) -> None:
+    """Another content, or other files, are another image."""
+    array = zarr.create_array(tmp_path / "x.zarr", data=PIXELS, chunks=(20, 30, 3))
+    source = open_source(tmp_path / "x.zarr")
+    before = source.identity()
+    assert before == open_source(array).identity()
+    array[0, 0] = 1
+    assert source.identity() != before
+
+
+def test_planes_that_are_not_selected_are_not_read(tmp_path: Path) -> None:
+    """Of channels that are stored apart, only the chosen ones are read, and of rows only their chunks."""
+    zarr.create_array(tmp_path / "x.zarr", data=np.moveaxis(noise(64, 64, 5), -1, 0), chunks=(1, 16, 16))
+    kept = {"2/3/1", "4/3/1", "2/0/1", "4/0/1"}
+    for chunk in (tmp_path / "x.zarr" / "c").rglob("*"):
+        if chunk.is_file() and str(chunk.relative_to(tmp_path / "x.zarr" / "c")) not in kept:
+            chunk.write_bytes(b"damaged")
+    image = open_image(tmp_path / "x.zarr", channel_axis=0)
+    np.testing.assert_array_equal(image[::50, 20, 4:1:-2], noise(64, 64, 5)[::50, 20, 4:1:-2])
+    with pytest.raises(Exception, match=r".*"):
+        image[20, 20].compute()
+
+
+def test_directories_of_other_things(tmp_path: Path) -> None:
+    """A directory that isn't an array's is refused, with a remedy."""
+    zarr.create_group(tmp_path / "group.zarr")
+    (tmp_path / "folder").mkdir()
+    for name in ("group.zarr", "folder"):
+        with pytest.raises(
+            ValueError, match=rf"{name} is a directory, but not a Zarr array's; wanted an image"
+        ):
+            open_image(tmp_path / name)
+    zarr.create_array(tmp_path / "text.zarr", shape=(5, 5), dtype="complex64")
+    with pytest.raises(ValueError, match="image has pixels of dtype complex64"):
+        open_image(tmp_path / "text.zarr")

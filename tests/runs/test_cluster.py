@@ -1,0 +1,88 @@
+"""Dask clusters: the contract of executors, the memory of workers, and clusters that can't take tasks."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import wait
+from typing import Any
+
+import dask
+import psutil
+import pytest
+from distributed import Client
+
+from pipeline.runs.cluster import Cluster
+from pipeline.testing.executors import ExecutorContract, add
+
+
+class TestCluster(ExecutorContract):
+    """A cluster keeps the contract of executors."""
+
+    @pytest.fixture
+    def executor(self, processes: Client) -> Cluster:
+        """Give a cluster of two worker processes."""
+        return Cluster(processes)
+
+
+def test_two_tasks_are_in_flight_for_each_thread(processes: Client) -> None:
+    """While one task is computed, the next is on its way."""
+    with Cluster(processes) as cluster:
+        assert (cluster.slots, cluster.threads, cluster.n_processes) == (4, 1, 2)
+
+
+def test_a_cluster_forgets_what_is_done(processes: Client) -> None:
+    """Once futures are done, the scheduler has no task of theirs."""
+
+    def tasks(dask_scheduler: Any) -> set[str]:
+        return {str(key) for key in dask_scheduler.tasks if "'task-" in str(key)}
+
+    before = processes.run_on_scheduler(tasks)
+    with Cluster(processes) as cluster:
+        shared = cluster.share(1)
+        wait([cluster.submit(add, shared, number) for number in range(6)])
+    # The client tells the scheduler in its own time.
+    for _ in range(500):
+        if not (left := processes.run_on_scheduler(tasks) - before):
+            break
+        time.sleep(0.01)
+    assert left == set()
+
+
+def test_clusters_that_cant_take_tasks() -> None:
+    """A cluster without workers and a closed client are refused with the remedy."""
+    options: dict[str, Any] = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    with Client(n_workers=0, **options) as client:
+        cluster = Cluster(client)
+        assert (cluster.threads, cluster.n_processes) == (1, 1)
+        with pytest.raises(RuntimeError, match=r"no workers. Start some"), cluster:
+            pass
+    with pytest.raises(RuntimeError, match=r"the client is closed. Connect a new one"), Cluster(client):
+        pass
+
+
+class _Client:
+    """What the memory of a cluster is known from."""
+
+    def __init__(self, *limits: int) -> None:
+        self._limits = limits
+
+    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
+        """Return the limits of the workers; by default of the first few alone, as distributed does."""
+        limits = self._limits if n_workers < 0 else self._limits[:n_workers]
+        return {"workers": {str(number): {"memory_limit": limit} for number, limit in enumerate(limits)}}
+
+
+def cluster_with(*limits: int) -> Cluster:
+    """Make a cluster whose workers have these limits."""
+    client: Any = _Client(*limits)
+    return Cluster(client)
+
+
+def test_available_memory() -> None:
+    """The smallest limit of a worker counts, up to where Dask pauses it; without any, this machine's."""
+    for pause, share in ((0.8, 0.8), (0.5, 0.5), (False, 1)):
+        with dask.config.set({"distributed.worker.memory.pause": pause}):
+            assert cluster_with(*[2**30] * 9, 2**28).available_memory == int(2**28 * share)
+            assert cluster_with(0, 2**29).available_memory == int(2**29 * share)
+    for nothing in (cluster_with(0), cluster_with()):
+        assert 2**20 < nothing.available_memory <= psutil.virtual_memory().total

@@ -1,0 +1,82 @@
+"""Receipts: what a store keeps of its run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from references import scipy_density
+from runs.disturbed import (
+    OTHER,
+    QUANTITIES,
+    SKIN,
+    at_block,
+    begin,
+    resume_with,
+)
+
+from pipeline import (
+    Density,
+    Mixture,
+    open_image,
+    open_result,
+    stream,
+)
+from pipeline.runs.receipt import read_receipt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def test_the_receipt_is_kept(tiff: Path, skin: Mixture) -> None:
+    """The store holds what the run returned."""
+    store = tiff.with_name("out.zarr")
+    receipt = stream(tiff, Density(skin), store, block=256, progress="none")
+    assert read_receipt(store) == receipt
+    stored = sum(path.stat().st_size for path in (store / "density" / "0" / "c").rglob("*") if path.is_file())
+    assert receipt.bytes_written == stored
+    assert receipt.seconds > 0
+    assert 2**20 < receipt.peak_memory < 2**36
+    assert "0.3 megapixels in" in str(receipt)
+
+
+def test_the_recorded_error_is_of_all_blocks(tmp_path: Path, small: Path, undisturbed: Path) -> None:
+    """The largest error of what is packed covers what an earlier run wrote."""
+    wanted = read_receipt(undisturbed)
+    assert wanted
+    store = tmp_path / "out.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        stream(small, QUANTITIES, store, block=16, progress=at_block(10, KeyboardInterrupt()))
+    assert resume_with(small, store).largest_errors == wanted.largest_errors
+    assert resume_with(small, store).largest_errors == wanted.largest_errors
+    assert 0 < wanted.largest_errors["posterior"] <= 0.5 / 254 * 1.001
+    packed = open_result(store)["posterior"]
+    exact = compute_posterior(small)
+    assert np.abs(np.asarray(packed) - exact).max() == pytest.approx(
+        wanted.largest_errors["posterior"], abs=1e-6
+    )
+
+
+def compute_posterior(small: Path) -> NDArray[np.float64]:
+    """Compute the posterior that the runs pack, without this package's."""
+    pixels = np.asarray(open_image(small))
+    chances = np.stack([scipy_density(pixels, SKIN), 3 * scipy_density(pixels, OTHER)])
+    return np.asarray(chances / chances.sum(axis=0))
+
+
+def test_no_receipt_where_there_is_none(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """An unfinished store has no receipt, and a damaged one is said to be."""
+    store = tmp_path / "out.zarr"
+    begin(photo, store, block=128)
+    assert read_receipt(store) is None
+    receipt = stream(photo, QUANTITIES, store, block=128, progress="none", resume=True)
+    group = zarr.open_group(store)
+    recorded: Any = group.attrs["mixture_pipeline"]
+    assert read_receipt(store) == receipt
+    group.attrs["mixture_pipeline"] = {**recorded, "receipt": {**recorded["receipt"], "energy": 3}}
+    with pytest.raises(ValueError, match="has a damaged receipt"):
+        read_receipt(store)

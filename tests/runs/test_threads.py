@@ -1,0 +1,39 @@
+"""Threads: the contract of executors, and as many threads as Dask's settings say."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import dask
+import psutil
+import pytest
+from dask.system import CPU_COUNT
+
+from pipeline.runs.threads import Threads, n_threads
+from pipeline.testing.executors import ExecutorContract
+
+
+class TestThreads(ExecutorContract):
+    """Threads keep the contract of executors."""
+
+    @pytest.fixture
+    def executor(self) -> Threads:
+        """Give threads of this process."""
+        return Threads()
+
+
+def test_threads_follow_dasks_settings() -> None:
+    """The number of workers, the synchronous scheduler, or else a thread for each core."""
+    with dask.config.set(num_workers=3):
+        assert n_threads() == Threads().threads == Threads().slots == 3
+    with dask.config.set(scheduler="synchronous"):
+        assert n_threads() == 1
+    assert n_threads() == CPU_COUNT
+
+
+def test_available_memory_is_at_most_what_is_free() -> None:
+    """No more than this process has and the machine has free."""
+    available = psutil.virtual_memory()._replace(available=2**30)
+    with patch.object(psutil, "virtual_memory", return_value=available):
+        resident = psutil.Process().memory_info().rss
+        assert Threads().available_memory == pytest.approx(2**30 + resident, rel=0.2)

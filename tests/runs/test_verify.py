@@ -1,0 +1,196 @@
+"""Verifying a store, and mending exactly what is missing or damaged by resuming its run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from references import random_mixture
+
+from pipeline import Density, Label, Packed, Posterior, Progress, resume, stream, verify
+from pipeline.stores.store import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CLASSES = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
+QUANTITIES = {
+    "density": Density(random_mixture(2, 3)),
+    "chances": Packed(Posterior(CLASSES), "uint8"),
+    "label": Label(CLASSES),
+}
+BLOCKS = [(row, column) for row in range(4) for column in range(5)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> Path:
+    """Give a whole store of 4 x 5 blocks, those at the edges cut, made from a file."""
+    folder = tmp_path_factory.mktemp("verification")
+    tifffile.imwrite(folder / "photo.tif", photo[:110, :150], tile=(32, 32), photometric="rgb")
+    stream(folder / "photo.tif", QUANTITIES, folder / "out.zarr", block=32, progress="none")
+    return folder / "out.zarr"
+
+
+def files_of(store: Path) -> dict[str, tuple[bytes, int]]:
+    """Read every file of blocks, with the time when it was written."""
+    files = (file for file in store.glob("*/*/c/**/*") if file.is_file())
+    return {
+        file.relative_to(store).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns) for file in files
+    }
+
+
+def shard_of(store: Path, fault: Fault) -> Path:
+    """Return the file of a block."""
+    leading = ("0",) if fault.output == "chances" else ()
+    return store.joinpath(fault.output, "0", "c", *leading, *map(str, fault.block))
+
+
+FAULTS = st.builds(
+    Fault, st.sampled_from(list(QUANTITIES)), st.sampled_from(BLOCKS), st.sampled_from(["missing", "damaged"])
+)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.lists(FAULTS, max_size=6, unique_by=lambda fault: fault[:2]), st.data())
+def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fault], data: Any) -> None:
+    """Each shard that is deleted or has another byte is named and mended, and no other is touched."""
+    before = files_of(store)
+    for fault in faults:
+        shard = shard_of(store, fault)
+        if fault.kind == "missing":
+            shard.unlink()
+        else:
+            content = bytearray(shard.read_bytes())
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+            shard.write_bytes(content)
+    found = verify(store, progress="none")
+    assert sorted(found.faults) == sorted(faults)
+    assert set(found.missing) == {fault for fault in faults if fault.kind == "missing"}
+    assert set(found.damaged) == {fault for fault in faults if fault.kind == "damaged"}
+    assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
+    receipt = resume(store)
+    assert receipt.kept_blocks == 20 - len({fault.block for fault in faults})
+    after = files_of(store)
+    assert {name: content for name, (content, _) in after.items()} == {
+        name: content for name, (content, _) in before.items()
+    }
+    written = {name for name in after if after[name][1] != before[name][1]}
+    assert {name for name in written if "largest_error" not in name} == {
+        shard_of(store, fault).relative_to(store).as_posix() for fault in faults
+    }
+    assert verify(store, progress="none").intact
+
+
+def test_an_unfinished_run(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """The blocks that a run hasn't reached are missing, and the run is unfinished even if none is missing."""
+
+    def end(event: Progress) -> None:
+        if event.blocks == wanted:
+            raise KeyboardInterrupt
+
+    for wanted in (2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            stream(photo, QUANTITIES, tmp_path / "out.zarr", block=256, progress=end, overwrite=True)
+        found = verify(tmp_path / "out.zarr", progress="none")
+        assert not found.complete
+        assert not found.intact
+        assert not found.damaged
+        assert len(found.missing) <= 12 - 3 * wanted
+        assert str(found).endswith("; the run is unfinished, or skipped blocks")
+
+
+def test_what_it_says(store: Path) -> None:
+    """A line says how many shards there are, and what is wrong."""
+    assert str(verify(store, progress="none")) == "60 shards, all intact"
+    shard = shard_of(store, Fault("label", (3, 4), "missing"))
+    content = shard.read_bytes()
+    shard.unlink()
+    assert str(verify(store, progress="none")) == "60 shards, 1 missing, 0 damaged"
+    shard.write_bytes(content)
+    assert verify(str(store), progress="none").store == str(store)
+
+
+def test_progress_counts_every_block(store: Path) -> None:
+    """A listener is told of each block, to the last pixel."""
+    events: list[Progress] = []
+    verify(store, progress=events.append)
+    assert [event.blocks for event in events] == list(range(1, 21))
+    assert events[-1].pixels == events[-1].total_pixels == 110 * 150
+
+
+def test_reading_changes_nothing(store: Path) -> None:
+    """Verifying leaves every file, and its time, as they were."""
+    before = files_of(store)
+    verify(store, progress="none")
+    assert files_of(store) == before
+
+
+def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A run that skipped a block is neither complete nor intact."""
+
+    def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
+        if block_info and block_info[0]["chunk-location"][:2] == (1, 0):
+            raise OSError("the scanner is on fire")
+        return block
+
+    image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(fail, dtype=np.uint8)
+    stream(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none", on_error="skip")
+    found = verify(tmp_path / "out.zarr", progress="none")
+    assert found.faults == tuple(Fault(name, (1, 0), "missing") for name in QUANTITIES)
+    assert not found.complete
+    assert not found.intact
+    stream(photo, QUANTITIES, tmp_path / "whole.zarr", block=256, progress="none", on_error="skip")
+    assert verify(tmp_path / "whole.zarr", progress="none").complete
+
+
+def test_what_is_refused(tmp_path: Path, store: Path) -> None:
+    """Nothing, something foreign and an unknown mode get an error each."""
+    with pytest.raises(FileNotFoundError, match=r"none.zarr doesn't exist"):
+        verify(tmp_path / "none.zarr")
+    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
+        verify(tmp_path)
+    with pytest.raises(ValueError, match="progress is 'loud'"):
+        verify(store, progress="loud")
+
+
+@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize("content", [None, b"", b"{"])
+def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> None:
+    """Metadata that a power cut lost or cut short are written again by a resumed run, and no shard is."""
+    file = store / place / "zarr.json"
+    before, shards = file.read_bytes(), files_of(store)
+    file.unlink() if content is None else file.write_bytes(content)
+    if place.endswith("/0"):
+        assert {fault.kind for fault in verify(store, progress="none").faults} == {"damaged"}
+    receipt = resume(store)
+    assert (receipt.kept_blocks, receipt.bytes_written) == (20, 0)
+    assert file.read_bytes() == before
+    assert files_of(store) == shards
+    assert verify(store, progress="none").intact
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        ("density/0", '"shape": [\n    110', '"shape": [\n    100'),
+        ("density/0", '"data_type": "float32"', '"data_type": "float64"'),
+        ("label", '"0.5"', '"0.4"'),
+    ],
+)
+def test_metadata_that_say_something_else_are_mended(store: Path, place: str, old: str, new: str) -> None:
+    """Metadata that can be read but are wrong are mended, too."""
+    file = store / place / "zarr.json"
+    before = file.read_text()
+    assert old in before
+    file.write_text(before.replace(old, new))
+    assert len(verify(store, progress="none").damaged) == 20
+    assert resume(store).kept_blocks == 20
+    assert file.read_text() == before
+    assert verify(store, progress="none").intact

@@ -1,0 +1,142 @@
+"""Results open as lazy Dask arrays of values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask
+import numpy as np
+import pytest
+import zarr
+
+from pipeline.models.class_quantities import Posterior
+from pipeline.models.mixture_quantities import Density
+from pipeline.models.output import make_outputs
+from pipeline.models.packed import Packed
+from pipeline.stores.local import LocalStore
+from pipeline.stores.results import open_result
+from pipeline.testing.stores import (
+    CLASSES,
+    FRESH,
+    GRID,
+    OUTPUTS,
+    REPLACING,
+    fill,
+    interrupt,
+    make_record,
+    make_values,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.models.output import Output
+
+
+def refuse(*_: object, **__: object) -> None:
+    """Stand in for a scheduler where nothing may be computed."""
+    raise AssertionError("computed")
+
+
+def write(path: Path, options: dict[str, bool], outputs: tuple[Output, ...] = OUTPUTS, seed: int = 0) -> None:
+    """Write a whole store of random numbers as a run does."""
+    with LocalStore(path).opened_for_run(**options) as store:
+        fill(store, make_record(outputs=outputs), seed=seed)
+
+
+def whole(output: Output) -> NDArray[Any]:
+    """Return the stored numbers of all blocks of an output."""
+    values = np.empty((output.n_results, *GRID.shape), output.dtype)
+    for index in GRID.blocks():
+        values[:, *GRID.region(index)] = make_values(output, GRID, index)
+    return values if output.class_names else values[0]
+
+
+def test_results_open_lazily(tmp_path: Path) -> None:
+    """Results open under their names, in their order, without reading, one chunk for each shard."""
+    write(tmp_path / "out.zarr", FRESH)
+    with dask.config.set(scheduler=refuse):
+        results = open_result(tmp_path / "out.zarr")
+    assert list(results) == ["density", "chances", "label"]
+    assert results["density"].chunks == ((32, 18), (48, 22))
+    assert results["chances"].chunks == ((2,), (32, 18), (48, 22))
+    np.testing.assert_array_equal(results["density"], whole(OUTPUTS[0]))
+    np.testing.assert_array_equal(results["label"], whole(OUTPUTS[2]))
+    assert [result.dtype for result in results.values()] == ["float32", "float32", "uint8"]
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        Packed(Density(CLASSES["b"]), "float16"),
+        Packed(Posterior(CLASSES), "uint8"),
+        Packed(Density(CLASSES["b"]), "uint16", 1e-9, 1.0, "log"),
+    ],
+    ids=lambda packed: packed.dtype,
+)
+def test_packed_results_come_as_values(tmp_path: Path, packed: Packed) -> None:
+    """Stored integers and halves are decoded to float32, of the dtype that is promised before."""
+    (output,) = make_outputs({"packed": packed})
+    write(tmp_path / "out.zarr", FRESH, (output,))
+    result = open_result(str(tmp_path / "out.zarr"))["packed"]
+    assert result.dtype == np.asarray(result).dtype == np.float32
+    np.testing.assert_array_equal(result, output.encoding.decode(whole(output)))
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+def test_pixels_without_data(tmp_path: Path, output: Output) -> None:
+    """A block that was skipped has no data: NaN, or the highest integer of a label."""
+    store, record = LocalStore(tmp_path / "out.zarr"), make_record(outputs=(output,))
+    receipt = {"pixels": 3500, "blocks": 4, "skipped": [{"block": [1, 1]}]}
+    with store.opened_for_run(**FRESH) as opened:
+        fill(opened, record, n_blocks=3)
+        opened.finish(receipt)
+    found = np.asarray(open_result(store.address)[output.name][..., *GRID.region((1, 1))])
+    assert (found == 255).all() if output.name == "label" else np.isnan(found).all()
+
+
+def test_a_replaced_result_has_another_name(tmp_path: Path) -> None:
+    """Dask takes a result that was replaced for another one, and one that is opened again for the same."""
+    store = tmp_path / "out.zarr"
+    write(store, FRESH)
+    before = {name: result.name for name, result in open_result(store).items()}
+    assert {name: result.name for name, result in open_result(store).items()} == before
+    write(store, REPLACING, seed=1)
+    after = {name: result.name for name, result in open_result(store).items()}
+    assert len({*before.values(), *after.values()}) == 6
+    write(tmp_path / "other.zarr", FRESH)
+    others = {result.name for result in open_result(tmp_path / "other.zarr").values()}
+    assert others.isdisjoint(after.values())
+
+
+def test_other_things_are_refused(tmp_path: Path) -> None:
+    """A level that isn't there, a foreign store, a missing one and a URL each get an error."""
+    write(tmp_path / "out.zarr", FRESH)
+    with pytest.raises(ValueError, match=r"out.zarr has no level 9 of density"):
+        open_result(tmp_path / "out.zarr", level=9)
+    other: Any = "largest_error"
+    with pytest.raises(TypeError):
+        open_result(tmp_path / "out.zarr", level=other)
+    zarr.create_group(tmp_path / "foreign.zarr")
+    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
+        open_result(tmp_path / "foreign.zarr")
+    with pytest.raises(FileNotFoundError, match="doesn't exist"):
+        open_result(tmp_path / "none.zarr")
+    with pytest.raises(ValueError, match=r"^s3://bucket/out.zarr: .*got a URL"):
+        open_result("s3://bucket/out.zarr")
+
+
+def test_an_unfinished_store_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store of an interrupted run isn't a result yet, but beside an older result it is no hindrance."""
+    monkeypatch.chdir(tmp_path)
+    interrupt(LocalStore("out.zarr"), FRESH, make_record(), n_blocks=1)
+    message = (
+        r"^out.zarr is unfinished. Go on with stream\(.*resume=True\) or: mixture-pipeline resume out.zarr$"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        open_result("out.zarr")
+    write(tmp_path / "out.zarr", REPLACING)
+    interrupt(LocalStore("out.zarr"), REPLACING, make_record(), n_blocks=1)
+    np.testing.assert_array_equal(open_result("out.zarr")["label"], whole(OUTPUTS[2]))

@@ -1,0 +1,54 @@
+"""An address becomes a store in one place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.stores import store_kinds
+from pipeline.stores.local import LocalStore
+from pipeline.stores.store_kinds import open_store
+
+
+@pytest.mark.parametrize(
+    "address", ["out.zarr", "./a b/out", "c:/out.zarr", "/data/x:y/out.zarr", "odd:name"]
+)
+@pytest.mark.parametrize("kind", [str, Path, os.fsencode])
+def test_a_path_is_a_local_store(address: str, kind: Any) -> None:
+    """A path of any type is a directory, which need not exist; a drive's letter is no URL."""
+    store = open_store(kind(address))
+    assert isinstance(store, LocalStore)
+    assert Path(store.address) == store.directory == Path(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://b/o.zarr", "https://host/out.zarr", "GS://b/o", "file:///data/o.zarr"]
+)
+def test_a_url_is_refused_as_it_was_given(address: str) -> None:
+    """The message has the URL with both slashes."""
+    with pytest.raises(ValueError, match=f"^{address}: .* got a URL. Pass the path of a directory.$"):
+        open_store(address)
+    with pytest.raises(ValueError, match="got a URL"):
+        open_store(Path(address))
+
+
+@pytest.mark.parametrize("other", [None, 5, ["out.zarr"]])
+def test_other_things_are_refused(other: Any) -> None:
+    """Something that isn't a path is refused by what it is."""
+    with pytest.raises(TypeError, match=r"the store is .*; wanted the path of a directory"):
+        open_store(other)
+
+
+def test_a_store_stays_as_it_is(tmp_path: Path) -> None:
+    """A store that was opened already, of any kind, is passed on."""
+    store = LocalStore(tmp_path)
+    assert open_store(store) is store
+
+
+def test_a_kind_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of store that is listed under the scheme of its URLs gets their addresses."""
+    monkeypatch.setitem(store_kinds.STORE_KINDS, "s3", LocalStore)
+    assert open_store("S3://bucket/out.zarr").address == "S3://bucket/out.zarr"
