@@ -11,36 +11,31 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import psutil
 from distributed import Client
 
-from pipeline import executors, run
 from pipeline.images.grid import Grid
-from pipeline.images.opening import Inputs
-from pipeline.runs.task import Done, Job
+from pipeline.runs.executors import choose_executor
 
 ROWS_OF_TABLE = 10
 
 
-def do_nothing(*_: Any) -> Done:
+def do_nothing(shared: None, index: tuple[int, int]) -> None:
     """Stand in for a block."""
-    return Done(1, 0, 0)
+    del shared, index
 
 
 def measure(n_blocks: int, client: Client | None) -> None:
-    """Send so many blocks through the window, and print time and memory on the way."""
+    """Run so many tasks, and print time and memory on the way."""
     grid = Grid((n_blocks, 1), (1, 1), (1, 1))
-    job = Job(Path("nowhere"), grid, {})
-    inputs = Inputs(None, None, has_alpha=False, no_data=None)  # type: ignore[arg-type]  # nothing is read
     process = psutil.Process()
     print(f"{'blocks':>10}{'seconds':>10}{'us a block':>12}{'resident MiB':>14}")
     started = time.perf_counter()
-    with executors.submitting(client, job) as (submit, window):
-        blocks = ((index, ()) for index in grid.blocks())
-        for done, _ in enumerate(run._windowed(submit, inputs, grid, blocks, window), start=1):
+    with choose_executor(client) as executor:
+        calls = ((index, (index,)) for index in grid.blocks())
+        for done, _ in enumerate(executor.outcomes(do_nothing, executor.share(None), calls), start=1):
             if done % (n_blocks // ROWS_OF_TABLE) == 0:
                 seconds = time.perf_counter() - started
                 memory = process.memory_info().rss / 2**20
@@ -53,7 +48,6 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=1_000_000)
     parser.add_argument("--cluster", action="store_true", help="a local one: a worker process of two threads")
     options = parser.parse_args()
-    executors.do_block = do_nothing
     with ExitStack() as stack:
         client = None
         if options.cluster:

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from report import draw, print_report
+from report import draw, print_report, regressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +136,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=float, nargs="*", default=[16, 64, 256, 1024], help="of the scaling")
     parser.add_argument("--repeats", type=int, default=5, help="pairs; from Zarr to Zarr 3 at most")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that all of it runs")
+    parser.add_argument("--check", type=Path, help="recorded results: fail if a ratio is 1.5 times worse")
     parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="directory of the results")
     options = parser.parse_args(arguments)
     options.peaks = None
@@ -159,6 +160,9 @@ def main() -> None:
     written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print_report(results)
     draw(results, options.output / "compare.png")
+    if options.check:
+        worse = regressions(results, json.loads(options.check.read_text(encoding="utf-8")))
+        sys.exit("\n".join(["worse than recorded:", *worse]) if worse else 0)
 
 
 if __name__ == "__main__":

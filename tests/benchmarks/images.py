@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from skimage import data
 from zarr.codecs import BloscCodec
+
+from pipeline.demo import load_photo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def photo(side: int, lights: int = 1) -> Image:
     random = np.random.default_rng(0)
     tints = random.uniform(0.8, 1.0, (lights, 1)) * random.uniform(0.95, 1.05, (lights, 3))
     tints[0] = 1
-    astronaut = data.astronaut()
+    astronaut = load_photo()
     image = np.empty((side, side, 3), np.uint8)
     levels = np.arange(256)
     for top in range(0, side, TILE):

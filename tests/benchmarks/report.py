@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OURS = "table"
+# A ratio that is so many times worse than recorded fails a check.
+_WORSE = 1.5
 _OURS_COLOR, _OTHER_COLOR = "#d1495b", "#8d99ae"
 
 
@@ -36,9 +38,9 @@ def print_report(results: dict[str, Any]) -> None:
     print(f"Python {machine['python']}, {versions}")
     print(
         f"\nIn memory, one thread, photo of {memory['side']} x {memory['side']} pixels of 3 x 8 bits with "
-        f"{memory['colors']:,} colours, 16 kernels; * measured on a crop\n"
+        f"{memory['colors']:,} colors, 16 kernels; * measured on a crop\n"
     )
-    print(f"{'way':<42}{'ns a pixel':>12}{'ratio to ours':>15}{'peak MiB':>12}{'error':>10}")
+    print(f"{'way':<42}{'ns per pixel':>12}{'ratio to ours':>15}{'peak MiB':>12}{'error':>10}")
     for way in memory["ways"]:
         print(_row(way))
     for way, missing in memory["left_out"].items():
@@ -58,14 +60,14 @@ def _print_zarr(zarr: dict[str, Any]) -> None:
         f"\nZarr to Zarr, {zarr['threads']} threads, {zarr['side']} x {zarr['side']} pixels; the output's "
         "creation and end counted; * measured on a smaller image\n"
     )
-    print(f"{'way':<42}{'ns a pixel':>12}{'ratio to ours':>15}{'ours':>12}{'bytes':>10}")
+    print(f"{'way':<42}{'ns per pixel':>12}{'ratio to ours':>15}{'ours':>12}{'bytes':>10}")
     for way in zarr["ways"]:
         label = way["label"] + (" *" if way["extrapolated"] else "")
         print(
             f"{label:<42}{_figure(way['ns_per_pixel']):>12}{_figure(way['ratio_to_ours']):>15}"
             f"{_figure(way['other_ns_per_pixel']):>12}{way['bytes_per_pixel']:>10.2f}"
         )
-    print(f"\n{'ours, megapixels':<42}{'ns a pixel':>12}{'first run':>15}{'blocks':>12}")
+    print(f"\n{'ours, megapixels':<42}{'ns per pixel':>12}{'first run':>15}{'blocks':>12}")
     for size in zarr["scaling"]:
         print(
             f"{size['megapixels']:<42,.4g}{size['ns_per_pixel']:>12.2f}"
@@ -112,6 +114,23 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def regressions(results: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """List the ways beside which ours is more than 1.5 times worse than recorded.
+
+    A ratio is a way's time divided by ours, run by turns, so that it holds on other machines.
+    """
+    found = []
+    for part, key in (("in_memory", "way"), ("zarr_to_zarr", "label")):
+        before = {way[key]: way["ratio_to_ours"] for way in recorded.get(part, {}).get("ways", [])}
+        for way in results.get(part, {}).get("ways", []):
+            was, now = before.get(way[key]), way["ratio_to_ours"]
+            # Another way of ours gets worse as its own ratio grows.
+            is_ours = way["label"].startswith("ours")
+            if was is not None and (now / was if is_ours else was / now) > _WORSE:
+                found.append(f"{way['label']}: the ratio was {_figure(was)}, and is now {_figure(now)}")
+    return found
+
+
 def draw(results: dict[str, Any], path: Path) -> None:
     """Draw one bar a way, on a logarithmic scale."""
     if find_spec("matplotlib") is None:
@@ -131,7 +150,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes.set_xlim(min(times) / 2, max(times) * 6)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("nanoseconds a pixel, logarithmic; *measured on a crop")
+    axes.set_xlabel("nanoseconds per pixel, logarithmic; *measured on a crop")
     side = results["in_memory"]["side"]
     axes.set_title(
         f"Density of 16 Gaussians, 8-bit photo of {side} x {side} pixels\n"

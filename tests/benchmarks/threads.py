@@ -11,25 +11,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numexpr
 import numpy as np
-from skimage import data
 
 from pipeline import Density, load_model
-from pipeline.compute.engine import evaluate_block
+from pipeline.compute.engines import choose_engine, evaluate_pixels
+from pipeline.demo import load_photo
+from pipeline.models.output import make_outputs
 
 REPEATS = 7
-QUANTITY = Density(load_model("jones-rehg-skin"))
+OUTPUTS = make_outputs(Density(load_model("jones-rehg-skin")))
 
 
 def seconds(pool: ThreadPoolExecutor, blocks: list[np.ndarray]) -> float:
     """Time the evaluation of all blocks by a pool."""
+    n_pixels = blocks[0].shape[0] * blocks[0].shape[1]
+    engines = [choose_engine("auto", OUTPUTS[0], blocks[0].dtype, n_pixels).engine]
     start = time.perf_counter()
-    list(pool.map(lambda block: evaluate_block(block, QUANTITY, serial=True), blocks))
+    list(pool.map(lambda block: evaluate_pixels(block, OUTPUTS, engines, serial=True), blocks))
     return time.perf_counter() - start
 
 
 def main() -> None:
     """Alternate one thread and two, and print the medians."""
-    photo = np.tile(data.astronaut(), (4, 4, 1))
+    photo = np.tile(load_photo(), (4, 4, 1))
     blocks = [photo, photo[:, ::-1].copy()]
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(2) as two:
         for count in (1, numexpr.detect_number_of_cores()):
@@ -38,7 +41,7 @@ def main() -> None:
             alone, together = (statistics.median(times) for times in zip(*pairs, strict=True))
             pixels = sum(block.shape[0] * block.shape[1] for block in blocks)
             print(  # noqa: T201  a benchmark's output
-                f"numexpr threads {count}: one thread {alone / pixels * 1e9:.1f} ns a pixel, two threads "
+                f"numexpr threads {count}: one thread {alone / pixels * 1e9:.1f} ns per pixel, two threads "
                 f"{together / pixels * 1e9:.1f}, gain {alone / together:.2f}"
             )
 

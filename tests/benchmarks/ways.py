@@ -18,6 +18,7 @@ from references import REFERENCES
 
 from pipeline import Density, Mixture, evaluate
 from pipeline.compute.color_table import _tables, find_table
+from pipeline.models.output import make_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +166,7 @@ def _numba(image: Image, mixture: Mixture) -> Run:
 
     quantity = Density(mixture)
     evaluate(image, quantity, engine="table")
-    table = find_table([(quantity, np.dtype("float32"))], 24).rows["0"][:, 0]
+    table = find_table(make_outputs(quantity), 24).rows["0"][:, 0]
 
     def run() -> NDArray[Any]:
         out = np.empty(image.shape[:2], np.float32)

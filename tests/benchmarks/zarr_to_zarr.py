@@ -28,8 +28,12 @@ from images import CHUNK, SHARD, make_source, photo
 from references import broadcast, random_mixture
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from pipeline import Density, compute_densities, load_model, store, stream
+from pipeline import Density, compute_densities, load_model, stream
+from pipeline.images.description import Description
 from pipeline.images.grid import Grid, choose_grid
+from pipeline.models.output import make_outputs
+from pipeline.stores.local import LocalStore
+from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 # Rows of a block that the NumPy answer takes at once: its temporaries are 16 times the float64 pixels.
 _ROWS = 16
+OUTPUTS = make_outputs(Density(load_model("jones-rehg-skin")))
 _KERNELS = (16, 256)
 # Bytes of an output whose writing to the disk doesn't disturb the next run.
 _SMALL = 2**24
@@ -72,9 +77,11 @@ def copy_bytes(source: zarr.Array[Any], output: Path) -> None:
 
 def _write_floats(source: zarr.Array[Any], output: Path, make: Callable[..., NDArray[Any]]) -> None:
     grid = _grid(source)
-    store.create(output, grid, {"density": Density(load_model("jones-rehg-skin"))}, {})
+    store = LocalStore(output)
+    image = Description((*grid.shape, 3), np.dtype("uint8"), None, "", None)
+    store.create(Record(image, None, None, grid, OUTPUTS, {"density": "none"}, current_version()))
     _copy(source, output, grid, make)
-    store.finish(output, {})
+    store.finish({"pixels": grid.n_pixels, "blocks": grid.n_blocks, "skipped": []})
 
 
 def _grid(source: zarr.Array[Any]) -> Grid:
@@ -83,9 +90,11 @@ def _grid(source: zarr.Array[Any]) -> Grid:
 
 
 def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[..., NDArray[Any]]) -> None:
+    store = LocalStore(output)
+
     def task(index: tuple[int, int]) -> None:
         pixels = np.asarray(source[grid.region(index)])
-        store.write_block(output, "density", grid, index, make(pixels))
+        store.write_block(OUTPUTS[0], grid, index, make(pixels)[np.newaxis])
 
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         list(pool.map(task, grid.blocks()))
