@@ -65,7 +65,7 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="mixture-pipeline", prog_name="mixture-pipeline")
 def main() -> None:
-    r"""Evaluate Gaussian mixtures over the pixels of images too big for memory.
+    """Evaluate Gaussian mixtures over the pixels of images too big for memory.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def main() -> None:
       mixture-pipeline info slide.tif
       mixture-pipeline run slide.tif out.zarr --density jones-rehg-skin
       mixture-pipeline COMMAND --help
-    """
+    """  # noqa: D301  click reads the backspace
 
 
 _on_error = click.option(
@@ -89,7 +89,7 @@ _on_error = click.option(
 @run_arguments
 @_on_error
 def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
-    r"""Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
+    """Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
 
     A MODEL is the name of a published model or a JSON file. Classes are given once each, as NAME=MODEL, or as
     one MODEL, whose kernels are the classes.
@@ -99,7 +99,7 @@ def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None: 
       mixture-pipeline run slide.tif out.zarr --density jones-rehg-skin
       mixture-pipeline run slide.tif out.zarr --log-ratio jones-rehg-skin jones-rehg-nonskin
       mixture-pipeline run slide.tif labels.zarr --label skin=jones-rehg-skin --label other=jones-rehg-nonskin
-    """
+    """  # noqa: D301  click reads the backspace
     opened, options = image_and_options(image, arguments)
     _report(output, stream(opened, make_quantities(arguments), output, on_error=on_error, **options))
 
@@ -107,12 +107,12 @@ def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None: 
 @main.command(short_help="Say what `run` would do and need. Status 2 if it can't fit.")
 @run_arguments
 def plan(image: Path, output: Path, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
-    r"""Say what `run` would do and need: blocks, engines, memory, bytes and time. Status 2 if it can't fit.
+    """Say what `run` would do and need: blocks, engines, memory, bytes and time. Status 2 if it can't fit.
 
     \b
     Example:
       mixture-pipeline plan slide.tif out.zarr --density jones-rehg-skin --memory-limit 4GiB
-    """
+    """  # noqa: D301  click reads the backspace
     opened, options = image_and_options(image, arguments)
     planned = plan_run(opened, make_quantities(arguments), output, **options)
     click.echo(planned)
@@ -124,24 +124,24 @@ def plan(image: Path, output: Path, **arguments: Any) -> None:  # noqa: ANN401  
 @_on_error
 @memory_limit_option
 def resume(store: Path, *, on_error: str, memory_limit: str | None) -> None:
-    r"""Go on with an interrupted run, or mend a damaged store, by what the store records.
+    """Go on with an interrupted run, or mend a damaged store, by what the store records.
 
     \b
     Example:
       mixture-pipeline resume out.zarr
-    """
+    """  # noqa: D301  click reads the backspace
     _report(store, resume_run(store, on_error=on_error, memory_limit=memory_limit))
 
 
 @main.command(short_help="Check that a store is complete and undamaged. Status 1 if not.")
 @click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
 def verify(store: Path) -> None:
-    r"""Check that a store is complete and every checksum is right. Status 1 if not.
+    """Check that a store is complete and every checksum is right. Status 1 if not.
 
     \b
     Example:
       mixture-pipeline verify out.zarr
-    """
+    """  # noqa: D301  click reads the backspace
     found = verify_store(store)
     for fault in found.faults:
         click.echo(f"{fault.kind}: {fault.output}, block {fault.block}")
@@ -152,12 +152,12 @@ def verify(store: Path) -> None:
 
 @main.command(short_help="List the published models that ship with the package.")
 def models() -> None:
-    r"""List the published models that ship with the package.
+    """List the published models that ship with the package.
 
     \b
     Example:
       mixture-pipeline models
-    """
+    """  # noqa: D301  click reads the backspace
     for name, source in list_models().items():
         mixture = load_model(name)
         channels = ", ".join(mixture.channels or ())
@@ -167,13 +167,13 @@ def models() -> None:
 @main.command(short_help="Describe an image, or the store of a run.")
 @click.argument("path", metavar="IMAGE_OR_STORE", type=click.Path(path_type=Path))
 def info(path: Path) -> None:
-    r"""Describe an image, or the store of a run.
+    """Describe an image, or the store of a run.
 
     \b
     Examples:
       mixture-pipeline info slide.tif
       mixture-pipeline info out.zarr
-    """
+    """  # noqa: D301  click reads the backspace
     try:
         is_store = open_store(path).find().is_created
     except FileNotFoundError:
@@ -191,12 +191,12 @@ def info(path: Path) -> None:
     help="The directory for the mosaic, the result and the preview.",
 )
 def demo(output: Path) -> None:
-    r"""Stream a large mosaic of a real photo through the published skin model.
+    """Stream a large mosaic of a real photo through the published skin model.
 
     \b
     Example:
       mixture-pipeline demo --output /tmp/demo
-    """
+    """  # noqa: D301  click reads the backspace
     for line in run_demo(output):
         click.echo(line)
 

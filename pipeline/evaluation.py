@@ -16,6 +16,7 @@ from dask.delayed import delayed
 from pipeline.compute.engines import choose_engine, evaluate_pixels
 from pipeline.images.grid import choose_grid
 from pipeline.images.image import Image
+from pipeline.images.masking import check_no_data
 from pipeline.images.opening import open_image
 from pipeline.images.pixels import check_pixels, has_data
 from pipeline.models.mixture import Mixture
@@ -70,7 +71,8 @@ def compute_densities(
     Raises
     ------
     ValueError
-        If the kernels aren't a mixture, the image hasn't the mixture's channels, or the dtype is another.
+        If the kernels aren't a mixture, the image doesn't have the mixture's channels, or the dtype can't
+        hold densities.
 
     Examples
     --------
@@ -128,10 +130,10 @@ def evaluate(
     Raises
     ------
     TypeError
-        If a quantity isn't one.
+        If `quantities` holds something that isn't a Quantity or Packed.
     ValueError
-        If the image hasn't the mixture's channels, there is no such dtype or engine, or the mask has another
-        shape.
+        If the image doesn't have the mixture's channels, there is no such dtype or engine, or the mask has
+        another shape.
     """
     outputs = make_outputs(quantities, dtype)
     results = _evaluate(image, outputs, channel_axis, engine, mask, no_data)
@@ -282,8 +284,9 @@ def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None
             raise ValueError(
                 f"mask has shape {keep.shape}; wanted {shape}, that of the image without channels"
             )
-    if no_data is not None:
-        marked = array != no_data
+    value = check_no_data(no_data)
+    if value is not None:
+        marked = array != value
         valid = marked if channel_axis is None else marked.any(axis=axis)
         keep = valid if keep is None else keep & valid
     return keep

@@ -380,7 +380,10 @@ def test_help_texts_are_whole() -> None:
     text = runner.invoke(cli.main, ["--help"]).stdout
     assert "..." not in text.replace("COMMAND [ARGS]...", "")
     for name in cli.main.commands:
-        assert f"mixture-pipeline {name}" in runner.invoke(cli.main, [name, "--help"]).stdout
+        lines = runner.invoke(cli.main, [name, "--help"]).stdout.splitlines()
+        # Each example stands on a line of its own.
+        assert any(line.startswith(f"    mixture-pipeline {name}") for line in lines), name
+        assert not any("\\b" in line for line in lines)
 
 
 def test_an_output_named_as_an_image(folder: Path) -> None:

@@ -213,6 +213,14 @@ def test_a_mask_of_xarrays_goes_by_its_dimensions(photo: NDArray[np.uint8], axis
             evaluate(scene, quantity, channel_axis=axis, mask=xarray.DataArray(valid, dims=others))
 
 
+@pytest.mark.parametrize("value", ["x", [1, 2], float("nan")])
+def test_a_value_that_marks_nothing_is_refused(photo: NDArray[np.uint8], skin: Mixture, value: Any) -> None:
+    """A value without data is a finite number, for every kind of image."""
+    for image in (photo, da.from_array(photo), open_image(photo)):
+        with pytest.raises(ValueError, match=r"no_data is .*; wanted a finite number"):
+            evaluate(image, Density(skin), no_data=value)
+
+
 def test_a_lazy_mask_stays_lazy(photo: NDArray[np.uint8], skin: Mixture) -> None:
     """A Dask mask makes the result lazy, and nothing is computed before it is asked for."""
     lazy = evaluate(photo, Density(skin), mask=da.from_array(photo[..., 0] > 100, chunks=100))

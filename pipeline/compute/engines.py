@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ class Choice(NamedTuple):
     reason: str
 
 
+# A caller of many small images asks for the same choice again and again.
+@lru_cache(maxsize=64)
 def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: int) -> Choice:
     """Choose the engine that computes an output.
 

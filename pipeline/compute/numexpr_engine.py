@@ -78,6 +78,7 @@ def _n_constants(quantity: Quantity) -> int:
 def _planes_of(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Return pixels of shape (h, w, C) as contiguous planes of shape (C, h * w)."""
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=np.float64)
-    if pixels.dtype.kind == "f" and pixels.dtype.itemsize >= planes.itemsize:
+    # Floats of every size can be infinite.
+    if pixels.dtype.kind == "f":
         planes = np.clip(planes, -_LARGEST, _LARGEST)
     return planes.reshape(len(planes), -1)

@@ -45,7 +45,7 @@ def execute(
     reasons : mapping of str to str
         Why the engine of each output was chosen.
     options : Options
-        All of them.
+        The complete options, with their defaults.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def execute(
 
     Raises
     ------
-    Exception
-        As :func:`stream` says.
+    OSError, ValueError, RuntimeError
+        If a block fails, or the store can't be resumed or replaced: see :func:`stream`.
     """
     address = job.store.address
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
@@ -117,12 +117,12 @@ def make_record(job: Job, image: Image) -> Record:
 
 
 def numerics() -> dict[str, str]:
-    """Return a name for the numbers of each engine; engines with the same name compute the same bits."""
+    """Return a label for each engine; engines with the same label compute the same bits."""
     return {name: "reference" if engine.is_reference else name for name, engine in ENGINES.items()}
 
 
 class _Tally:
-    """What the blocks have come to."""
+    """Counts of the blocks that were written, kept and skipped."""
 
     def __init__(self, image: str, grid: Grid, on_error: str) -> None:
         self._image, self._grid, self._on_error = image, grid, on_error

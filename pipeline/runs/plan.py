@@ -173,7 +173,7 @@ def make_plan(
     outputs : tuple of Output
     store : path
     options : Options
-        All of them: see :func:`complete`.
+        The complete options, with their defaults: see :func:`complete`.
     with_probe : bool
         Whether time and size are estimated.
 

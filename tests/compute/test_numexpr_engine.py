@@ -7,7 +7,7 @@ import pytest
 from arrays import output_of
 from references import pixels_near, random_mixture, relative_error, scipy_density
 
-from pipeline import Density, LogDensity, LogRatio, Mixture
+from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Posterior
 from pipeline.compute.numexpr_engine import NumexprEngine
 
 ENGINE = NumexprEngine()
@@ -41,6 +41,21 @@ def test_results_equal_scipy_in_strips() -> None:
         result = np.empty((1, *shape))
         assert ENGINE.evaluate(pixels, [output_of(Density(mixture), "float64")], [result], serial=True) == [0]
         assert relative_error(result[0], scipy_density(pixels, mixture)) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_infinite_channels_count_as_1e150(dtype: str) -> None:
+    """An infinite channel of any float dtype gives what 1e150 gives, and no NaN."""
+    one, other = random_mixture(2, 3), random_mixture(2, 3, seed=1)
+    pixels = np.array([[[np.inf, 0, 0], [3, -np.inf, 1]]], dtype)
+    huge = np.clip(pixels.astype(np.float64), -1e150, 1e150)
+    classes = {"one": one, "other": other}
+    for quantity in (LogDensity(one), LogRatio(one, other), Posterior(classes), Label(classes)):
+        output = output_of(quantity)
+        results = [np.empty((output.n_results, 1, 2), output.dtype) for _ in "ab"]
+        for image, result in zip((pixels, huge), results, strict=True):
+            ENGINE.evaluate(image, [output], [result], serial=True)
+        np.testing.assert_array_equal(*results)
 
 
 def test_huge_channels_count_as_1e150() -> None:

@@ -77,7 +77,10 @@ def test_what_was_begun_otherwise_is_refused(
     store = begun[kind]
     before = {path: path.stat().st_mtime_ns for path in store.parent.rglob("*")}
     arguments = {"image": photo[100:158, 200:260], "quantities": QUANTITIES, "block": 16, **change}
-    message = rf"{kind}.zarr can't be resumed: its (outputs )?{what} was .*, and is now .*. Resume with the arguments that the run began with"
+    message = (
+        rf"{kind}.zarr can't be resumed: its (outputs )?{what} was .*, and is now .*. Resume with the "
+        "arguments that the run began with"
+    )
     with pytest.raises(ValueError, match=message):
         stream(store=store, resume=True, progress="none", **arguments)
     assert {path: path.stat().st_mtime_ns for path in store.parent.rglob("*")} == before
