@@ -23,6 +23,7 @@ class Running:
         assert server.stdout
         self._server, self._folder, self._arguments = server, folder, arguments
         self.pid = int(server.stdout.readline())
+        self.is_waited_for = False
 
     def end(self, number: int) -> None:
         """Send a signal; the process is there until its status is asked for."""
@@ -32,6 +33,7 @@ class Running:
         """Give its status, negative for a signal, and what it said."""
         assert self._server.stdin
         assert self._server.stdout
+        self.is_waited_for = True
         self._server.stdin.write("wait\n")
         self._server.stdin.flush()
         status = int(self._server.stdout.readline())
@@ -48,6 +50,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._running: Running | None = None
         self._server = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -67,6 +70,10 @@ class Server:
 
     def start(self, *arguments: str, largest_file: int | None = None) -> Running:
         """Start a command in the present directory, that can write no file larger than is said."""
+        if self._running and not self._running.is_waited_for:
+            # A test that failed left its command running; the next test shall not read its status.
+            self._running.end(signal.SIGKILL)
+            self._running.wait()
         request = {
             "arguments": arguments,
             "directory": os.fspath(Path.cwd()),
@@ -76,7 +83,8 @@ class Server:
         assert self._server.stdin
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
-        return Running(self._server, self._folder, arguments)
+        self._running = Running(self._server, self._folder, arguments)
+        return self._running
 
     def __call__(self, *arguments: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

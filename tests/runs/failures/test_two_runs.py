@@ -36,7 +36,7 @@ def test_two_runs_at_once(
     process.end(signal.SIGSTOP)
     try:
         for options, error, message in (
-            ({}, FileExistsError, "unfinished run left"),
+            ({}, FileExistsError, "was interrupted, or that is still at work"),
             ({"resume": True}, BlockingIOError, "another run is writing"),
             ({"overwrite": True}, BlockingIOError, "another run is writing"),
         ):
