@@ -20,6 +20,40 @@ _SMALLEST_CHUNK = 256
 LARGEST_BLOCK = 4096
 # The chunks of small images are rounded up to a multiple of this, so that they are little larger.
 _ROUNDING = 16
+# Sides of blocks that are tried until one fits the memory.
+_SIDES = (LARGEST_BLOCK, 2048, 1024, 512, 256)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a grid.
+
+    Attributes
+    ----------
+    index : tuple of int
+        The row and the column of the block among the blocks.
+    rows, columns : slice
+        The pixels of the block, clipped to the image.
+    """
+
+    index: tuple[int, int]
+    rows: slice
+    columns: slice
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """The rows and the columns."""
+        return self.rows, self.columns
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
+    def n_pixels(self) -> int:
+        """The number of pixels."""
+        return math.prod(self.extent)
 
 
 @dataclass(frozen=True)
@@ -68,21 +102,16 @@ class Grid:
         """The number of pixels."""
         return math.prod(self.shape)
 
-    def blocks(self) -> Iterator[tuple[int, int]]:
-        """Iterate over the blocks' indices, row by row."""
+    def blocks(self) -> Iterator[Block]:
+        """Iterate over the blocks, row by row."""
         rows, columns = self.counts
-        return ((i, j) for i in range(rows) for j in range(columns))
+        return (self[i, j] for i in range(rows) for j in range(columns))
 
-    def region(self, index: tuple[int, int]) -> tuple[slice, slice]:
-        """Return the rows and columns of a block, clipped to the image."""
+    def __getitem__(self, index: tuple[int, int]) -> Block:
+        """Return the block in a row and a column of the grid."""
         top, left = index[0] * self.block[0], index[1] * self.block[1]
         bottom, right = min(top + self.block[0], self.shape[0]), min(left + self.block[1], self.shape[1])
-        return slice(top, bottom), slice(left, right)
-
-    def pixels(self, index: tuple[int, int]) -> int:
-        """Return the number of pixels in a block's region."""
-        rows, columns = self.region(index)
-        return len(range(rows.start, rows.stop)) * len(range(columns.start, columns.stop))
+        return Block(index, slice(top, bottom), slice(left, right))
 
 
 def choose_grid(
@@ -129,6 +158,30 @@ def choose_grid(
     else:
         divided = [_divide(extent, side, length) for extent, side in zip(shape, tile, strict=True)]
     return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
+
+
+def choose_grids(
+    shape: tuple[int, int], *, tile: tuple[int, int], block: int | tuple[int, int] | None
+) -> list[Grid]:
+    """Choose the grids to try until one fits the memory, that of the largest blocks first.
+
+    Parameters
+    ----------
+    shape, tile, block
+        As for :func:`choose_grid`.
+
+    Returns
+    -------
+    list of Grid
+        The only one, if the caller wants a certain block.
+
+    Raises
+    ------
+    ValueError
+        As :func:`choose_grid` says.
+    """
+    sides = _SIDES if block is None else _SIDES[:1]
+    return list(dict.fromkeys(choose_grid(shape, tile=tile, block=block, length=side) for side in sides))
 
 
 def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass anything

@@ -7,11 +7,11 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Future
     from types import TracebackType
 
-K = TypeVar("K", bound="Hashable")
+K = TypeVar("K")
 R = TypeVar("R")
 
 # After this many tasks all that are in flight are awaited: Dask's scheduler notes each task of a computation

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes, format_time, parse_bytes
 
 from pipeline.compute.engines import ENGINES, choose_engine
-from pipeline.images.grid import LARGEST_BLOCK, Grid, choose_grid
+from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import execute, numerics
 from pipeline.runs.executors import choose_executor
@@ -20,7 +21,6 @@ from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from pipeline.compute.engines import Choice
     from pipeline.images.image import Image
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from pipeline.runs.receipt import Receipt
     from pipeline.stores.record import Record
     from pipeline.stores.store import Store
-
-# Sides of blocks that are tried until one fits the memory.
-_SIDES = (LARGEST_BLOCK, 2048, 1024, 512, 256)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,20 @@ class Plan:
         Receipt
         """
         self.validate()
-        return execute(self._job, self._image, self._executor, self._reasons, self._options)
+        return execute(
+            self._job, self._image, self.grid, self._executor, reasons=self._reasons, options=self._options
+        )
+
+    def estimated(self) -> Plan:
+        """Return the plan with estimates of time and size from a probe of the image.
+
+        Returns
+        -------
+        Plan
+        """
+        threads = self._executor.threads * self._executor.n_processes
+        seconds, size = probe(self._job, self._image, self.tasks, threads)
+        return replace(self, seconds=seconds, output_bytes=size)
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self._rows())
@@ -133,7 +143,11 @@ class Plan:
     def _remedy(self) -> str:
         """Say what would fit."""
         # A run that has begun keeps its blocks.
-        grids = [self.grid] if self._options["resume"] else list(_grids(self._image, None))
+        grids = (
+            [self.grid]
+            if self._options["resume"]
+            else choose_grids(self._image.extent, tile=self._image.tile, block=None)
+        )
         for grid in grids:
             needed = self._project(grid, self.threads)
             if needed <= self.memory_limit:
@@ -162,10 +176,8 @@ def make_plan(
     outputs: tuple[Output, ...],
     store: str | os.PathLike[str],
     options: Options,
-    *,
-    with_probe: bool,
 ) -> Plan:
-    """Plan a run.
+    """Plan a run, without estimates of its time and size.
 
     Parameters
     ----------
@@ -174,8 +186,6 @@ def make_plan(
     store : path
     options : Options
         The complete options, with their defaults: see :func:`complete`.
-    with_probe : bool
-        Whether time and size are estimated.
 
     Returns
     -------
@@ -189,28 +199,28 @@ def make_plan(
     place = open_store(store)
     executor = choose_executor(options["client"])
     model = outputs[0].quantity
-    opened = open_image(
+    image = open_image(
         image, channel_axis=options["channel_axis"], mask=options["mask"], no_data=options["no_data"]
     ).fitted(model.n_channels, model.channels)
-    place.check(opened.paths, overwrite=options["overwrite"], resume=options["resume"])
-    if not executor.is_local and opened.is_held_by_cluster:
+    begun = _read_begun(place) if options["resume"] else None
+    grids = (
+        [begun.grid]
+        if begun and options["block"] is None
+        else choose_grids(image.extent, tile=image.tile, block=options["block"])
+    )
+    choices = {output.name: _choose_engine(output, image, begun) for output in outputs}
+    engines = {name: choice.engine for name, choice in choices.items()}
+    place.check(image.paths, overwrite=options["overwrite"], resume=options["resume"])
+    if not executor.is_local and image.is_held_by_cluster:
         raise ValueError(
             "the image or mask is persisted on the cluster, where a task can't take pieces of it. Pass it as "
             "it was before persist(), or store it: image.to_zarr(...)"
         )
     limit = _memory_limit(options["memory_limit"], executor)
-    begun = _read_begun(place) if options["resume"] else None
-    grids = [begun.grid] if begun and options["block"] is None else _grids(opened, options["block"])
     for grid in grids:
-        choices = {o.name: _choose_engine(o, opened, grid, begun) for o in outputs}
-        engines = {name: choice.engine for name, choice in choices.items()}
-        needed = project_memory(opened, grid, outputs, engines, executor.threads, is_local=executor.is_local)
+        needed = project_memory(image, grid, outputs, engines, executor.threads, is_local=executor.is_local)
         if needed <= limit:
             break
-    job = Job(place, grid, outputs, engines)
-    seconds, size = None, None
-    if with_probe:
-        seconds, size = probe(job, opened, executor.threads * executor.n_processes)
     return Plan(
         store=place.address,
         grid=grid,
@@ -219,11 +229,11 @@ def make_plan(
         threads=executor.threads,
         peak_memory=needed,
         memory_limit=limit,
-        output_bytes=size,
+        output_bytes=None,
         free_disk=place.free_bytes,
-        seconds=seconds,
-        _job=job,
-        _image=opened,
+        seconds=None,
+        _job=Job(place, outputs, engines),
+        _image=image,
         _executor=executor,
         _reasons={name: choice.reason for name, choice in choices.items()},
         _options=options,
@@ -242,13 +252,6 @@ def _memory_limit(limit: int | str | None, executor: Executor) -> int:
     return size
 
 
-def _grids(image: Image, block: int | tuple[int, int] | None) -> Iterator[Grid]:
-    """Yield the grids to try, those of the largest blocks first."""
-    sides = _SIDES if block is None else _SIDES[:1]
-    grids = [choose_grid(image.extent, tile=image.tile, block=block, length=side) for side in sides]
-    yield from dict.fromkeys(grids)
-
-
 def _read_begun(store: Store) -> Record | None:
     """Read the record of the store that is resumed, if there is a readable one."""
     try:
@@ -257,13 +260,14 @@ def _read_begun(store: Store) -> Record | None:
         return None
 
 
-def _choose_engine(output: Output, image: Image, grid: Grid, begun: Record | None) -> Choice:
+def _choose_engine(output: Output, image: Image, begun: Record | None) -> Choice:
     """Choose an engine; a run that has begun goes on with one that computes the same bits."""
-    choice = choose_engine("auto", output, image.dtype, grid.n_pixels)
+    n_pixels = math.prod(image.extent)
+    choice = choose_engine("auto", output, image.dtype, n_pixels)
     recorded = begun.engines.get(output.name, choice.engine) if begun else choice.engine
     same = numerics()
     if same.get(recorded, recorded) != same.get(choice.engine, choice.engine) and recorded in ENGINES:
-        return choose_engine(recorded, output, image.dtype, grid.n_pixels)
+        return choose_engine(recorded, output, image.dtype, n_pixels)
     return choice
 
 

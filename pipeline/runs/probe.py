@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.images.description import Description
-from pipeline.images.grid import choose_grid
+from pipeline.images.grid import Grid, choose_grid
 from pipeline.runs.task import run_task
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _SIDE = 1024
 
 
-def probe(job: Job, image: Image, threads: int) -> tuple[float, int]:
+def probe(job: Job, image: Image, n_blocks: int, threads: int) -> tuple[float, int]:
     """Estimate the time and the size of a run from a piece at the center of the image.
 
     The piece is computed twice, since the first time also fills tables of colors.
@@ -30,6 +32,8 @@ def probe(job: Job, image: Image, threads: int) -> tuple[float, int]:
     ----------
     job : Job
     image : Image
+    n_blocks : int
+        The number of blocks of the run.
     threads : int
         How many blocks are computed at once, in all processes.
 
@@ -44,27 +48,26 @@ def probe(job: Job, image: Image, threads: int) -> tuple[float, int]:
     extent = (rows.stop - rows.start, columns.stop - columns.start)
     if not extent[0] * extent[1]:
         return 0.0, 0
+    grid, times = choose_grid(extent), []
     with tempfile.TemporaryDirectory(prefix="mixture-pipeline-") as directory:
-        small = replace(job, store=LocalStore(directory), grid=choose_grid(extent))
-        small.store.create(_make_record(small, image))
-        names = tuple(output.name for output in job.outputs)
-        times = []
-        for _ in range(2):
+        for number in range(2):
+            store = LocalStore(Path(directory, f"{number}"))
+            store.create(_make_record(job, image, grid))
             started = time.perf_counter()
-            done = run_task(small, image.part((rows, columns)), (0, 0), names)
+            done = run_task(replace(job, store=store), image.part((rows, columns)), grid[0, 0])
             times.append(time.perf_counter() - started)
-    share = job.grid.n_pixels / done.pixels
-    return times[0] + times[1] * share / min(threads, job.grid.n_blocks), round(done.n_bytes * share)
+    share = math.prod(image.extent) / done.pixels
+    return times[0] + times[1] * share / min(threads, n_blocks), round(done.n_bytes * share)
 
 
-def _make_record(job: Job, image: Image) -> Record:
+def _make_record(job: Job, image: Image, grid: Grid) -> Record:
     """Make the record of the piece, without the identity of the image, which may take long."""
-    shape = (*job.grid.shape, image.n_channels)
+    shape = (*grid.shape, image.n_channels)
     return Record(
         image=Description(shape, image.dtype, image.channels, "a piece of an image", None),
         mask=None,
         no_data=None,
-        grid=job.grid,
+        grid=grid,
         outputs=job.outputs,
         engines=dict(job.engines),
         version=current_version(),

@@ -46,7 +46,7 @@ def plan(
     FileNotFoundError, TypeError, ValueError
         As :func:`stream` does before it starts, except for runs that don't fit: see :meth:`Plan.validate`.
     """
-    return make_plan(image, make_outputs(quantities), store, complete(options), with_probe=True)
+    return make_plan(image, make_outputs(quantities), store, complete(options)).estimated()
 
 
 @shows_options
@@ -120,7 +120,7 @@ def stream(
         If a block fails, depending on its error; the message names the block. What was written is kept for
         ``resume=True``.
     """
-    planned = make_plan(image, make_outputs(quantities), store, complete(options), with_probe=False)
+    planned = make_plan(image, make_outputs(quantities), store, complete(options))
     return planned.execute()
 
 
@@ -164,7 +164,7 @@ def resume(
         "client": client,
     }
     image = _reopen(record.image, "image")
-    return make_plan(image, record.outputs, store, complete(options), with_probe=False).execute()
+    return make_plan(image, record.outputs, store, complete(options)).execute()
 
 
 def _reopen(description: Description, what: str) -> Any:  # noqa: ANN401  an Image

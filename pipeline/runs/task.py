@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.images.grid import Grid
+    from pipeline.images.grid import Block
     from pipeline.images.masking import MaskedPart
     from pipeline.models.output import Output
-    from pipeline.stores.store import Index, Store
+    from pipeline.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,6 @@ class Job:
     ----------
     store : Store
         Where the shards are written.
-    grid : Grid
-        The blocks of the image.
     outputs : tuple of Output
         The results of the run.
     engines : mapping of str to str
@@ -38,45 +36,57 @@ class Job:
     """
 
     store: Store
-    grid: Grid
     outputs: tuple[Output, ...]
     engines: Mapping[str, str]
 
 
 class Done(NamedTuple):
-    """What a task reports about its block: pixels, bytes of its shards, resident memory of the process."""
+    """What a task reports about its block.
+
+    Attributes
+    ----------
+    pixels : int
+        The number of pixels of the block.
+    n_bytes : int
+        The size of the shards that were written.
+    memory : int
+        The resident memory of the process in bytes.
+    is_kept : bool
+        Whether an earlier run had written the whole block, so that nothing was left to do.
+    """
 
     pixels: int
     n_bytes: int
     memory: int
+    is_kept: bool
 
 
-def run_task(job: Job, part: MaskedPart, index: Index, names: tuple[str, ...]) -> Done:
+def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
     """Read, compute and write one block, so that no pixel leaves the task.
+
+    Outputs whose shards are there and whole are kept, and a block that has them all isn't read.
 
     Parameters
     ----------
     job : Job
     part : MaskedPart
         What the task reads of the image.
-    index : tuple of int
-        The row and the column of the block.
-    names : tuple of str
-        The outputs to write, which may be fewer than all.
+    block : Block
 
     Returns
     -------
     Done
     """
+    names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
     outputs = [output for output in job.outputs if output.name in names]
-    rows, columns = job.grid.region(index)
-    extent = (rows.stop - rows.start, columns.stop - columns.start)
-    results, errors = compute_part(part, extent, outputs, [job.engines[output.name] for output in outputs])
     n_bytes = 0
-    for output, result, error in zip(outputs, results, errors, strict=True):
-        lossy_error = error if output.encoding.is_lossy else None
-        n_bytes += job.store.write_block(output, job.grid, index, result, lossy_error)
-    return Done(job.grid.pixels(index), n_bytes, psutil.Process().memory_info().rss)
+    if outputs:
+        engines = [job.engines[output.name] for output in outputs]
+        results, errors = compute_part(part, block.extent, outputs, engines)
+        for output, result, error in zip(outputs, results, errors, strict=True):
+            lossy_error = error if output.encoding.is_lossy else None
+            n_bytes += job.store.write_block(output, block, result, lossy_error)
+    return Done(block.n_pixels, n_bytes, psutil.Process().memory_info().rss, is_kept=not outputs)
 
 
 def compute_part(

@@ -42,7 +42,7 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
     record = found.read_record()
     faults = []
     with reporting(progress, record.grid.n_blocks, record.grid.n_pixels) as reporter:
-        for index, in_block in check_blocks(found, record, CPU_COUNT):
+        for block, in_block in check_blocks(found, record, CPU_COUNT):
             faults += in_block
-            reporter.advance(record.grid.pixels(index), kept=True)
+            reporter.advance(block.n_pixels, kept=True)
     return Verification.from_faults(found, record, faults)

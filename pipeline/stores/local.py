@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.images.grid import Grid
+    from pipeline.images.grid import Block
     from pipeline.models.output import Output
     from pipeline.stores.record import Record
     from pipeline.stores.store import Index
@@ -113,20 +113,20 @@ class LocalStore(Store):
         return layout.has_metadata(self.directory, record.grid, output)
 
     def write_block(
-        self, output: Output, grid: Grid, index: Index, values: NDArray[Any], error: float | None = None
+        self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
     ) -> int:
         """Write one block of an output, and return the size of its shard in bytes."""
         if output.encoding.is_lossy:
             if error is None:
-                raise ValueError(f"block {index} of {output.name} has no error; its encoding is lossy")
+                raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")
             # The error is written first, because the shard says that the block is done.
-            self._open(layout.errors_path(output.name), "r+")[index] = error
+            self._open(layout.errors_path(output.name), "r+")[block.index] = error
         # A block that equals the fill value is stored too, because its shard says that it is done.
         array = self._open(layout.level_path(output.name), "r+").with_config({"write_empty_chunks": True})
-        shard = self.directory / layout.shard_path(output, index)
+        shard = self.directory / layout.shard_path(output, block.index)
         # At the edges of the image zarr would read an existing shard, which may be damaged.
         shard.unlink(missing_ok=True)
-        array[..., *grid.region(index)] = values[0] if output.class_names is None else values
+        array[..., *block.region] = values[0] if output.class_names is None else values
         return shard.stat().st_size
 
     def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:

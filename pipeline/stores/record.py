@@ -200,14 +200,7 @@ def _refuse_format(place: str, found: Any, writer: Any, damaged: str) -> None:  
     raise ValueError(damaged)
 
 
-def check_resumable(
-    place: str,
-    found: Record,
-    wanted: Record,
-    *,
-    numerics: Mapping[str, str],
-    is_whole: bool = False,
-) -> None:
+def check_resumable(place: str, found: Record, wanted: Record, *, numerics: Mapping[str, str]) -> None:
     """Raise ValueError unless a run may go on with the store of another run.
 
     Parameters
@@ -221,9 +214,6 @@ def check_resumable(
     numerics : mapping of str to str
         A name for the numbers that each engine computes. Engines of the same name compute the same bits, so
         that one may go on with the blocks of the other. An engine that isn't listed has numbers of its own.
-    is_whole : bool
-        True if the store is known to lack nothing. Nothing is going to be written then, and the store may
-        come from any version of this package.
 
     Raises
     ------
@@ -232,7 +222,7 @@ def check_resumable(
         differ in one of their first two numbers. Where an image was found may differ, and the receipt is
         ignored.
     """
-    if not is_whole and _series(found.version) != _series(wanted.version):
+    if _series(found.version) != _series(wanted.version):
         raise ValueError(
             f"{place} can't be resumed: mixture-pipeline {found.version} began it, this is version "
             f"{wanted.version}, and the two may compute different numbers. Install version {found.version}, "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from pipeline.stores.record import check_resumable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-    from pipeline.images.grid import Grid
+    from pipeline.images.grid import Block
     from pipeline.models.output import Output
     from pipeline.stores.record import Record
 
@@ -128,22 +130,41 @@ class Store(ABC):
     def mend_metadata(self, record: Record) -> None:
         """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
 
+    def begin(self, record: Record, numerics: Mapping[str, str]) -> None:
+        """Create the store for a run, or check that the run may go on with it and mend its metadata.
+
+        Parameters
+        ----------
+        record : Record
+            The record of the run.
+        numerics : mapping of str to str
+            As for :func:`check_resumable`.
+
+        Raises
+        ------
+        ValueError
+            If another run began the store.
+        """
+        if self.is_created:
+            check_resumable(self.address, self.read_record(), record, numerics=numerics)
+            self.mend_metadata(record)
+        else:
+            self.create(record)
+
     @abstractmethod
     def has_metadata(self, record: Record, output: Output) -> bool:
         """Return whether the metadata of an output are as :meth:`create` wrote them."""
 
     @abstractmethod
     def write_block(
-        self, output: Output, grid: Grid, index: Index, values: NDArray[Any], error: float | None = None
+        self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
     ) -> int:
         """Write one block of an output.
 
         Parameters
         ----------
         output : Output
-        grid : Grid
-        index : tuple of int
-            The row and the column of the block.
+        block : Block
         values : ndarray, shape (n_results, h, w)
             The stored numbers of the block's region, which is clipped to the image.
         error : float, optional
@@ -173,6 +194,23 @@ class Store(ABC):
 
         The receipt must be one that a :class:`Record` can have.
         """
+
+    def conclude(self, receipt: Mapping[str, Any]) -> None:
+        """Finish the store, unless it lacks blocks and would replace an older one.
+
+        Raises
+        ------
+        RuntimeError
+            If the older store stays, because blocks were skipped.
+        """
+        skipped = receipt["skipped"]
+        if skipped and self.is_unfinished and not self.find().is_unfinished:
+            kept = "The others are kept: go on with resume=True" if self.holds_shards() else "None is done."
+            raise RuntimeError(
+                f"{len(skipped)} blocks failed, so {self.address} isn't replaced; the first error was "
+                f"{skipped[0]['error']}. {kept}"
+            )
+        self.finish(receipt)
 
     @abstractmethod
     def read_record(self) -> Record:

@@ -12,8 +12,9 @@ from pipeline.stores.store import Fault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pipeline.images.grid import Block
     from pipeline.stores.record import Record
-    from pipeline.stores.store import Index, Store
+    from pipeline.stores.store import Store
 
 # Blocks that each thread is given at once.
 _BATCH = 8
@@ -67,7 +68,7 @@ class Verification:
         return f"{self.n_shards} {'shard' if self.n_shards == 1 else 'shards'}, {found}{rest}"
 
 
-def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[Index, list[Fault]]]:
+def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[Block, list[Fault]]]:
     """Check the shards of every block, several blocks at once.
 
     Parameters
@@ -81,8 +82,8 @@ def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[I
 
     Yields
     ------
-    index : tuple of int
-        The row and the column of the block, in the order of the grid.
+    block : Block
+        In the order of the grid.
     faults : list of Fault
         The shards of the block that are missing or damaged. If the metadata of an output are damaged, all its
         shards count as damaged, because they can't be read.
@@ -90,9 +91,9 @@ def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[I
     readable = [output for output in record.outputs if store.has_metadata(record, output)]
     unreadable = [output.name for output in record.outputs if output not in readable]
 
-    def check(index: Index) -> list[Fault]:
-        lost = [Fault(name, index, "damaged") for name in unreadable]
-        return lost + store.check_block(readable, index)
+    def check(block: Block) -> list[Fault]:
+        lost = [Fault(name, block.index, "damaged") for name in unreadable]
+        return lost + store.check_block(readable, block.index)
 
     blocks = record.grid.blocks()
     with ThreadPoolExecutor(threads) as pool:

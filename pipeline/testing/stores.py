@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.images.description import Description
-from pipeline.images.grid import Grid
+from pipeline.images.grid import Block, Grid
 from pipeline.models.class_quantities import Label, Posterior
 from pipeline.models.mixture import Mixture
 from pipeline.models.mixture_quantities import Density
@@ -61,20 +61,18 @@ def make_receipt(record: Record) -> dict[str, Any]:
     return {"pixels": record.grid.n_pixels, "blocks": record.grid.n_blocks, "skipped": []}
 
 
-def make_values(output: Output, grid: Grid, index: Index, seed: int = 0) -> NDArray[Any]:
+def make_values(output: Output, block: Block, seed: int = 0) -> NDArray[Any]:
     """Make random stored numbers for a block."""
-    extent = tuple(s.stop - s.start for s in grid.region(index))
-    random = np.random.default_rng([seed, *index])
-    return random.integers(0, 250, (output.n_results, *extent)).astype(output.dtype)
+    random = np.random.default_rng([seed, *block.index])
+    return random.integers(0, 250, (output.n_results, *block.extent)).astype(output.dtype)
 
 
 def fill(store: Store, record: Record, *, seed: int = 0, n_blocks: int | None = None) -> None:
     """Create a store, write all blocks, or the first ones, and finish it if all are written."""
     store.create(record)
-    for index in list(record.grid.blocks())[:n_blocks]:
+    for block in list(record.grid.blocks())[:n_blocks]:
         for output in record.outputs:
-            values = make_values(output, record.grid, index, seed)
-            store.write_block(output, record.grid, index, values, error=0.25)
+            store.write_block(output, block, make_values(output, block, seed), error=0.25)
     if n_blocks is None:
         store.finish(make_receipt(record))
 
@@ -170,9 +168,9 @@ class StoreContract(ABC):
             array = opened.open_level(output)
             assert array.shape[-2:] == GRID.shape
             assert array.dtype == output.dtype
-            for number, index in enumerate(GRID.blocks()):
-                found = np.asarray(array[..., *GRID.region(index)]).reshape(output.n_results, -1)
-                values = make_values(output, GRID, index)
+            for number, block in enumerate(GRID.blocks()):
+                found = np.asarray(array[..., *block.region]).reshape(output.n_results, -1)
+                values = make_values(output, block)
                 wanted = values if number < 3 else np.full_like(values, output.no_data)
                 np.testing.assert_array_equal(found, wanted.reshape(output.n_results, -1))
 
@@ -186,7 +184,7 @@ class StoreContract(ABC):
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
             assert not opened.holds_shards()
-            size = opened.write_block(OUTPUTS[0], GRID, (1, 1), np.full((1, 18, 22), np.nan, np.float32))
+            size = opened.write_block(OUTPUTS[0], GRID[1, 1], np.full((1, 18, 22), np.nan, np.float32))
             assert len(self.read_shard(opened, OUTPUTS[0], (1, 1))) == size > 0
             assert opened.holds_shards()
             assert opened.check_block(OUTPUTS[:1], (1, 1)) == []
@@ -196,10 +194,10 @@ class StoreContract(ABC):
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
             with pytest.raises(ValueError, match="has no error; its encoding is lossy"):
-                opened.write_block(OUTPUTS[1], GRID, (0, 0), make_values(OUTPUTS[1], GRID, (0, 0)))
+                opened.write_block(OUTPUTS[1], GRID[0, 0], make_values(OUTPUTS[1], GRID[0, 0]))
             assert not opened.holds_shards()
 
-    @pytest.mark.parametrize("index", list(GRID.blocks()))
+    @pytest.mark.parametrize("index", [block.index for block in GRID.blocks()])
     @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
     def test_any_flipped_byte_is_noticed_and_mended(
         self, filled: Store, output: Output, index: Index
@@ -213,7 +211,7 @@ class StoreContract(ABC):
             content[place] ^= 0x20
             self.write_shard(filled, output, index, bytes(content))
             assert filled.check_block(OUTPUTS, index) == [Fault(output.name, index, "damaged")], place
-        filled.write_block(output, GRID, index, make_values(output, GRID, index), error=0.25)
+        filled.write_block(output, GRID[index], make_values(output, GRID[index]), error=0.25)
         assert self.read_shard(filled, output, index) == whole
         assert filled.check_block(OUTPUTS, index) == []
 
@@ -239,9 +237,8 @@ class StoreContract(ABC):
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
             assert opened.largest_errors(OUTPUTS) == {"chances": 0}
-            for index, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
-                values = make_values(OUTPUTS[1], GRID, index)
-                opened.write_block(OUTPUTS[1], GRID, index, values, error=error)
+            for block, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
+                opened.write_block(OUTPUTS[1], block, make_values(OUTPUTS[1], block), error=error)
             assert opened.largest_errors(OUTPUTS) == {"chances": 0.5}
 
     def test_tasks_write_by_themselves(self, store: Store) -> None:
@@ -252,14 +249,16 @@ class StoreContract(ABC):
             content = pickle.dumps(opened)
             assert len(content) < 1000
 
-            def write(index: Index) -> None:
+            def write(block: Block) -> None:
                 task = pickle.loads(content)  # noqa: S301  made above
                 for output in OUTPUTS:
-                    task.write_block(output, GRID, index, make_values(output, GRID, index), error=0.25)
+                    task.write_block(output, block, make_values(output, block), error=0.25)
 
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(write, GRID.blocks()))
-            assert not [fault for index in GRID.blocks() for fault in opened.check_block(OUTPUTS, index)]
+            assert not [
+                fault for block in GRID.blocks() for fault in opened.check_block(OUTPUTS, block.index)
+            ]
             opened.finish(make_receipt(record))
         assert store.find().read_record().is_complete
 
@@ -269,7 +268,7 @@ class StoreContract(ABC):
         other = make_record(Grid((50, 70), (32, 32), (16, 16)))
         assert not any(filled.has_metadata(other, output) for output in OUTPUTS)
         filled.mend_metadata(make_record())
-        assert not [fault for index in GRID.blocks() for fault in filled.check_block(OUTPUTS, index)]
+        assert not [fault for block in GRID.blocks() for fault in filled.check_block(OUTPUTS, block.index)]
         assert filled.read_record().is_complete
 
     def test_a_run_that_fails_keeps_its_blocks(self, store: Store) -> None:

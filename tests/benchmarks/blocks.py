@@ -34,7 +34,7 @@ def measure(n_blocks: int, client: Client | None) -> None:
     print(f"{'blocks':>10}{'seconds':>10}{'us a block':>12}{'resident MiB':>14}")
     started = time.perf_counter()
     with choose_executor(client) as executor:
-        calls = ((index, (index,)) for index in grid.blocks())
+        calls = ((block, (block,)) for block in grid.blocks())
         for done, _ in enumerate(executor.outcomes(do_nothing, executor.share(None), calls), start=1):
             if done % (n_blocks // ROWS_OF_TABLE) == 0:
                 seconds = time.perf_counter() - started

@@ -30,7 +30,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline import Density, compute_densities, load_model, stream
 from pipeline.images.description import Description
-from pipeline.images.grid import Grid, choose_grid
+from pipeline.images.grid import Block, Grid, choose_grid
 from pipeline.models.output import make_outputs
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
@@ -92,9 +92,9 @@ def _grid(source: zarr.Array[Any]) -> Grid:
 def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[..., NDArray[Any]]) -> None:
     store = LocalStore(output)
 
-    def task(index: tuple[int, int]) -> None:
-        pixels = np.asarray(source[grid.region(index)])
-        store.write_block(OUTPUTS[0], grid, index, make(pixels)[np.newaxis])
+    def task(block: Block) -> None:
+        pixels = np.asarray(source[block.region])
+        store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis])
 
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         list(pool.map(task, grid.blocks()))

@@ -25,12 +25,14 @@ def test_every_pixel_is_in_exactly_one_block(
     grid = Grid(shape, (chunk[0] * times[0], chunk[1] * times[1]), chunk)
     covered = np.zeros(shape, int)
     blocks = list(grid.blocks())
-    for index in blocks:
-        assert covered[grid.region(index)].size == grid.pixels(index) > 0
-        covered[grid.region(index)] += 1
+    for block in blocks:
+        assert covered[block.region].shape == block.extent
+        assert block.n_pixels > 0
+        covered[block.region] += 1
     assert (covered == 1).all()
-    assert len(blocks) == len(set(blocks)) == grid.n_blocks
-    assert grid.n_pixels == covered.size == sum(map(grid.pixels, blocks))
+    assert len(blocks) == len({block.index for block in blocks}) == grid.n_blocks
+    assert all(grid[block.index] == block for block in blocks)
+    assert grid.n_pixels == covered.size == sum(block.n_pixels for block in blocks)
 
 
 @given(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), st.integers(1, 700), st.integers(1, 700))
@@ -42,7 +44,7 @@ def test_regions_lie_in_one_shard_each(shape: tuple[int, int], height: int, widt
         assert "no chunk of" in str(error)  # noqa: PT017  a refusal is as good
         return
     for index in [(0, 0), (grid.counts[0] - 1, grid.counts[1] - 1)] if grid.n_blocks else []:
-        for part, number, side in zip(grid.region(index), index, grid.block, strict=True):
+        for part, number, side in zip(grid[index].region, index, grid.block, strict=True):
             assert part.start // side == (part.stop - 1) // side == number
     sides = zip(grid.block, grid.chunk, strict=True)
     assert all(block % chunk == 0 for block, chunk in sides)
@@ -52,9 +54,9 @@ def test_blocks_are_counted_one_by_one() -> None:
     """The blocks of an image without end are listed as they are asked for."""
     grid = Grid((10**9, 10**9), (16, 16), (16, 16))
     blocks = grid.blocks()
-    assert [next(blocks), next(blocks)] == [(0, 0), (0, 1)]
+    assert [next(blocks).index, next(blocks).index] == [(0, 0), (0, 1)]
     assert grid.n_blocks == 62_500_000**2
-    assert grid.pixels((62_499_999, 0)) == 256
+    assert grid[62_499_999, 0].n_pixels == 256
 
 
 @given(st.tuples(SIDES, SIDES), st.sampled_from([256, 512, 1024, 2048, 4096]))

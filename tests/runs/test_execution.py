@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import threading
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
-    from pipeline.images.grid import Grid
+    from pipeline.images.grid import Block
     from pipeline.models.output import Output
 
 
@@ -108,13 +109,13 @@ def test_every_pixel_is_written_once(
     times, shards = np.zeros(shape, int), []
     lock, write = threading.Lock(), LocalStore.write_block
 
-    def note(self: LocalStore, output: Output, grid: Grid, index: tuple[int, int], *more: Any) -> int:
+    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> int:
+        height, width = self.read_record().grid.block
         with lock:
-            times[grid.region(index)] += 1
-            rows, columns = grid.region(index)
-            corners = ((rows.start, columns.start), (rows.stop - 1, columns.stop - 1))
-            shards.extend({(row // grid.block[0], column // grid.block[1]) for row, column in corners})
-        return write(self, output, grid, index, *more)
+            times[block.region] += 1
+            corners = itertools.product(*((part.start, part.stop - 1) for part in block.region))
+            shards.extend({(row // height, column // width) for row, column in corners})
+        return write(self, output, block, *more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalStore, "write_block", note)
@@ -175,7 +176,7 @@ def test_blocks_in_flight_are_bounded(
         with lock:
             now += 1
             most = max(most, now)
-            seen.append(task[2])
+            seen.append(task[2].index)
         try:
             return run_task(*task)
         finally:
@@ -230,9 +231,9 @@ def test_of_a_block_only_what_is_missing_is_computed(
     for name in ("label/0/c/1/2", "posterior/0/c/0/3/3"):
         (store / name).unlink()
 
-    def note(self: LocalStore, output: Output, grid: Grid, index: tuple[int, int], *more: Any) -> int:
-        written.append((output.name, index))
-        return write(self, output, grid, index, *more)
+    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> int:
+        written.append((output.name, block.index))
+        return write(self, output, block, *more)
 
     monkeypatch.setattr(LocalStore, "write_block", note)
     resume_with(small, store)

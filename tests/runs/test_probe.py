@@ -11,7 +11,6 @@ import pytest
 from references import random_mixture
 
 from pipeline import Density, Packed, Posterior, open_image
-from pipeline.images.grid import choose_grid
 from pipeline.models.output import make_outputs
 from pipeline.runs.probe import probe
 from pipeline.runs.task import Job
@@ -32,8 +31,8 @@ def test_it_is_extrapolated_from_a_piece(
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))
     image = open_image(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
     engines = {output.name: "numexpr" for output in OUTPUTS}
-    job = Job(LocalStore(tmp_path / "out.zarr"), choose_grid(shape), OUTPUTS, engines)
-    seconds, n_bytes = probe(job, image, threads=2)
+    job = Job(LocalStore(tmp_path / "out.zarr"), OUTPUTS, engines)
+    seconds, n_bytes = probe(job, image, n_blocks=1, threads=2)
     assert list(tmp_path.iterdir()) == []
     if not image.size:
         assert (seconds, n_bytes) == (0, 0)

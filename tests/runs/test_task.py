@@ -30,6 +30,7 @@ QUANTITIES: dict[str, Quantity | Packed] = {
     "label": Label(CLASSES),
 }
 SHAPE = (70, 90)
+GRID = Grid(SHAPE, (32, 32), (16, 16))
 
 
 @pytest.fixture
@@ -40,27 +41,43 @@ def image(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def make_job(directory: Path, quantities: dict[str, Quantity | Packed], engine: str = "numexpr") -> Job:
     """Create a store of blocks of 32 x 32."""
-    grid = Grid(SHAPE, (32, 32), (16, 16))
     outputs = make_outputs(quantities)
     store = LocalStore(directory)
-    store.create(make_record(outputs=outputs, grid=grid))
-    return Job(store, grid, outputs, {output.name: engine for output in outputs})
+    store.create(make_record(outputs=outputs, grid=GRID))
+    return Job(store, outputs, {output.name: engine for output in outputs})
 
 
-def test_a_task_writes_the_outputs_that_it_is_given(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """A task writes some outputs of its block, and reports how many pixels and bytes it wrote."""
-    opened = open_image(image)
+def test_a_task_writes_the_outputs_that_are_missing(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """A task writes the outputs that its block lacks, and reports how many pixels and bytes it wrote."""
+    block, opened = GRID[2, 2], open_image(image)
     job = make_job(tmp_path / "out.zarr", QUANTITIES)
-    done = run_task(job, opened.part(job.grid.region((2, 2))), (2, 2), ("label", "packed"))
     directory = tmp_path / "out.zarr"
-    files = [path for path in directory.glob("*/0/c/**/*") if path.is_file()]
-    assert sorted(path.relative_to(directory).as_posix() for path in files) == [
+    assert not run_task(job, opened.part(block.region), block).is_kept
+    shards = {path: path.read_bytes() for path in directory.glob("*/0/c/**/*") if path.is_file()}
+    assert sorted(path.relative_to(directory).as_posix() for path in shards) == [
+        "density/0/c/2/2",
         "label/0/c/2/2",
         "packed/0/c/0/2/2",
     ]
+    lost = [directory / "label/0/c/2/2", directory / "packed/0/c/0/2/2"]
+    lost[0].unlink()
+    lost[1].write_bytes(b"damaged")
+    done = run_task(job, opened.part(block.region), block)
+    assert {path: path.read_bytes() for path in shards} == shards
     assert done.pixels == 6 * 26
-    assert done.n_bytes == sum(path.stat().st_size for path in files)
+    assert done.n_bytes == sum(len(shards[path]) for path in lost)
     assert done.memory > 2**20
+    assert not done.is_kept
+
+
+def test_a_whole_block_is_not_read(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """A task leaves a block as it is whose shards are all there."""
+    block = GRID[0, 1]
+    job = make_job(tmp_path / "out.zarr", QUANTITIES)
+    run_task(job, open_image(image).part(block.region), block)
+    unreadable: Any = None
+    done = run_task(job, unreadable, block)
+    assert (done.pixels, done.n_bytes, done.is_kept) == (32 * 32, 0, True)
 
 
 @pytest.mark.parametrize("engine", ["numexpr", "table"])
@@ -88,8 +105,8 @@ def test_errors_are_those_of_pixels_with_data(
     job = make_job(tmp_path / "out.zarr", {"packed": packed}, engine)
     source, options = sources[kind]
     opened = open_image(source, **options).fitted(3, None)
-    for index in job.grid.blocks():
-        run_task(job, opened.part(job.grid.region(index)), index, ("packed",))
+    for block in GRID.blocks():
+        run_task(job, opened.part(block.region), block)
     recorded = job.store.largest_errors(job.outputs)["packed"]
     assert recorded == pytest.approx(errors[valid].max(), rel=1e-6)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "out.zarr", path="packed/0", mode="r")[:], codes)

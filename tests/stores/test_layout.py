@@ -80,14 +80,14 @@ def test_paths_are_those_of_the_files(tmp_path: Path, outputs: Any) -> None:
     wanted = {layout.METADATA}
     for output in outputs:
         wanted |= set(layout.metadata_paths(output))
-        wanted |= {layout.shard_path(output, index) for index in GRID.blocks()}
+        wanted |= {layout.shard_path(output, block.index) for block in GRID.blocks()}
         if output.encoding.is_lossy:
             path = layout.errors_path(output.name)
-            wanted |= {f"{path}/c/{row}/{column}" for row, column in GRID.blocks()}
+            wanted |= {f"{path}/c/{block.index[0]}/{block.index[1]}" for block in GRID.blocks()}
         assert layout.array_paths(output)[0] == layout.level_path(output.name)
     assert files == wanted
     shards = {path.relative_to(store.directory).as_posix() for path in store.directory.glob(layout.SHARDS)}
-    assert {layout.shard_path(output, index) for output in outputs for index in GRID.blocks()} <= shards
+    assert {layout.shard_path(output, block.index) for output in outputs for block in GRID.blocks()} <= shards
 
 
 def test_the_decoding_of_packed_integers_is_beside_them(root: Path) -> None:
@@ -108,8 +108,8 @@ def test_xarray_opens_every_output(tmp_path: Path, outputs: Any) -> None:
             store.directory / output.name, consolidated=False, mask_and_scale=False
         ) as found:
             assert found["0"].dims[-2:] == ("y", "x")
-            stored = np.asarray(found["0"][..., *GRID.region((1, 0))]).reshape(output.n_results, -1)
-            wanted = make_values(output, GRID, (1, 0)).reshape(output.n_results, -1)
+            stored = np.asarray(found["0"][..., *GRID[1, 0].region]).reshape(output.n_results, -1)
+            wanted = make_values(output, GRID[1, 0]).reshape(output.n_results, -1)
             np.testing.assert_array_equal(stored, wanted)
             assert ("largest_error" in found) is output.encoding.is_lossy
             if output.encoding.is_lossy:

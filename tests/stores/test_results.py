@@ -49,8 +49,8 @@ def write(path: Path, options: dict[str, bool], outputs: tuple[Output, ...] = OU
 def whole(output: Output) -> NDArray[Any]:
     """Return the stored numbers of all blocks of an output."""
     values = np.empty((output.n_results, *GRID.shape), output.dtype)
-    for index in GRID.blocks():
-        values[:, *GRID.region(index)] = make_values(output, GRID, index)
+    for block in GRID.blocks():
+        values[:, *block.region] = make_values(output, block)
     return values if output.class_names else values[0]
 
 
@@ -93,7 +93,7 @@ def test_pixels_without_data(tmp_path: Path, output: Output) -> None:
     with store.opened_for_run(**FRESH) as opened:
         fill(opened, record, n_blocks=3)
         opened.finish(receipt)
-    found = np.asarray(open_result(store.address)[output.name][..., *GRID.region((1, 1))])
+    found = np.asarray(open_result(store.address)[output.name][..., *GRID[1, 1].region])
     assert (found == 255).all() if output.name == "label" else np.isnan(found).all()
 
 

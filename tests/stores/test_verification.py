@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # 4 x 5 blocks, of which those at the edges are cut.
 GRID = Grid((110, 150), (32, 32), (16, 16))
-BLOCKS = list(GRID.blocks())
+BLOCKS = [block.index for block in GRID.blocks()]
 RECORD = make_record(GRID)
 BY_NAME = {output.name: output for output in OUTPUTS}
 
@@ -79,8 +79,8 @@ def test_exactly_the_faults_are_named_and_mended(store: LocalStore, faults: list
     assert set(found.damaged) == {fault for fault in faults if fault.kind == "damaged"}
     assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
     for name, index, _ in found.faults:
-        values = make_values(BY_NAME[name], GRID, index)
-        store.write_block(BY_NAME[name], GRID, index, values, error=0.25)
+        values = make_values(BY_NAME[name], GRID[index])
+        store.write_block(BY_NAME[name], GRID[index], values, error=0.25)
     after = files_of(store)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
@@ -147,7 +147,7 @@ def test_blocks_come_in_their_order(store: LocalStore, threads: int, monkeypatch
 
     monkeypatch.setattr(verification, "ThreadPoolExecutor", watched)
     found = list(check_blocks(store, RECORD, threads))
-    assert [index for index, _ in found] == BLOCKS
+    assert [block.index for block, _ in found] == BLOCKS
     assert not any(faults for _, faults in found)
     assert pools == [threads]
 
