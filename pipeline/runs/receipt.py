@@ -31,7 +31,7 @@ class Receipt:
         Size of the shards that this run wrote.
     peak_memory : int
         The highest resident memory of a process that computed blocks, in bytes, sampled when each block has
-        been written; 0 if no block was computed.
+        ended; 0 if the image has no blocks.
     engine : str
         How the blocks were computed, for example ``"numexpr"`` or ``"table"``.
     engine_reason : str

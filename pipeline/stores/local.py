@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import zarr
 
-from pipeline.stores import layout, placement
+from pipeline.stores import layout, placement, target
 from pipeline.stores.record import read_record
 from pipeline.stores.store import Fault, Store
 
@@ -48,7 +48,7 @@ class LocalStore(Store):
 
     def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:
         """Raise ValueError or FileExistsError if a run that reads these sources may not write here."""
-        placement.check_target(Path(self.address), sources=sources, overwrite=overwrite, resume=resume)
+        target.check_target(Path(self.address), sources=sources, overwrite=overwrite, resume=resume)
 
     @contextmanager
     def opened_for_run(self, *, overwrite: bool, resume: bool) -> Iterator[Self]:
@@ -64,12 +64,12 @@ class LocalStore(Store):
     @property
     def is_unfinished(self) -> bool:
         """Whether this is the unfinished store of a run, and not one that is published under the address."""
-        return self.directory == placement.unfinished(Path(self.address).resolve())
+        return self.directory == target.unfinished(Path(self.address).resolve())
 
     @property
     def is_created(self) -> bool:
         """Whether :meth:`create` has been called on what is there."""
-        return placement.is_created(self.directory)
+        return target.is_created(self.directory)
 
     @property
     def identity(self) -> str:

@@ -15,102 +15,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.stores.layout import METADATA, SHARDS, read_attribute
+from pipeline.stores.layout import METADATA, SHARDS
+from pipeline.stores.target import (
+    MARK,
+    check_free,
+    check_left,
+    check_target,
+    is_created,
+    replaced,
+    unfinished,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
-# A file that marks a directory beside the output as this package's.
-_MARK = ".mixture-pipeline"
-# A store with such a name would be taken for an image.
-_IMAGE_SUFFIXES = {
-    ".bmp",
-    ".exr",
-    ".gif",
-    ".jp2",
-    ".jpeg",
-    ".jpg",
-    ".ndpi",
-    ".png",
-    ".svs",
-    ".tif",
-    ".tiff",
-    ".webp",
-}
-
-
-def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume: bool) -> None:
-    """Refuse an output that would destroy something.
-
-    Parameters
-    ----------
-    path : Path
-        The place of the store.
-    sources : iterable of Path
-        The files and directories that the run reads.
-    overwrite, resume : bool
-        As for :func:`opened_for_run`.
-
-    Raises
-    ------
-    FileExistsError
-        If something is there already that isn't a result of this package, or that may be neither replaced
-        nor resumed.
-    ValueError
-        If the output is the source, if one of the two or another Zarr store lies inside the other, or if the
-        name of a new store is that of an image file.
-    """
-    output = path.resolve()
-    places = (output, unfinished(output), _replaced(output))
-    for source in sources:
-        read = source.resolve()
-        if any(place == read or place in read.parents or read in place.parents for place in places):
-            raise ValueError(
-                f"output {path} and image {source} lie inside one another. Choose another output."
-            )
-    for parent in output.parents:
-        if (parent / METADATA).exists():
-            raise ValueError(f"output {path} lies inside the Zarr store {parent}. Choose another output.")
-    if not path.exists():
-        _check_suffix(path)
-    elif not is_created(path):
-        raise FileExistsError(
-            f"{path} exists and isn't a result of mixture-pipeline, so it isn't overwritten. Choose another "
-            "output, or remove it yourself."
-        )
-    if not (overwrite or resume):
-        _check_free(output)
-
-
-def _check_suffix(path: Path) -> None:
-    """Raise ValueError for a new store that would have the name of an image file."""
-    if path.suffix.lower() in _IMAGE_SUFFIXES and not unfinished(path.resolve()).exists():
-        raise ValueError(
-            f"output {path} has the name of an image file, but results are written to a directory, which "
-            f"becomes a Zarr store. Choose another name, for example {path.with_suffix('.zarr')}."
-        )
-
-
-def _check_free(path: Path) -> None:
-    """Raise FileExistsError if a store is at a resolved path, or an unfinished one beside it."""
-    partial = unfinished(path)
-    if partial.exists():
-        _check_left(partial)
-        raise FileExistsError(
-            f"{partial} is the store of a run that was interrupted, or that is still at work. Resume it "
-            "to go on with it (resume=True, --resume), or overwrite it (overwrite=True, --overwrite)."
-        )
-    if path.exists():
-        raise FileExistsError(
-            f"{path} exists. Choose another output, mend it (resume=True, --resume), or overwrite it "
-            "(overwrite=True, --overwrite)."
-        )
-
-
-def unfinished(path: Path) -> Path:
-    """Return the directory in which a run writes until its store is whole."""
-    return path.with_name(f"{path.name}.partial")
 
 
 def find_store(path: Path, *, to_resume: bool = False) -> Path:
@@ -133,11 +52,6 @@ def find_store(path: Path, *, to_resume: bool = False) -> Path:
         if directory.exists():
             return directory
     raise FileNotFoundError(f"{path} doesn't exist")
-
-
-def is_created(directory: Path) -> bool:
-    """Return whether a directory has a record, which is the last thing that creating a store writes."""
-    return read_attribute(directory) is not None
 
 
 def holds_shards(directory: Path) -> bool:
@@ -209,7 +123,7 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
     _recover(path, resume=resume)
     if not (overwrite or resume):
         # The last line may have put an old store back.
-        _check_free(path)
+        check_free(path)
     if partial.exists() and resume:
         if is_created(partial):
             _remove_orphans(partial)
@@ -226,49 +140,36 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
     if partial.exists():
         _discard(partial)
     partial.mkdir()
-    (partial / _MARK).touch()
+    (partial / MARK).touch()
     return partial
 
 
 def _recover(path: Path, *, resume: bool) -> None:
     """Tidy up after a run that was killed while it replaced a store."""
-    partial, replaced = unfinished(path), _replaced(path)
-    for place in (partial, replaced):
+    partial, old = unfinished(path), replaced(path)
+    for place in (partial, old):
         if place.exists():
-            _check_left(place)
-    if replaced.exists() and path.exists():
-        _discard(replaced)
-    elif replaced.exists() and not (partial.exists() and resume):
-        replaced.rename(path)
-        (path / _MARK).unlink(missing_ok=True)
-
-
-def _check_left(place: Path) -> None:
-    """Raise FileExistsError unless a run left this directory."""
-    if not _is_left(place):
-        raise FileExistsError(
-            f"{place} is in the way, and no run of mixture-pipeline left it. Remove it yourself."
-        )
-
-
-def _is_left(directory: Path) -> bool:
-    """Return whether a directory is empty, or carries the mark of a run."""
-    return directory.is_dir() and ((directory / _MARK).exists() or not any(directory.iterdir()))
+            check_left(place)
+    if old.exists() and path.exists():
+        _discard(old)
+    elif old.exists() and not (partial.exists() and resume):
+        old.rename(path)
+        (path / MARK).unlink(missing_ok=True)
 
 
 def _replace(directory: Path, path: Path) -> None:
     """Move a whole store to its place, and remove the old one."""
-    replaced = _replaced(path)
+    old = replaced(path)
     if path.exists():
         # The old store is removed at once, so the new one must survive a power cut from here on.
         if hasattr(os, "sync"):
             os.sync()
-        (path / _MARK).touch()
-        path.rename(replaced)
+        (path / MARK).touch()
+        path.rename(old)
     directory.rename(path)
-    (path / _MARK).unlink(missing_ok=True)
-    if replaced.exists():
-        _discard(replaced)
+    (path / MARK).unlink(missing_ok=True)
+    if old.exists():
+        _discard(old)
 
 
 def _forget(directory: Path) -> None:
@@ -285,10 +186,6 @@ def _discard(directory: Path) -> None:
         shutil.rmtree(directory)
     except OSError as error:
         raise OSError(f"{directory} can't be removed: {error}. Remove it yourself.") from error
-
-
-def _replaced(path: Path) -> Path:
-    return path.with_name(f"{path.name}.replaced")
 
 
 def _remove_orphans(directory: Path) -> None:

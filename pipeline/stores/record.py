@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -198,76 +196,6 @@ def _refuse_format(place: str, found: Any, writer: Any, damaged: str) -> None:  
             f"{FORMAT}. Upgrade mixture-pipeline, or {OVERWRITE}."
         )
     raise ValueError(damaged)
-
-
-def check_resumable(place: str, found: Record, wanted: Record, *, numerics: Mapping[str, str]) -> None:
-    """Raise ValueError unless a run may go on with the store of another run.
-
-    Parameters
-    ----------
-    place : str
-        The name of the store in error messages.
-    found : Record
-        The record of the store.
-    wanted : Record
-        The record of the run that is going to start.
-    numerics : mapping of str to str
-        A name for the numbers that each engine computes. Engines of the same name compute the same bits, so
-        that one may go on with the blocks of the other. An engine that isn't listed has numbers of its own.
-
-    Raises
-    ------
-    ValueError
-        If the image, the mask, the model or anything else is another one, or if the versions of this package
-        differ in one of their first two numbers. Where an image was found may differ, and the receipt is
-        ignored.
-    """
-    if _series(found.version) != _series(wanted.version):
-        raise ValueError(
-            f"{place} can't be resumed: mixture-pipeline {found.version} began it, this is version "
-            f"{wanted.version}, and the two may compute different numbers. Install version {found.version}, "
-            f"or {OVERWRITE}."
-        )
-    before, after = _essence(found, numerics), _essence(wanted, numerics)
-    for key, value in after.items():
-        if before[key] != value:
-            name, was, now = _first_difference(key, before[key], value)
-            raise ValueError(
-                f"{place} can't be resumed: its {name} was {_shown(was)}, and is now {_shown(now)}. Resume "
-                f"with the arguments that the run began with, or {OVERWRITE}."
-            )
-
-
-def _series(version: str) -> str:
-    """Return the first two numbers of a version, within which the same blocks have the same bytes."""
-    numbers = re.match(r"\d+\.\d+(?!\d)", version)
-    return numbers.group() if numbers else version
-
-
-def _essence(record: Record, numerics: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parts of a record that two runs must share, each under its name."""
-    # The other run's record comes from JSON, which has lists only.
-    content = json.loads(json.dumps(record.to_dict()))
-    for key in ("image", "mask"):
-        if isinstance(content[key], dict):
-            del content[key]["place"]
-    outputs = {output.pop("name"): output for output in content["outputs"]}
-    for name, output in outputs.items():
-        output["engine"] = numerics.get(record.engines[name], record.engines[name])
-    return {**{key: content[key] for key in ("image", "mask", "no_data", "grid")}, "outputs": outputs}
-
-
-def _first_difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  # noqa: ANN401  JSON may hold anything
-    """Return the first difference of two contents, as deep as the difference has a name."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in {**was, **now}:
-            if was.get(key) != now.get(key):
-                return _first_difference(f"{name} {key}", was.get(key), now.get(key))
-    return name, was, now
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401  JSON may hold anything
-    return "none" if value is None else f"{value!s:.200}"
 
 
 def _grid_from_json(content: Mapping[str, Any]) -> Grid:

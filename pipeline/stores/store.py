@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from pipeline.stores.record import check_resumable
+from pipeline.stores.resumption import check_resumable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,10 +6,10 @@ python tests/benchmarks/parity.py
 from __future__ import annotations
 
 import numpy as np
-from skimage import data
 from sklearn.mixture import GaussianMixture
 
 from pipeline import Label, LogDensity, Mixture, Posterior, evaluate
+from pipeline.demo import load_photo
 
 KERNELS = 8
 FITTED = 4000
@@ -49,7 +49,7 @@ def uncast(model: GaussianMixture, pixels: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     """Fit a mixture of each covariance type to a photo's colours, and print the table."""
     random = np.random.default_rng(0)
-    photo = data.astronaut().reshape(-1, 3)
+    photo = load_photo().reshape(-1, 3)
     inputs = {"uint8": photo, "float": photo + random.uniform(-0.5, 0.5, photo.shape)}
     lines = [
         "| covariance | pixels | log-density | relative | posterior | relative | equal labels |",

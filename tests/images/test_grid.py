@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.images.grid import Grid, choose_grid
+from pipeline.images.grid import Grid, choose_grid, choose_grids
 
 EXTENTS = st.tuples(st.integers(0, 70), st.integers(0, 70))
 SIDES = st.integers(1, 10**6)
@@ -159,3 +159,13 @@ def test_blocks_are_cut_to_the_image() -> None:
     """A block far larger than the image allocates no more than the image needs."""
     assert choose_grid((8, 300), block=100_000_000).block == (1000, 1000)
     assert choose_grid((8, 300), block=np.int64(64)).block == (64, 64)  # type: ignore[arg-type]
+
+
+def test_grids_to_try() -> None:
+    """Blocks become smaller from one grid to the next; a wanted block, and a small image, have one grid."""
+    grids = choose_grids((10_000, 10_000), tile=(256, 256), block=None)
+    assert [grid.block for grid in grids] == [(side, side) for side in (4096, 2048, 1024, 512, 256)]
+    assert choose_grids((10_000, 10_000), tile=(256, 256), block=512) == [
+        choose_grid((10_000, 10_000), block=512)
+    ]
+    assert len(choose_grids((100, 100), tile=(1, 1), block=None)) == 1

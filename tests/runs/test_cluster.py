@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
+import dask.array as da
 import psutil
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
+from references import random_mixture
+from runs.disturbed import assert_same
 
+from pipeline import Density, plan, stream
 from pipeline.runs.cluster import Cluster
 from pipeline.testing.executors import ExecutorContract, add
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+DENSITY = Density(random_mixture(2, 3))
 
 
 class TestCluster(ExecutorContract):
@@ -86,3 +98,36 @@ def test_available_memory() -> None:
             assert cluster_with(0, 2**29).available_memory == int(2**29 * share)
     for nothing in (cluster_with(0), cluster_with()):
         assert 2**20 < nothing.available_memory <= psutil.virtual_memory().total
+
+
+def test_a_plan_for_a_cluster(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
+    """A plan takes a cluster's threads and memory, and executes there."""
+    image = da.from_array(photo, chunks=(128, 128, 3))
+    planned = plan(image, DENSITY, tmp_path / "out.zarr", client=processes, block=128, progress="none")
+    workers = processes.scheduler_info(n_workers=-1)["workers"].values()
+    assert planned.threads == 1
+    pause = dask.config.get("distributed.worker.memory.pause")
+    assert planned.memory_limit == int(min(worker["memory_limit"] for worker in workers) * pause)
+    assert planned.execute().blocks == 16
+    wanted = plan(photo, DENSITY, tmp_path / "wanted.zarr", block=128, progress="none")
+    wanted.execute()
+    assert_same(tmp_path / "out.zarr", tmp_path / "wanted.zarr")
+
+
+def test_what_a_cluster_cant_do(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
+    """Pixels that the cluster holds, and a cluster without workers, are refused with what to do instead."""
+    lazy = da.from_array(photo, chunks=(128, 128, 3))
+    held = processes.persist(lazy)
+    for image, mask in ((held, None), (lazy, held[..., 0])):
+        for start in (plan, stream):
+            with pytest.raises(
+                ValueError, match=r"persisted on the cluster.* Pass it as it was before persist"
+            ):
+                start(image, DENSITY, tmp_path / "out.zarr", mask=mask, client=processes, progress="none")
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as idle,
+        pytest.raises(RuntimeError, match=r"has no workers. Start some, or wait: client.wait_for_workers"),
+    ):
+        stream(lazy, DENSITY, tmp_path / "out.zarr", client=idle, progress="none")
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import tracemalloc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ import pytest
 import tifffile
 import zarr
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
 from references import random_mixture
 
 from pipeline import (
@@ -30,7 +28,6 @@ from pipeline import (
     Progress,
     open_result,
     plan,
-    resume,
     stream,
 )
 from pipeline.runs import memory as memory_module
@@ -115,33 +112,6 @@ def test_options_are_streams(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     assert list(open_result(store)) == ["log-density"]
     with pytest.raises(TypeError, match=r"there is no option 'blocks'\. Did you mean block"):
         plan(photo, DENSITY, store, blocks=3)
-
-
-def test_the_projected_size_is_of_what_is_written(tmp_path: Path) -> None:
-    """Of an image that is alike all over, the store is as large as its plan says."""
-    image = np.random.default_rng(0).integers(0, 256, (1500, 700, 3), dtype=np.uint8)
-    planned = plan(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none")
-    receipt = planned.execute()
-    assert planned.output_bytes == pytest.approx(receipt.bytes_written, rel=0.1)
-
-
-def test_nothing_is_left_of_a_probe(tmp_path: Path, tiff: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plan removes what its probe wrote, even if it fails."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", os.fspath(folder))
-    plan(tiff, QUANTITIES, tmp_path / "out.zarr")
-    assert list(folder.iterdir()) == []
-
-    def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
-        if block_info:
-            raise OSError("the scanner is on fire")
-        return block
-
-    image = da.zeros((50, 60, 3), chunks=(25, 60, 3), dtype=np.uint8).map_blocks(fail, dtype=np.uint8)
-    with pytest.raises(OSError, match="the scanner is on fire"):
-        plan(image, DENSITY, tmp_path / "out.zarr")
-    assert list(folder.iterdir()) == []
 
 
 def test_what_is_said(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
@@ -346,39 +316,6 @@ def test_the_output_is_no_input(tmp_path: Path, tiff: Path, photo: NDArray[np.ui
     assert files_of(tmp_path) == before
 
 
-def test_a_plan_for_a_cluster(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
-    """A plan takes a cluster's threads and memory, and executes there."""
-    image = da.from_array(photo, chunks=(128, 128, 3))
-    planned = plan(image, DENSITY, tmp_path / "out.zarr", client=processes, block=128, progress="none")
-    workers = processes.scheduler_info(n_workers=-1)["workers"].values()
-    assert planned.threads == 1
-    pause = dask.config.get("distributed.worker.memory.pause")
-    assert planned.memory_limit == int(min(worker["memory_limit"] for worker in workers) * pause)
-    assert planned.execute().blocks == 16
-    wanted = plan(photo, DENSITY, tmp_path / "wanted.zarr", block=128, progress="none")
-    wanted.execute()
-    assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "wanted.zarr")
-
-
-def test_what_a_cluster_cant_do(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
-    """Pixels that the cluster holds, and a cluster without workers, are refused with what to do instead."""
-    lazy = da.from_array(photo, chunks=(128, 128, 3))
-    held = processes.persist(lazy)
-    for image, mask in ((held, None), (lazy, held[..., 0])):
-        for start in (plan, stream):
-            with pytest.raises(
-                ValueError, match=r"persisted on the cluster.* Pass it as it was before persist"
-            ):
-                start(image, DENSITY, tmp_path / "out.zarr", mask=mask, client=processes, progress="none")
-    with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster, set_as_default=False) as idle,
-        pytest.raises(RuntimeError, match=r"has no workers. Start some, or wait: client.wait_for_workers"),
-    ):
-        stream(lazy, DENSITY, tmp_path / "out.zarr", client=idle, progress="none")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_plan_refuses_what_exists(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     """A plan, as a run, refuses a store, whole or not, unless it may be overwritten or resumed."""
 
@@ -399,26 +336,3 @@ def test_a_plan_refuses_what_exists(tmp_path: Path, photo: NDArray[np.uint8]) ->
         planned = plan(photo, DENSITY, store, resume=True, **options)
         assert sorted(tmp_path.rglob("*")) == before
         planned.execute()
-
-
-def test_resume_takes_all_from_the_store(tmp_path: Path, tiff: Path, photo: NDArray[np.uint8]) -> None:
-    """What a store records is enough to go on: image, mask, value without data, packing, priors and grid."""
-    mask = tmp_path / "mask.tif"
-    tifffile.imwrite(mask, photo[..., 0] // 128, photometric="minisblack")
-    quantities: dict[str, Quantity] = {
-        "packed-1": Packed(DENSITY, "uint16", 1e-12, 1e-3, "log"),
-        "chance": Posterior(CLASSES, {"b": 0.25, "a": 3}, only="b"),
-        "label": Label(CLASSES, [2, 1]),
-    }
-
-    def end(event: Progress) -> None:
-        if event.blocks == 4:
-            raise KeyboardInterrupt
-
-    options: dict[str, Any] = {"mask": mask, "no_data": 7, "block": 128}
-    with pytest.raises(KeyboardInterrupt):
-        stream(tiff, quantities, tmp_path / "out.zarr", progress=end, **options)
-    receipt = resume(os.fspath(tmp_path / "out.zarr"))
-    assert 4 <= receipt.kept_blocks < 16
-    stream(tiff, quantities, tmp_path / "wanted.zarr", progress="none", **options)
-    assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "wanted.zarr")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from references import random_mixture
 
-from pipeline import Density, Packed, Posterior, open_image
+from pipeline import Density, Packed, Posterior, open_image, plan
 from pipeline.models.output import make_outputs
 from pipeline.runs.probe import probe
 from pipeline.runs.task import Job
@@ -19,8 +20,11 @@ from pipeline.stores.local import LocalStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 CLASSES = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
-OUTPUTS = make_outputs({"density": Density(CLASSES["b"]), "packed": Packed(Posterior(CLASSES), "uint8")})
+QUANTITIES = {"density": Density(CLASSES["b"]), "packed": Packed(Posterior(CLASSES), "uint8")}
+OUTPUTS = make_outputs(QUANTITIES)
 
 
 @pytest.mark.parametrize("shape", [(1500, 70), (40, 50), (0, 5)])
@@ -40,3 +44,30 @@ def test_it_is_extrapolated_from_a_piece(
     assert seconds > 0
     # Noise can't be compressed much: four bytes for the density, one for each class.
     assert n_bytes == pytest.approx(6 * shape[0] * shape[1], rel=0.3)
+
+
+def test_the_projected_size_is_of_what_is_written(tmp_path: Path) -> None:
+    """Of an image that is alike all over, the store is as large as its plan says."""
+    image = np.random.default_rng(0).integers(0, 256, (1500, 700, 3), dtype=np.uint8)
+    planned = plan(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none")
+    receipt = planned.execute()
+    assert planned.output_bytes == pytest.approx(receipt.bytes_written, rel=0.1)
+
+
+def test_nothing_is_left_of_a_probe(tmp_path: Path, tiff: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan removes what its probe wrote, even if it fails."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(folder))
+    plan(tiff, QUANTITIES, tmp_path / "out.zarr")
+    assert list(folder.iterdir()) == []
+
+    def fail(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
+        if block_info:
+            raise OSError("the scanner is on fire")
+        return block
+
+    image = da.zeros((50, 60, 3), chunks=(25, 60, 3), dtype=np.uint8).map_blocks(fail, dtype=np.uint8)
+    with pytest.raises(OSError, match="the scanner is on fire"):
+        plan(image, QUANTITIES, tmp_path / "out.zarr")
+    assert list(folder.iterdir()) == []

@@ -19,13 +19,17 @@ from runs.disturbed import (
     QUANTITIES,
     SKIN,
     assert_same,
+    at_block,
     begin,
     resume_with,
 )
 
 from pipeline import (
     Density,
+    Label,
     Mixture,
+    Packed,
+    Posterior,
     compute_densities,
     evaluate,
     open_image,
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pipeline.models.quantity import Quantity
 
 
 @pytest.mark.parametrize(
@@ -232,3 +238,24 @@ def test_a_store_of_another_version(
             go_on()
     assert not verify(store, progress="none").intact
     assert list(open_result(store)) == list(QUANTITIES)
+
+
+def test_resume_takes_all_from_the_store(tmp_path: Path, tiff: Path, photo: NDArray[np.uint8]) -> None:
+    """What a store records is enough to go on: image, mask, value without data, packing, priors and grid."""
+    mask = tmp_path / "mask.tif"
+    tifffile.imwrite(mask, photo[..., 0] // 128, photometric="minisblack")
+    classes = {"a": random_mixture(1, 3), "b": random_mixture(2, 3)}
+    quantities: dict[str, Quantity | Packed] = {
+        "packed-1": Packed(Density(classes["b"]), "uint16", 1e-12, 1e-3, "log"),
+        "chance": Posterior(classes, {"b": 0.25, "a": 3}, only="b"),
+        "label": Label(classes, [2, 1]),
+    }
+
+    listener = at_block(4, KeyboardInterrupt())
+    options: dict[str, Any] = {"mask": mask, "no_data": 7, "block": 128}
+    with pytest.raises(KeyboardInterrupt):
+        stream(tiff, quantities, tmp_path / "out.zarr", progress=listener, **options)
+    receipt = resume(str(tmp_path / "out.zarr"))
+    assert 4 <= receipt.kept_blocks < 16
+    stream(tiff, quantities, tmp_path / "wanted.zarr", progress="none", **options)
+    assert_same(tmp_path / "out.zarr", tmp_path / "wanted.zarr")

@@ -9,53 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import zarr
+from stores.numbered import OUTPUTS, fill, names, record_of, run_of, write
 
 from pipeline.stores import placement
 from pipeline.stores.local import LocalStore
-from pipeline.testing import stores as store_contract
-from pipeline.testing.stores import FRESH, REPLACING, RESUMED, make_receipt, make_record
+from pipeline.stores.target import MARK
+from pipeline.testing.stores import FRESH, REPLACING, RESUMED
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pipeline.stores.record import Record
-
-OUTPUTS = store_contract.OUTPUTS[:1]
-
-
-def fill(path: Path, run: int, *, finished: bool = True) -> None:
-    """Create the store of a numbered run and write a block, or all, with the mark of a run's directory."""
-    if path.suffix in {".partial", ".replaced"}:
-        path.mkdir(exist_ok=True)
-        (path / placement._MARK).touch()
-    store_contract.fill(LocalStore(path), record_of(run), seed=run, n_blocks=None if finished else 1)
-
-
-def record_of(run: int) -> Record:
-    """Make the record of a numbered run."""
-    return make_record(outputs=OUTPUTS, identity=str(run))
-
-
-def write(path: Path, run: int, options: dict[str, bool], error: BaseException | None = None) -> Path:
-    """Write a store as a run does, or half of it, and return the directory that it was written in."""
-    with placement.opened_for_run(path, **options) as directory:
-        if not (directory / "zarr.json").exists():
-            fill(directory, run, finished=error is None)
-        if error:
-            raise error
-        store = LocalStore(directory)
-        store.finish(make_receipt(store.read_record()))
-    return directory
-
-
-def names(folder: Path) -> list[str]:
-    """List a directory."""
-    return sorted(path.name for path in folder.iterdir())
-
-
-def run_of(path: Path) -> int:
-    """Return the number of the run that made a store."""
-    return int(LocalStore(path).read_record().image.identity)
 
 
 def test_what_is_whole_is_moved(tmp_path: Path) -> None:
@@ -203,7 +165,7 @@ def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> N
     """What has no attributes yet is begun anew."""
     partial = tmp_path / "out.zarr.partial"
     partial.mkdir()
-    (partial / placement._MARK).touch()
+    (partial / MARK).touch()
     LocalStore(partial).create(record_of(1))
     zarr.open_group(partial).attrs.clear()
     for name in lost:
@@ -367,68 +329,3 @@ def test_finding_a_store(tmp_path: Path) -> None:
     fill(tmp_path / "out.zarr.partial", 2, finished=False)
     assert placement.find_store(path) == path
     assert placement.find_store(path, to_resume=True) == tmp_path / "out.zarr.partial"
-
-
-def test_targets_that_are_refused(tmp_path: Path) -> None:
-    """Nothing foreign is overwritten, never what is read, nor anything inside it."""
-    result, foreign = tmp_path / "out.zarr", tmp_path / "photos"
-    fill(result, 1)
-    foreign.mkdir()
-    for options in (REPLACING, RESUMED):
-        placement.check_target(result, sources=[tmp_path / "photo.png", foreign], **options)
-    with pytest.raises(FileExistsError, match=r"out.zarr exists. Choose another output, mend it"):
-        placement.check_target(result, sources=[], **FRESH)
-    for place in (foreign, tmp_path):
-        with pytest.raises(
-            FileExistsError, match="isn't a result of mixture-pipeline, so it isn't overwritten"
-        ):
-            placement.check_target(place, sources=[], **REPLACING)
-    (tmp_path / "photo.png").touch()
-    with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
-        placement.check_target(tmp_path / "photo.png", sources=[], **REPLACING)
-    for inner in (result / "inner.zarr", result / "density" / "0" / "c"):
-        with pytest.raises(ValueError, match="lies inside the Zarr store"):
-            placement.check_target(inner, sources=[], **REPLACING)
-
-
-@pytest.mark.parametrize("name", ["out.tif", "out.ome.tiff", "out.PNG", "folder/out.jpg"])
-@pytest.mark.parametrize("options", [FRESH, REPLACING, RESUMED], ids=["fresh", "overwrite", "resume"])
-def test_a_store_gets_no_name_of_an_image(tmp_path: Path, name: str, options: dict[str, bool]) -> None:
-    """Before a directory with the name of an image file is made, another name is proposed."""
-    message = r"has the name of an image file.* for example .*out(\.ome)?\.zarr"
-    with pytest.raises(ValueError, match=message):
-        placement.check_target(tmp_path / name, sources=[], **options)
-    with pytest.raises(ValueError, match=message):
-        write(tmp_path / name, 1, options)
-    assert not (tmp_path / name).exists()
-    assert names((tmp_path / name).parent) == []
-
-
-def test_a_store_with_the_name_of_an_image_is_mended(tmp_path: Path) -> None:
-    """A store that has such a name already is resumed and replaced as any other is."""
-    path = tmp_path / "out.tif"
-    fill(tmp_path / "out.tif.partial", 1, finished=False)
-    write(path, 1, RESUMED)
-    write(path, 2, RESUMED)
-    assert run_of(path) == 1
-    write(path, 3, REPLACING)
-    assert run_of(path) == 3
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "out.zarr",
-        "out.zarr/density/0",
-        ".",
-        "link",
-        "out.zarr.partial",
-        "out.zarr.partial/density",
-        "out.zarr.replaced",
-    ],
-)
-def test_what_is_read_is_no_output(tmp_path: Path, source: str) -> None:
-    """An output that is, holds or lies in the image is refused by any name, as is what a run removes."""
-    (tmp_path / "link").symlink_to(tmp_path / "out.zarr")
-    with pytest.raises(ValueError, match=r"output .*out.zarr and image .* lie inside one another"):
-        placement.check_target(tmp_path / "out.zarr", sources=[tmp_path / source], **REPLACING)
