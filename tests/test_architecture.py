@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "models": set(),
     "compute": {"models"},
     "images": set(),
-    "stores": {"models", "images.grid", "images.description"},
+    "stores": {"models", "images.grid", "images.description", "images.geometry"},
     "runs": {"models", "compute", "images", "stores"},
 }
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.images.geometry import UNKNOWN, Geometry
+
 
 @dataclass(frozen=True)
 class Description:
@@ -25,6 +27,8 @@ class Description:
     place : dict or None
         The options with which :func:`reopen` opens the image again, as JSON can hold them: those of
         :func:`open_image`, and the rows and columns of a view. None for an image that is in memory only.
+    geometry : Geometry
+        Where the pixels lie.
     """
 
     shape: tuple[int, int, int]
@@ -32,6 +36,7 @@ class Description:
     channels: tuple[str, ...] | None
     identity: str
     place: dict[str, Any] | None
+    geometry: Geometry = UNKNOWN
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -46,6 +51,7 @@ class Description:
             "channels": None if self.channels is None else list(self.channels),
             "identity": self.identity,
             "place": self.place,
+            "geometry": self.geometry.to_dict(),
         }
 
     @classmethod
@@ -65,4 +71,5 @@ class Description:
             None if channels is None else tuple(map(str, channels)),
             str(content["identity"]),
             None if place is None else dict(place),
+            Geometry.from_dict(content["geometry"]),
         )

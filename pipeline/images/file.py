@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.source import RegionPart, Source
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class ImageFile(Source):
         The stored sample that each channel is.
     is_default : bool
         Whether the channels are those that the file has by default.
+    geometry : Geometry
+        Where the pixels lie, as far as the file says.
     """
 
     path: str
@@ -73,6 +76,7 @@ class ImageFile(Source):
     stored: str = field(repr=False)
     samples: tuple[int, ...] = field(repr=False)
     is_default: bool = field(default=True, repr=False)
+    geometry: Geometry = field(default=UNKNOWN, repr=False)
 
     def identity(self) -> str:
         """Return the file's time and size."""

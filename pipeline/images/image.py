@@ -57,6 +57,8 @@ class Image:
         :meth:`compute` returns are as they are stored.
     tile : tuple of int
         Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+    pixel_size : tuple of float or None
+        Height and width of a pixel in micrometers, or None if the image doesn't say.
     paths : tuple of Path
         The local files and directories that are read, with those of the mask.
     name : str
@@ -141,6 +143,11 @@ class Image:
         return self.source.tile
 
     @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in micrometers, or None if the image doesn't say."""
+        return self.source.geometry.pixel_size
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The local files and directories that are read."""
         mask = self._masking.mask
@@ -199,6 +206,11 @@ class Image:
         if not self.shape:
             raise TypeError("the image is a single number, which has no length")
         return self.shape[0]
+
+    def __float__(self) -> float:
+        if self.size != 1:
+            raise TypeError(f"an image of shape {self.shape} is no number; wanted an image of one number")
+        return float(self.compute().item())
 
     def __iter__(self) -> Iterator[Image]:
         return (self[number] for number in range(len(self)))
@@ -299,6 +311,8 @@ class Image:
             sizes = f"shape {self.shape} of {sizes}"
         facts = [sizes, f"{channels} ({', '.join(self.channels)})" if self.channels else channels]
         facts.append(str(self.dtype))
+        if self.pixel_size:
+            facts.append("pixels of {:.4g} x {:.4g} µm".format(*self.pixel_size))
         if self.tile != (1, 1):
             facts.append(f"tiles of {_sides(self.tile)}")
         if self._masking.has_alpha:

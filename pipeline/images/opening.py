@@ -251,7 +251,9 @@ def _as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass 
         try:
             return np.asarray(image)
         except ValueError as error:
-            raise ValueError(f"{role} is a list that isn't an array: {error}") from error
+            raise ValueError(
+                f"{role} is a list whose rows differ in length or depth; wanted one of shape (H, W, C)"
+            ) from error
     if getattr(image, "mode", None) in _PALETTES:
         raise ValueError(f"{role} holds indices into a palette; wanted colors. Pass image.convert('RGB').")
     if hasattr(image, "__array_interface__"):

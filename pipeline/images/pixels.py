@@ -41,11 +41,13 @@ def check_pixels(
     Raises
     ------
     TypeError
-        If the array is a masked array, whose mask would be lost.
+        If the array is a masked array, whose mask would be lost, or the channel axis isn't a number.
     ValueError
         If there is no such axis, if its length isn't the model's number of channels, or if the dtype isn't
         boolean, integer or floating point.
     """
+    if not (channel_axis is None or isinstance(channel_axis, int | np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r:.80}; wanted the number of an axis, or None")
     if is_masked(array):
         raise TypeError(
             "the image is a masked array, whose mask would be lost. Fill it: "
@@ -129,12 +131,14 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
     Raises
     ------
     TypeError
-        If it is a masked array.
+        If it is a masked array, or the channel axis isn't a number.
     ValueError
         If it has another number of axes or lacks the channel axis, if a length isn't known, or if it doesn't
         hold numbers.
     """
     shape = tuple(array.shape)
+    if not (channel_axis is None or isinstance(channel_axis, int | np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r:.80}; wanted -1, 0, 1, 2 or None")
     n_axes = 2 if channel_axis is None or (channel_axis == -1 and len(shape) == 2) else _COLOR_AXES  # noqa: PLR2004  rows, columns
     if len(shape) != n_axes:
         reason = "" if channel_axis == -1 else f" with channel_axis={channel_axis}"

@@ -125,7 +125,12 @@ def _expand(key: Any, n_axes: int) -> list[Any]:  # noqa: ANN401  a caller may p
 def _apply(item: Any, places: range, axis: int) -> range:  # noqa: ANN401  a caller may pass anything
     """Return which of an axis's places an integer or a slice selects."""
     if isinstance(item, slice):
-        return canonical(places[item])
+        try:
+            return canonical(places[item])
+        except (TypeError, ValueError):
+            raise IndexError(
+                f"the image is indexed with {item!r:.80}; wanted whole numbers, and a step other than 0"
+            ) from None
     try:
         if isinstance(item, bool | np.bool):
             raise TypeError  # noqa: TRY301  the same refusal

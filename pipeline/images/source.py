@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipeline.images.description import Description
+from pipeline.images.geometry import UNKNOWN, Geometry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +43,15 @@ class Source(ABC):
         The names of the channels, or None if the image doesn't name them.
     tile : tuple of int
         Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+    geometry : Geometry
+        Where the pixels lie, as far as the image says.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     channels: tuple[str, ...] | None = None
     tile: tuple[int, int] = (1, 1)
+    geometry: Geometry = UNKNOWN
 
     @abstractmethod
     def identity(self) -> str:
@@ -67,7 +71,9 @@ class Source(ABC):
     @property
     def description(self) -> Description:
         """The facts that are known without reading a pixel. The identity is computed anew at each access."""
-        return Description(self.shape, self.dtype, self.channels, self.identity(), self.place())
+        return Description(
+            self.shape, self.dtype, self.channels, self.identity(), self.place(), self.geometry
+        )
 
     @property
     def extent(self) -> tuple[int, int]:

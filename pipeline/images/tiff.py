@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
+from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.selection import to_slice
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ _PHOTOMETRIC = {0: "white-is-zero gray", 3: "palette", 4: "mask", 5: "CMYK", _YC
 _JPEG_COMPRESSION = (6, 7, 34892, 33007)
 # JPEG 2000 in Aperio's slides: YCbCr, whatever the photometric tag says, which isn't decoded to RGB.
 _APERIO_YCBCR = 33003
+_APERIO_SIZE = re.compile(r"\bMPP *= *([0-9.]+)")
+_OME_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
+_MICROMETERS = {"nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
 def open_tiff(path: str, *, alpha: bool = False) -> Tiff | None:
@@ -69,6 +75,7 @@ def open_tiff(path: str, *, alpha: bool = False) -> Tiff | None:
         tile=pages.tile,
         stored=pages.stored,
         samples=samples,
+        geometry=pages.geometry,
     )
 
 
@@ -90,7 +97,7 @@ def _open_pages(path: str, stamp: tuple[int, int]) -> _Pages:
 
     try:
         with tifffile.TiffFile(path) as file:
-            return _Pages(path, file.series[0].levels[0], stamp[1])
+            return _Pages(path, file.series[0].levels[0], stamp[1], _geometry(file))
     except Exception as error:
         if str(error).startswith(path):
             raise
@@ -101,8 +108,8 @@ def _open_pages(path: str, stamp: tuple[int, int]) -> _Pages:
 class _Pages:
     """Level 0 of a TIFF's first series: where its tiles or strips lie, and how to decode them."""
 
-    def __init__(self, path: str, series: tifffile.TiffPageSeries, size: int) -> None:
-        page, self.path = series.keyframe, path
+    def __init__(self, path: str, series: tifffile.TiffPageSeries, size: int, geometry: Geometry) -> None:
+        page, self.path, self.geometry = series.keyframe, path, geometry
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
         separate, depth, height, width, contiguous = page.shaped
         self.extent = (height, width)
@@ -208,6 +215,30 @@ def _copy(out: NDArray[Any], pixels: NDArray[Any], pairs: _Pairs) -> None:
         out[...], pairs = pixels, []  # several times as fast
     for channel, within in pairs:
         out[..., channel] = pixels[..., within]
+
+
+def _geometry(file: tifffile.TiffFile) -> Geometry:
+    """Return the geometry that OME-XML or the description of an Aperio slide states."""
+    description = file.pages.first.description
+    if file.is_ome:
+        sizes = [_ome_size(description, axis) for axis in "YX"]
+    else:
+        found = _APERIO_SIZE.search(description) if file.is_svs else None
+        sizes = [float(found[1]) if found else None] * 2
+    height, width = sizes
+    return Geometry((height, width)) if height and width else UNKNOWN
+
+
+def _ome_size(description: str, axis: str) -> float | None:
+    """Return the size of the first image's pixels along an axis in micrometers, or None if it isn't known."""
+    pixels = _OME_PIXELS.search(description)
+    size = pixels and re.search(rf'\bPhysicalSize{axis}="([^"]+)"', pixels[0])
+    unit = pixels and re.search(rf'\bPhysicalSize{axis}Unit="([^"]+)"', pixels[0])
+    if not size:
+        return None
+    # The schema's default is the micrometer.
+    scale = _MICROMETERS.get(html.unescape(unit[1]) if unit else "µm")
+    return None if scale is None else float(size[1]) * scale
 
 
 def _stored_letters(path: str, series: tifffile.TiffPageSeries, depth: int, n_pages: int) -> str:

@@ -72,6 +72,7 @@ class View(Source):
             n_channels = len(selected)
             names = None if names is None else tuple(names[channel] for channel in selected)
         self.shape, self.dtype, self.channels = (len(rows), len(columns), n_channels), base.dtype, names
+        self.geometry = base.geometry.view(rows, columns)
         # As many pixels of the view as a tile of the base holds.
         self.tile = (
             max(1, min(base.tile[0] // abs(rows.step), len(rows))),

@@ -269,7 +269,12 @@ def _check_priors(priors: Any, names: tuple[str, ...]) -> tuple[float, ...]:  # 
                 f"{', '.join(names)}"
             )
         priors = [priors[name] for name in names]
-    values = tuple(float(prior) for prior in priors)
+    try:
+        values = tuple(float(prior) for prior in priors)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"priors are {priors!r:.80}; wanted a positive number for each of {', '.join(names)}"
+        ) from None
     if len(values) != len(names):
         raise ValueError(f"got {len(values)} priors for {len(names)} classes; wanted one for each class")
     for name, prior in zip(names, values, strict=True):

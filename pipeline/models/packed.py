@@ -24,7 +24,7 @@ class Packed:
     ----------
     quantity : Quantity
         Any quantity but a label, which is small already.
-    dtype : str
+    dtype : str or dtype
         ``"float16"``, ``"uint8"`` or ``"uint16"``.
     low, high : float, optional
         The values that the integers span. By default they are the bounds of the quantity, if it has any, such
@@ -58,11 +58,15 @@ class Packed:
         quantity: Any = self.quantity
         if not isinstance(quantity, Quantity) or quantity.output_dtype().kind != "f":
             raise TypeError(f"{self.quantity!r:.80} can't be packed; wanted a quantity that gives floats")
-        if self.dtype not in ("float16", "uint8", "uint16"):
+        try:
+            dtype = np.dtype(self.dtype).name
+        except TypeError:
+            dtype = ""
+        if dtype not in {"float16", "uint8", "uint16"}:
             raise ValueError(f"dtype is {self.dtype!r}; wanted 'float16', 'uint8' or 'uint16'")
+        object.__setattr__(self, "dtype", dtype)
         if self.scale not in RANGES:
             raise ValueError(f"scale is {self.scale!r}; wanted one of {', '.join(RANGES)}")
-        object.__setattr__(self, "dtype", str(self.dtype))
         if self.dtype == "float16":
             if (self.low, self.high, self.scale) != (None, None, "linear"):
                 raise ValueError("float16 takes no low, high or scale; they are for 'uint8' and 'uint16'")

@@ -21,9 +21,18 @@ def choose_executor(client: Client | None) -> Executor:
     ----------
     client : distributed.Client or None
         The cluster to use; None takes the current client if there is one, and else threads of this process.
+
+    Raises
+    ------
+    TypeError
+        If the client is something else.
     """
     client = client or current_client()
-    return Threads() if client is None else Cluster(client)
+    if client is None:
+        return Threads()
+    if not hasattr(client, "scheduler_info"):
+        raise TypeError(f"client is {client!r:.80}; wanted a distributed.Client or None")
+    return Cluster(client)
 
 
 def current_client() -> Client | None:

@@ -56,7 +56,7 @@ def complete(options: Options) -> Options:
     Raises
     ------
     TypeError
-        If there is no option of a name.
+        If there is no option of a name, or a flag is neither True nor False.
     ValueError
         If an option can't have its value, or two options exclude each other.
     """
@@ -69,6 +69,9 @@ def complete(options: Options) -> Options:
     check_mode(completed["progress"])
     if completed["on_error"] not in ON_ERROR:
         raise ValueError(f"on_error is {completed['on_error']!r}; wanted one of {', '.join(ON_ERROR)}")
+    for flag in ("resume", "overwrite"):
+        if completed[flag] not in {True, False}:
+            raise TypeError(f"{flag} is {completed[flag]!r:.80}; wanted True or False")
     if completed["resume"] and completed["overwrite"]:
         raise ValueError("got both resume and overwrite; wanted one of them, or neither")
     return completed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -50,9 +51,10 @@ def probe(job: Job, image: Image, n_blocks: int, threads: int) -> tuple[float, i
         return 0.0, 0
     grid, times = choose_grid(extent), []
     with tempfile.TemporaryDirectory(prefix="mixture-pipeline-") as directory:
-        for number in range(2):
-            store = LocalStore(Path(directory, f"{number}"))
-            store.create(_make_record(job, image, grid))
+        stores = [LocalStore(Path(directory, name)) for name in ("first", "second")]
+        stores[0].create(_make_record(job, image, grid))
+        shutil.copytree(stores[0].directory, stores[1].directory)
+        for store in stores:
             started = time.perf_counter()
             done = run_task(replace(job, store=store), image.part((rows, columns)), grid[0, 0])
             times.append(time.perf_counter() - started)

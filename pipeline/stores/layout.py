@@ -14,12 +14,13 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from zarr.storage import StoreLike
 
-    from pipeline.images.grid import Grid
+    from pipeline.images.geometry import Geometry
     from pipeline.models.output import Output
+    from pipeline.stores.record import Record
     from pipeline.stores.store import Index
 
 # The name of every metadata file.
@@ -30,6 +31,7 @@ ATTRIBUTE = "mixture_pipeline"
 SHARDS = "*/0/c/**/*"
 _ERRORS = "largest_error"
 _AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
+_UNIT = {"unit": "micrometer"}
 _CLASS_AXIS = {"name": "c", "type": "channel"}
 # These aren't the axes of an image, whose lengths they don't have.
 _ERROR_DIMENSIONS = ("block_row", "block_column")
@@ -61,22 +63,26 @@ def shard_path(output: Output, index: Index) -> str:
     return "/".join([level_path(output.name), "c", *map(str, (*leading, *index))])
 
 
-def create_output(group: zarr.Group, grid: Grid, output: Output) -> None:
+def create_output(group: zarr.Group, record: Record, output: Output) -> None:
     """Create the group of an output and its empty arrays.
 
     Parameters
     ----------
     group : zarr.Group
         The root of the store.
-    grid : Grid
-        Its blocks become the shards, and its chunks the chunks of the shards.
+    record : Record
+        The blocks of its grid become the shards, and its chunks the chunks of the shards. The levels are
+        placed where the image is.
     output : Output
         If it has class names, their axis comes first, all classes are in one shard, and every class has
         chunks of its own.
     """
-    axes = _AXES if output.class_names is None else (_CLASS_AXIS, *_AXES)
-    leading = () if output.class_names is None else (output.n_results,)
-    image = group.create_group(output.name, attributes={"ome": _multiscale(output.name, axes)})
+    grid, leading = record.grid, () if output.class_names is None else (output.n_results,)
+    multiscale = _multiscale(output, record.image.geometry)
+    axes = multiscale["axes"]
+    image = group.create_group(
+        output.name, attributes={"ome": {"version": "0.5", "multiscales": [multiscale]}}
+    )
     image.create_array(
         "0",
         shape=(*leading, *grid.shape),
@@ -100,18 +106,18 @@ def create_output(group: zarr.Group, grid: Grid, output: Output) -> None:
         )
 
 
-def has_metadata(root: StoreLike, grid: Grid, output: Output) -> bool:
+def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:
     """Return whether the metadata of an output are those that :func:`create_output` writes.
 
     Parameters
     ----------
     root : str, Path or zarr store
         The place of the root group.
-    grid, output
+    record, output
         The arguments of :func:`create_output`.
     """
     wanted = zarr.create_group(zarr.storage.MemoryStore())
-    create_output(wanted, grid, output)
+    create_output(wanted, record, output)
     try:
         # Metadata that another program has gathered in the root group may be older than those of the arrays.
         found = zarr.open_group(root, mode="r", use_consolidated=False)
@@ -140,12 +146,16 @@ def write_attribute(root: StoreLike, content: Mapping[str, Any]) -> None:
     zarr.open_group(root, mode="r+").attrs[ATTRIBUTE] = dict(content)
 
 
-def _multiscale(name: str, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _multiscale(output: Output, geometry: Geometry) -> dict[str, Any]:
     """Return the description of an image of one level (https://ngff.openmicroscopy.org/0.5/)."""
-    scale = {"type": "scale", "scale": [1.0] * len(axes)}
-    image = {
-        "name": name,
-        "axes": list(axes),
-        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+    unit = {} if geometry.pixel_size is None else _UNIT
+    leading = () if output.class_names is None else (_CLASS_AXIS,)
+    size, origin = geometry.pixel_size or (1.0, 1.0), geometry.origin
+    transforms = [{"type": "scale", "scale": [*(1.0 for _ in leading), *size]}]
+    if any(origin):
+        transforms.append({"type": "translation", "translation": [*(0.0 for _ in leading), *origin]})
+    return {
+        "name": output.name,
+        "axes": [*leading, *({**axis, **unit} for axis in _AXES)],
+        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
     }
-    return {"version": "0.5", "multiscales": [image]}

@@ -91,7 +91,7 @@ class LocalStore(Store):
         """
         group = zarr.create_group(self.directory)
         for output in record.outputs:
-            layout.create_output(group, record.grid, output)
+            layout.create_output(group, record, output)
         layout.write_attribute(self.directory, record.to_dict())
         for path in (
             layout.METADATA,
@@ -106,11 +106,11 @@ class LocalStore(Store):
             if not self.has_metadata(record, output):
                 for path in layout.metadata_paths(output):
                     (self.directory / path).unlink(missing_ok=True)
-                layout.create_output(group, record.grid, output)
+                layout.create_output(group, record, output)
 
     def has_metadata(self, record: Record, output: Output) -> bool:
         """Return whether the metadata of an output are as :meth:`create` wrote them."""
-        return layout.has_metadata(self.directory, record.grid, output)
+        return layout.has_metadata(self.directory, record, output)
 
     def write_block(
         self, output: Output, block: Block, values: NDArray[Any], error: float | None = None

@@ -31,7 +31,7 @@ def open_store(store: str | os.PathLike[str] | Store) -> Store:
     TypeError
         If this isn't a path.
     ValueError
-        If there is no kind of store for such a URL.
+        If the path is empty, or there is no kind of store for such a URL.
     """
     if isinstance(store, Store):
         return store
@@ -39,6 +39,8 @@ def open_store(store: str | os.PathLike[str] | Store) -> Store:
         address = os.fsdecode(store)
     except TypeError:
         raise TypeError(f"the store is {store!r:.80}; wanted the path of a directory") from None
+    if not address:
+        raise ValueError("the store has an empty path; wanted the path of a directory, for example out.zarr")
     url = _URL.match(address)
     scheme = url.group(1).lower() if url else ""
     if scheme not in STORE_KINDS:

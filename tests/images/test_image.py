@@ -83,6 +83,9 @@ def test_what_an_image_is_not(opened: dict[str, Image]) -> None:
     """A pixel has no length, an array can't be had without reading, and other indices are refused."""
     with pytest.raises(TypeError, match="has no length"):
         len(opened["TIFF"][0, 0, 0])
+    assert float(opened["TIFF"][0, 0, 0]) == np.asarray(opened["TIFF"])[0, 0, 0]
+    with pytest.raises(TypeError, match="is no number; wanted an image of one number"):
+        float(opened["TIFF"])
     with pytest.raises(ValueError, match="read into a new array"):
         np.array(opened["TIFF"], copy=False)
     with pytest.raises(IndexError, match=r"indexed with \[0, 1\]"):

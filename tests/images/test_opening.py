@@ -176,7 +176,8 @@ def test_arrays_that_tasks_cannot_read(what: str) -> None:
         (3, ValueError, r"image is 3; wanted a path or an array of shape \(H, W, C\)"),
         (None, ValueError, "image is None; wanted a path"),
         (b"x.tif", ValueError, "image is b'x.tif'; wanted a path"),
-        ([[1, 2], [3]], ValueError, "image is a list that isn't an array"),
+        ([[1, 2], [3]], ValueError, "image is a list whose rows differ in length"),
+        ([[[1]], 2], ValueError, "image is a list whose rows differ in length"),
         ([["a"]], ValueError, "image has pixels of dtype <U1; wanted integers or floating point"),
         (Pillow.new("P", (4, 4)), ValueError, "image holds indices into a palette; .* Pass image.convert"),
         (

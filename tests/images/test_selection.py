@@ -73,6 +73,8 @@ def test_one_selection_has_one_form() -> None:
         (np.ones(7, bool), "Other indices work on numpy.asarray"),
         (1.0, "indexed with 1.0"),
         ("red", "indexed with 'red'"),
+        (np.s_[::0], r"indexed with slice\(None, None, 0\); wanted whole numbers, and a step other than 0"),
+        (np.s_[0.5:3], r"indexed with slice\(0.5, 3, None\); wanted whole numbers"),
     ],
 )
 def test_other_indices_are_refused(key: Any, message: str) -> None:

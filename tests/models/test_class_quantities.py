@@ -80,6 +80,8 @@ def test_priors_are_kept_as_given() -> None:
         (({1: CLASSES["skin"]},), TypeError, "class 1 is"),
         (({"a": CLASSES["skin"], "b": Mixture([1], [[1, 2]], [[1, 2]])},), ValueError, "different channels"),
         ((CLASSES, [1]), ValueError, "got 1 priors for 2 classes; wanted one for each class"),
+        ((CLASSES, ["a", 2]), TypeError, r"priors are \['a', 2\]; wanted a positive number for each of"),
+        ((CLASSES, 3), TypeError, "priors are 3; wanted a positive number for each of"),
         ((CLASSES, [1, 2, 3]), ValueError, "got 3 priors for 2 classes"),
         ((CLASSES, {"skin": 1}), ValueError, "priors are given for skin; wanted one for each of skin, other"),
         ((CLASSES, {"skin": 1, "hair": 1}), ValueError, "priors are given for skin, hair"),

@@ -66,6 +66,7 @@ def test_a_probability_needs_no_range(dtype: str) -> None:
         ((Packed(Posterior(CLASSES), "uint8"), "uint8"), TypeError, "can't be packed"),
         ((MIXTURE, "uint8", 0, 1), TypeError, "<Mixture: .* can't be packed"),
         ((Density(MIXTURE), "int8", 0, 1), ValueError, "dtype is 'int8'; wanted 'float16', 'uint8' or 'uint"),
+        ((Density(MIXTURE), "small"), ValueError, "dtype is 'small'"),
         ((Density(MIXTURE), "float32"), ValueError, "dtype is 'float32'"),
         (
             (Density(MIXTURE), "uint8", 0, 1, "cubic"),

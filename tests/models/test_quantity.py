@@ -96,7 +96,7 @@ def test_kinds_are_listed_by_their_operands() -> None:
         ({"quantity": "variance"}, "no quantity is named 'variance'. Upgrade mixture-pipeline"),
         ({"quantity": "label", "classes": {"a": {}}, "priors": [1]}, "not the record of a quantity"),
         ({**Label(CLASSES).to_dict(), "priors": [1, 10**400]}, "not the record of a quantity"),
-        ({**Label(CLASSES).to_dict(), "priors": ["x", 1]}, "could not convert"),
+        ({**Label(CLASSES).to_dict(), "priors": ["x", 1]}, "not the record of a quantity: priors are"),
         ({**Density(MIXTURE).to_dict(), "mixture": 3}, "not the record of a quantity"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from distributed import Client as DaskClient
 
 from pipeline.runs.cluster import Cluster
@@ -19,6 +20,8 @@ def test_a_client_is_used_where_there_is_one(processes: Client) -> None:
     assert isinstance(choose_executor(processes), Cluster)
     assert current_client() is None
     assert isinstance(choose_executor(None), Threads)
+    with pytest.raises(TypeError, match=r"client is 3; wanted a distributed\.Client or None"):
+        choose_executor(3)  # type: ignore[arg-type]  what is refused
     with DaskClient(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as client:
         assert current_client() is client
         assert isinstance(choose_executor(None), Cluster)

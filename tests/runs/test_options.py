@@ -25,6 +25,7 @@ def test_every_option_has_a_default() -> None:
             ValueError,
             "got both resume and overwrite; wanted one of them",
         ),
+        ({"overwrite": "yes"}, TypeError, "overwrite is 'yes'; wanted True or False"),
         ({"progress": "loud"}, ValueError, "progress is 'loud'"),
         ({"memmory_limit": 1}, TypeError, "there is no option 'memmory_limit'. Did you mean memory_limit?"),
         ({"zzz": 1}, TypeError, "there is no option 'zzz'. Wanted one of block, memory_limit"),

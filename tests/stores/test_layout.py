@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xarray
 import zarr
 
+from pipeline.images.geometry import Geometry
 from pipeline.models.class_quantities import Posterior
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
@@ -67,6 +69,20 @@ def test_layout_is_ome_zarr(root: Path, name: str, axes: list[str], dtype: str, 
     (sharding,) = (codec["configuration"] for codec in metadata["codecs"])
     assert [codec["name"] for codec in sharding["codecs"]] == ["bytes", "blosc", "crc32c"]
     assert [codec["name"] for codec in sharding["index_codecs"]] == ["bytes", "crc32c"]
+
+
+@pytest.mark.parametrize(("name", "leading"), [("density", []), ("chances", [0.0])])
+def test_levels_lie_where_the_image_lies(tmp_path: Path, name: str, leading: list[float]) -> None:
+    """The size and the place of the pixels are in each output's metadata, in micrometers."""
+    record = make_record()
+    image = replace(record.image, geometry=Geometry((0.5, 0.25), (0.0, 12.0)))
+    fill(LocalStore(tmp_path / "out.zarr"), replace(record, image=image))
+    ome: Any = zarr.open_group(tmp_path / "out.zarr" / name, mode="r").attrs["ome"]
+    (multiscale,) = ome["multiscales"]
+    assert [axis.get("unit") for axis in multiscale["axes"]][-2:] == ["micrometer"] * 2
+    scale, translation = multiscale["datasets"][0]["coordinateTransformations"]
+    assert scale == {"type": "scale", "scale": [*(1.0 for _ in leading), 0.5, 0.25]}
+    assert translation == {"type": "translation", "translation": [*leading, 0.0, 12.0]}
 
 
 @pytest.mark.parametrize("outputs", [OUTPUTS, PACKED])
@@ -126,15 +142,15 @@ def test_other_metadata_are_noticed(root: Path, name: str, consolidated: bool) -
     if consolidated:
         with pytest.warns(Warning, match="[Cc]onsolidated"):
             zarr.consolidate_metadata(zarr.storage.LocalStore(root))
-    assert all(layout.has_metadata(root, GRID, output) for output in OUTPUTS)
+    assert all(layout.has_metadata(root, make_record(), output) for output in OUTPUTS)
     file = root / name / "zarr.json"
     whole = file.read_text()
     for content in ("", whole[:-9], whole.replace("0.5", "0.4").replace("float32", "float64")):
         file.write_text(content)
-        assert not layout.has_metadata(root, GRID, damaged)
-        assert layout.has_metadata(root, GRID, OUTPUTS[2])
+        assert not layout.has_metadata(root, make_record(), damaged)
+        assert layout.has_metadata(root, make_record(), OUTPUTS[2])
     file.write_text(whole)
-    assert all(layout.has_metadata(root, GRID, output) for output in OUTPUTS)
+    assert all(layout.has_metadata(root, make_record(), output) for output in OUTPUTS)
 
 
 def test_an_attribute_that_isnt_there(tmp_path: Path) -> None:

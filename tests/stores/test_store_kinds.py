@@ -42,6 +42,12 @@ def test_other_things_are_refused(other: Any) -> None:
         open_store(other)
 
 
+def test_an_empty_path_is_refused() -> None:
+    """An empty path, which would be the working directory, is refused."""
+    with pytest.raises(ValueError, match="the store has an empty path; wanted the path of a directory"):
+        open_store("")
+
+
 def test_a_store_stays_as_it_is(tmp_path: Path) -> None:
     """A store that was opened already, of any kind, is passed on."""
     store = LocalStore(tmp_path)
