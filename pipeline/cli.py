@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from pipeline.cli_arguments import image_and_options, make_quantities, memory_limit_option, run_arguments
+from pipeline.cli_arguments import (
+    identity_option,
+    image_and_options,
+    make_quantities,
+    memory_limit_option,
+    run_arguments,
+)
 from pipeline.demo import run_demo
 from pipeline.images.opening import open_image
 from pipeline.models.published import list_models, load_model
@@ -121,16 +127,19 @@ def plan(image: Path, output: Path, **arguments: Any) -> None:  # noqa: ANN401  
 
 @main.command(short_help="Go on with an interrupted run, or mend a damaged store.")
 @click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="The image, if it isn't where it was.")
+@identity_option
 @_on_error
 @memory_limit_option
-def resume(store: Path, *, on_error: str, memory_limit: str | None) -> None:
+def resume(store: Path, **options: Any) -> None:  # noqa: ANN401  of the options above
     """Go on with an interrupted run, or mend a damaged store, by what the store records.
 
     \b
-    Example:
+    Examples:
       mixture-pipeline resume out.zarr
+      mixture-pipeline resume out.zarr --image /elsewhere/slide.tif
     """  # noqa: D301  click reads the backspace
-    _report(store, resume_run(store, on_error=on_error, memory_limit=memory_limit))
+    _report(store, resume_run(store, **options))
 
 
 @main.command(short_help="Check that a store is complete and undamaged. Status 1 if not.")

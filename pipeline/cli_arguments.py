@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 memory_limit_option = click.option(
     "--memory-limit", metavar="SIZE", help="Memory that a process may use, for example 2GiB."
 )
+identity_option = click.option(
+    "--identity", metavar="TEXT", help="A name for the image, to resume by where nothing else tells it apart."
+)
 # How the command asks for what a quantity is made of.
 _OPERANDS: dict[str, dict[str, Any]] = {
     "mixture": {"metavar": "MODEL"},
@@ -71,6 +74,7 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
             "--block", type=int, help="Height and width of a block in pixels, by default about 4096."
         ),
         memory_limit_option,
+        identity_option,
         click.option("--resume", is_flag=True, help="Go on with an interrupted run, if there is one."),
         click.option("--overwrite", is_flag=True, help="Replace an existing result."),
     ]
@@ -81,7 +85,7 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
 
 def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image | Path, dict[str, Any]]:
     """Separate the image and the options of a run from the arguments about quantities."""
-    names = ("channel_axis", "mask", "no_data", "block", "memory_limit", "resume", "overwrite")
+    names = ("channel_axis", "mask", "no_data", "block", "memory_limit", "identity", "resume", "overwrite")
     options = {name: arguments.pop(name) for name in names}
     channels = arguments.pop("channels")
     if channels is None:

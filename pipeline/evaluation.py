@@ -270,7 +270,7 @@ def _evaluate_region(image: Image, output: Output, engine: str, block_info: Any 
     """Evaluate an output in one block of an image."""
     rows, columns = (slice(*ends) for ends in block_info[None]["array-location"][:2])
     extent = (rows.stop - rows.start, columns.stop - columns.start)
-    (result,), _ = compute_part(image.part((rows, columns)), extent, [output], [engine])
+    (result,), _, _ = compute_part(image.part((rows, columns)), extent, [output], [engine])
     return result[0] if output.class_names is None else np.moveaxis(result, 0, -1)
 
 

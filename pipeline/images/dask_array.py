@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask.array as da
 import numpy as np
+import zarr
 from dask.base import optimize
 
 from pipeline.images.pixels import check_array
 from pipeline.images.source import Source
+from pipeline.images.zarr_array import identify_zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dask.highlevelgraph import HighLevelGraph
     from numpy.typing import NDArray
 
     from pipeline.images.source import Part, Region
+
+# The end of a name that Dask made: a token.
+_MADE_BY_DASK = re.compile(r"-[0-9a-f]{32}$")
 
 
 def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray | None:
@@ -61,9 +70,19 @@ class DaskArray(Source):
         tall, wide = (int(length) for length in array.chunksize[:2])
         self.tile = (max(1, tall), max(1, wide))
 
-    def identity(self) -> str:
-        """Return the array's name."""
-        return str(self._array.name)
+    def identity(self) -> str | None:
+        """Return the array's name, and the identities of the Zarr arrays that it is made of.
+
+        Dask makes the name of an array from what the array is computed from, but for two cases: somebody
+        chose a name, or the array comes from a Zarr array, whose pixels no name depends on.
+        """
+        graph = self._array.dask
+        if not all(_MADE_BY_DASK.search(name) for name in graph.layers):
+            return None
+        identities = [identify_zarr(array) for array in _zarr_arrays(graph)]
+        if None in identities:
+            return None
+        return ", ".join([str(self._array.name), *map(str, identities)])
 
     def region_bytes(self, n_pixels: int) -> int:
         """Return the memory that reading takes: the pixels, and the chunks that they come from."""
@@ -97,6 +116,17 @@ class DaskArray(Source):
     def with_alpha(self) -> Source:
         """Return the source itself, whose last channel its caller calls alpha."""
         return self
+
+
+def _zarr_arrays(graph: HighLevelGraph) -> Iterator[zarr.Array[Any]]:
+    """Yield the Zarr arrays that the tasks of a graph read."""
+    for layer in graph.layers.values():
+        indices = getattr(layer, "indices", None)
+        held = [value for value, axes in indices if axes is None] if indices else dict(layer).values()
+        for value in held:
+            value = getattr(value, "value", value)  # noqa: PLW2901  the data of a node of the graph
+            if isinstance(value, zarr.Array):
+                yield value
 
 
 class _GraphPart(NamedTuple):

@@ -22,8 +22,8 @@ class Description:
         The dtype of the samples, in this machine's byte order.
     channels : tuple of str or None
         The names of the channels, or None if the image doesn't name them.
-    identity : str
-        Equal for the same image, and different for another one, as far as that can be told.
+    identity : str or None
+        Equal for the same image, and different for another one; None if nothing tells it from another one.
     place : dict or None
         The options with which :func:`reopen` opens the image again, as JSON can hold them: those of
         :func:`open_image`, and the rows and columns of a view. None for an image that is in memory only.
@@ -34,7 +34,7 @@ class Description:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     channels: tuple[str, ...] | None
-    identity: str
+    identity: str | None
     place: dict[str, Any] | None
     geometry: Geometry = UNKNOWN
 
@@ -64,12 +64,12 @@ class Description:
             If the content doesn't describe an image.
         """
         height, width, n_channels = map(int, content["shape"])
-        channels, place = content["channels"], content["place"]
+        channels, identity, place = content["channels"], content["identity"], content["place"]
         return cls(
             (height, width, n_channels),
             np.dtype(content["dtype"]),
             None if channels is None else tuple(map(str, channels)),
-            str(content["identity"]),
+            None if identity is None else str(identity),
             None if place is None else dict(place),
             Geometry.from_dict(content["geometry"]),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,12 @@ def file_stamp(path: str) -> tuple[int, int]:
     """Return the time of a file's last change, in nanoseconds, and its size."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
+
+
+def show_time(nanoseconds: int) -> str:
+    """Return a time in words, with all of its digits, in UTC."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09} UTC"
 
 
 def name_samples(stored: str) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
@@ -79,8 +86,9 @@ class ImageFile(Source):
     geometry: Geometry = field(default=UNKNOWN, repr=False)
 
     def identity(self) -> str:
-        """Return the file's time and size."""
-        return " ".join(map(str, self.stamp))
+        """Return the file's size and the time of its last change."""
+        changed, size = self.stamp
+        return f"{size} bytes, modified {show_time(changed)}"
 
     def place(self) -> dict[str, Any]:
         """Return the path and, unless they are the default ones, the channels."""

@@ -54,10 +54,12 @@ class Source(ABC):
     geometry: Geometry = UNKNOWN
 
     @abstractmethod
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """Return a text that is equal for the same image, and different for another one.
 
-        It is computed anew at each call, since the pixels of an array may have changed meanwhile.
+        It depends on the content of the image, or on its place and the time of its last change. It is None if
+        nothing is known that tells the image from another one. It is computed anew at each call, since the
+        pixels of an array may have changed meanwhile.
         """
 
     @abstractmethod

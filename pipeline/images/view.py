@@ -79,9 +79,12 @@ class View(Source):
             max(1, min(base.tile[1] // abs(columns.step), len(columns))),
         )
 
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """Return the identity of the base, with the rows, columns and channels of the view."""
-        seen = [self._base.identity()]
+        base = self._base.identity()
+        if base is None:
+            return None
+        seen = [base]
         for axis, places in self._places().items():
             seen.append(f"{axis} {' '.join(map(str, places))}")
         return ", ".join(seen)

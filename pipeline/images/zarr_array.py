@@ -11,11 +11,15 @@ import numpy as np
 import zarr
 from dask.base import tokenize
 
+from pipeline.images.file import show_time
 from pipeline.images.pixels import check_array
 from pipeline.images.source import RegionPart, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+    from zarr.core.buffer import Buffer
 
     from pipeline.images.source import Part, Region
 
@@ -104,10 +108,12 @@ class ZarrArray(Source):
         self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
         self.tile = (max(1, pieces[0]), max(1, pieces[1]))
 
-    def identity(self) -> str:
-        """Return a digest of the metadata and, for a local array, of its files' names, sizes and times."""
-        identity = str(tokenize([self._array.metadata.to_dict(), _digest_files(self._path)]))
-        return " ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
+    def identity(self) -> str | None:
+        """Return the identity of the array, and how its channels are taken."""
+        identity = identify_zarr(self._array)
+        if identity is None:
+            return None
+        return ", ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
 
     def place(self) -> dict[str, Any] | None:
         """Return the path of the directory, and how the channels are taken; None if the store isn't local."""
@@ -153,10 +159,7 @@ class ZarrArray(Source):
 
     @property
     def _path(self) -> Path | None:
-        store = self._array.store
-        if not isinstance(store, zarr.storage.LocalStore):
-            return None
-        return Path(store.root, self._array.path).resolve()
+        return _directory_of(self._array)
 
     def _options(self) -> dict[str, Any]:
         """Return the options of :func:`open_image` that aren't the default ones."""
@@ -172,12 +175,59 @@ class ZarrArray(Source):
         return pixels[..., np.newaxis] if axis is None else np.moveaxis(pixels, axis, -1)
 
 
-def _digest_files(path: Path | None) -> str:
-    """Digest the names, sizes and times of a directory's files; of nothing without a directory."""
+def identify_zarr(array: zarr.Array[Any]) -> str | None:
+    """Return the identity of a Zarr array by what its store tells of it.
+
+    Parameters
+    ----------
+    array : zarr.Array
+
+    Returns
+    -------
+    str or None
+        For a local directory or a ZIP file: the size and the time of what is stored; for an array in memory:
+        a digest of its chunks; for a remote array: its address and its metadata. None for any other store.
+    """
+    store, metadata = array.store, tokenize(array.metadata.to_dict())
+    directory = _directory_of(array)
+    if directory is not None:
+        return f"{_describe_files(directory)}, metadata {metadata}"
+    if isinstance(store, zarr.storage.ZipStore):
+        status = store.path.stat()
+        return f"{status.st_size} bytes, modified {show_time(status.st_mtime_ns)}, {array.path} {metadata}"
+    if isinstance(store, zarr.storage.MemoryStore):
+        # zarr has no other way to its bytes than by asynchronous calls.
+        return f"{_digest_chunks(store._store_dict, array.path)}, metadata {metadata}"  # noqa: SLF001
+    if isinstance(store, zarr.storage.FsspecStore) and "memory" not in store.fs.protocol:
+        return f"{store.path}/{array.path}, metadata {metadata}"
+    return None
+
+
+def _directory_of(array: zarr.Array[Any]) -> Path | None:
+    """Return the directory of an array in a local store, or None."""
+    store = array.store
+    return Path(store.root, array.path).resolve() if isinstance(store, zarr.storage.LocalStore) else None
+
+
+def _digest_chunks(chunks: Mapping[str, Buffer], path: str) -> str:
+    """Return a digest of the stored bytes of an array."""
     digest = hashlib.sha256()
-    for folder, folders, files in os.walk(path) if path else ():
+    for key in sorted(key for key in chunks if key.startswith(path)):
+        content = chunks[key].to_bytes()
+        digest.update(f"{key} {len(content)}\n".encode())
+        digest.update(content)
+    return f"content {digest.hexdigest()}"
+
+
+def _describe_files(path: Path) -> str:
+    """Return the number, size and last change of a directory's files, and a digest of each one's."""
+    digest = hashlib.sha256()
+    n_files = n_bytes = last = 0
+    for folder, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):
-            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  there may be millions
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+            file = os.path.join(folder, name)  # noqa: PTH118  there may be millions
+            status = os.stat(file)  # noqa: PTH116  the same
+            digest.update(f"{file[len(str(path)) :]} {status.st_size} {status.st_mtime_ns}\n".encode())
+            n_files, n_bytes, last = n_files + 1, n_bytes + status.st_size, max(last, status.st_mtime_ns)
+    return f"{n_files} files of {n_bytes} bytes, modified {show_time(last)}, digest {digest.hexdigest()}"

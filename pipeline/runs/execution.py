@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compute.engines import ENGINES
+from pipeline.compute.plausibility import Nearness
 from pipeline.runs.progress import reporting
 from pipeline.runs.receipt import Receipt
 from pipeline.runs.task import run_task
@@ -57,8 +58,10 @@ def execute(
     OSError, ValueError, RuntimeError
         If a block fails, or the store can't be resumed or replaced: see :func:`stream`.
     """
+    identity = options["identity"]
+    description = image.description
     record = Record(
-        image=image.description,
+        image=description if identity is None else replace(description, identity=identity),
         mask=image.mask_description,
         no_data=image.no_data,
         grid=grid,
@@ -67,7 +70,7 @@ def execute(
         version=current_version(),
     )
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
-        store.begin(record, numerics())
+        store.begin(record, numerics(), is_vouched=identity is not None)
         calls = ((block, (image.part(block.region), block)) for block in grid.blocks())
         tally = _Tally(image.name, options["on_error"])
         started = time.perf_counter()
@@ -99,6 +102,7 @@ def execute(
             engine_reason="; ".join(dict.fromkeys(reasons.values())),
             largest_errors=store.largest_errors(job.outputs),
             skipped=tally.skipped,
+            warning=tally.nearness.warning,
         )
         store.conclude(asdict(receipt))
     return receipt
@@ -115,6 +119,7 @@ class _Tally:
     def __init__(self, image: str, on_error: str) -> None:
         self._image, self._on_error = image, on_error
         self.kept = self.n_bytes = 0
+        self.nearness = Nearness()
         self.skipped: list[dict[str, Any]] = []
 
     def add(self, outcome: Outcome[Block, Done], reporter: Reporter) -> None:
@@ -123,6 +128,7 @@ class _Tally:
             done = outcome.result
             self.kept += done.is_kept
             self.n_bytes += done.n_bytes
+            self.nearness = self.nearness.plus(done.nearness)
             reporter.advance(done.pixels, memory=done.memory, kept=done.is_kept)
             return
         block, error = outcome.key, outcome.error

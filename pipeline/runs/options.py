@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     channel_axis: int | None
     mask: ImageLike | None
     no_data: float | None
+    identity: str | None
     resume: bool
     overwrite: bool
     on_error: str
@@ -42,6 +43,7 @@ DEFAULTS: Options = {
     "channel_axis": -1,
     "mask": None,
     "no_data": None,
+    "identity": None,
     "resume": False,
     "overwrite": False,
     "on_error": "raise",
@@ -69,6 +71,8 @@ def complete(options: Options) -> Options:
     check_mode(completed["progress"])
     if completed["on_error"] not in ON_ERROR:
         raise ValueError(f"on_error is {completed['on_error']!r}; wanted one of {', '.join(ON_ERROR)}")
+    if not isinstance(completed["identity"], str | None):
+        raise TypeError(f"identity is {completed['identity']!r:.80}; wanted a text or None")
     for flag in ("resume", "overwrite"):
         if completed[flag] not in {True, False}:
             raise TypeError(f"{flag} is {completed[flag]!r:.80}; wanted True or False")

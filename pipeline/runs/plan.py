@@ -59,6 +59,9 @@ class Plan:
         The free space where the store will be, in bytes; None if it isn't known.
     seconds : float or None
         Projected duration, from a probe; None without one.
+    warning : str or None
+        A sentence that says why the model doesn't suit the pixels of the probe, if it doesn't, and what
+        would.
     """
 
     store: str
@@ -71,6 +74,7 @@ class Plan:
     output_bytes: int | None
     free_disk: int | None
     seconds: float | None
+    warning: str | None
     _job: Job = field(repr=False)
     _image: Image = field(repr=False)
     _executor: Executor = field(repr=False)
@@ -110,9 +114,10 @@ class Plan:
         -------
         Plan
         """
-        threads = self._executor.threads * self._executor.n_processes
-        seconds, size = probe(self._job, self._image, self.tasks, threads)
-        return replace(self, seconds=seconds, output_bytes=size)
+        estimate = probe(self._job, self._image, self._executor, self.tasks)
+        return replace(
+            self, seconds=estimate.seconds, output_bytes=estimate.n_bytes, warning=estimate.warning
+        )
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self._rows())
@@ -138,6 +143,8 @@ class Plan:
         ]
         if self.seconds is not None:
             rows.append(("time", f"about {format_time(self.seconds)}"))
+        if self.warning is not None:
+            rows.append(("warning", self.warning))
         return rows
 
     def _remedy(self) -> str:
@@ -232,6 +239,7 @@ def make_plan(
         output_bytes=None,
         free_disk=place.free_bytes,
         seconds=None,
+        warning=None,
         _job=Job(place, outputs, engines),
         _image=image,
         _executor=executor,

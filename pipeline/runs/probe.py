@@ -6,9 +6,10 @@ import math
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.images.description import Description
 from pipeline.images.grid import Grid, choose_grid
@@ -18,48 +19,78 @@ from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
     from pipeline.images.image import Image
-    from pipeline.runs.task import Job
+    from pipeline.runs.executor import Executor
+    from pipeline.runs.task import Done, Job
 
 # Height and width of the piece, at most.
 _SIDE = 1024
 
 
-def probe(job: Job, image: Image, n_blocks: int, threads: int) -> tuple[float, int]:
+class Estimate(NamedTuple):
+    """What a probe tells about a run.
+
+    Attributes
+    ----------
+    seconds : float
+        The time of the run.
+    n_bytes : int
+        The size of all shards.
+    warning : str or None
+        A sentence that says why the model doesn't suit the pixels of the piece, if it doesn't.
+    """
+
+    seconds: float
+    n_bytes: int
+    warning: str | None
+
+
+def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate:
     """Estimate the time and the size of a run from a piece at the center of the image.
 
-    The piece is computed twice, since the first time also fills tables of colors.
+    The piece is computed once alone, which also fills tables of colors, and then by as many threads at once
+    as the run will have, which share the memory and the disk as the run's blocks will. It is written to the
+    disk of the store where that can be written to. The threads of a cluster can't be measured from here: they
+    count as much as this thread does alone.
 
     Parameters
     ----------
     job : Job
     image : Image
+    executor : Executor
     n_blocks : int
         The number of blocks of the run.
-    threads : int
-        How many blocks are computed at once, in all processes.
 
     Returns
     -------
-    seconds : float
-    n_bytes : int
-        The size of all shards.
+    Estimate
     """
     height, width = image.extent
     rows, columns = (slice((n - min(n, _SIDE)) // 2, (n + min(n, _SIDE)) // 2) for n in (height, width))
-    extent = (rows.stop - rows.start, columns.stop - columns.start)
-    if not extent[0] * extent[1]:
-        return 0.0, 0
-    grid, times = choose_grid(extent), []
-    with tempfile.TemporaryDirectory(prefix="mixture-pipeline-") as directory:
-        stores = [LocalStore(Path(directory, name)) for name in ("first", "second")]
-        stores[0].create(_make_record(job, image, grid))
-        shutil.copytree(stores[0].directory, stores[1].directory)
-        for store in stores:
+    grid = choose_grid((rows.stop - rows.start, columns.stop - columns.start))
+    if not grid.n_pixels:
+        return Estimate(0.0, 0, None)
+    at_once = min(executor.threads * executor.n_processes, n_blocks)
+    here = at_once if executor.is_local else 1
+
+    def compute(directory: Path) -> Done:
+        task = replace(job, store=LocalStore(directory))
+        return run_task(task, image.part((rows, columns)), grid[0, 0])
+
+    with tempfile.TemporaryDirectory(prefix="mixture-pipeline-", dir=job.store.scratch) as directory:
+        places = [Path(directory, f"{number}") for number in range(1 + here)]
+        LocalStore(places[0]).create(_make_record(job, image, grid))
+        for place in places[1:]:
+            shutil.copytree(places[0], place)
+        started = time.perf_counter()
+        done = compute(places[0])
+        first = time.perf_counter() - started
+        with ThreadPoolExecutor(here) as pool:
             started = time.perf_counter()
-            done = run_task(replace(job, store=store), image.part((rows, columns)), grid[0, 0])
-            times.append(time.perf_counter() - started)
+            list(pool.map(compute, places[1:]))
+            together = (time.perf_counter() - started) / here
     share = math.prod(image.extent) / done.pixels
-    return times[0] + times[1] * share / min(threads, n_blocks), round(done.n_bytes * share)
+    seconds = first + together * share * here / at_once
+    return Estimate(seconds, round(done.n_bytes * share), done.nearness.warning)
 
 
 def _make_record(job: Job, image: Image, grid: Grid) -> Record:

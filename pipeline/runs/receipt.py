@@ -40,6 +40,9 @@ class Receipt:
         The largest error of each packed result, over all blocks: see :class:`Packed`.
     skipped : list of dict
         Blocks that failed and were skipped: ``"block"``, ``"rows"``, ``"columns"`` and ``"error"``.
+    warning : str or None
+        A sentence that says why the model doesn't suit the pixels, if hardly any pixel lies near a kernel,
+        and what would suit it; a few pixels of each block are looked at.
     """
 
     store: str
@@ -54,6 +57,7 @@ class Receipt:
     engine_reason: str
     largest_errors: dict[str, float] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    warning: str | None = None
 
     def __str__(self) -> str:
         blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
@@ -71,6 +75,7 @@ class Receipt:
             f"{pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
             f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, {memory}"
             f"engine {self.engine} ({self.engine_reason})"
+            f"{f'. Warning: {self.warning}' if self.warning else ''}"
         )
 
 

@@ -39,7 +39,7 @@ def plan(
     -------
     Plan
         Its time and its bytes are extrapolated from a piece at the center of the image, of at most
-        1024 x 1024 pixels, that is read, computed and written to a temporary directory.
+        1024 x 1024 pixels, that is read, computed and written to a temporary directory beside the store.
 
     Raises
     ------
@@ -82,6 +82,11 @@ def stream(
         image's own alpha channel.
     no_data : float, optional
         Pixels whose channels all have this value have no data.
+    identity : str, optional
+        A name for the pixels that are read, by which a run is resumed. By default it is made from the content
+        of an array in memory, and from the time and size of a file. It is needed to resume a run on an array
+        of which neither is known, and on a file that was touched or written again: the caller vouches that
+        the pixels are the same.
     resume : bool
         If True, go on with the store of an interrupted run, or mend a damaged store: blocks that are whole
         are kept, and not read again. Where there is nothing, the run starts.
@@ -127,6 +132,8 @@ def stream(
 def resume(
     store: str | os.PathLike[str],
     *,
+    image: ImageLike | None = None,
+    identity: str | None = None,
     on_error: str = "raise",
     memory_limit: int | str | None = None,
     progress: str | Listener = "auto",
@@ -138,7 +145,9 @@ def resume(
     ----------
     store : path
         The store, as it was given to :func:`stream`.
-    on_error, memory_limit, progress, client
+    image : path, Image or array, optional
+        The image of the run, if it isn't where it was any more, or was an array in memory.
+    identity, on_error, memory_limit, progress, client
         As for :func:`stream`.
 
     Returns
@@ -148,29 +157,35 @@ def resume(
     Raises
     ------
     FileNotFoundError
-        If there is neither a store nor one of an interrupted run.
+        If there is neither a store nor one of an interrupted run, or the image isn't where it was.
     ValueError
-        If the image or the mask of the run was an array in memory, or if it has changed.
+        If the image of the run was an array in memory and isn't passed, if its mask was one, or if either has
+        changed.
     """
     record = open_store(store).find(to_resume=True).read_record()
     mask: Any = record.mask if record.mask is None or record.mask == "alpha" else _reopen(record.mask, "mask")
     options: Options = {
         "mask": mask,
         "no_data": record.no_data,
+        "identity": identity,
         "memory_limit": memory_limit,
         "resume": True,
         "on_error": on_error,
         "progress": progress,
         "client": client,
     }
-    image = _reopen(record.image, "image")
-    return make_plan(image, record.outputs, store, complete(options)).execute()
+    opened = _reopen(record.image, "image") if image is None else image
+    return make_plan(opened, record.outputs, store, complete(options)).execute()
 
 
 def _reopen(description: Description, what: str) -> Any:  # noqa: ANN401  an Image
     if description.place is None:
-        raise ValueError(
-            f"the {what} of the run was an array in memory. Resume with stream(..., resume=True) and that "
-            "array."
-        )
-    return reopen(description.place)
+        advice = "resume(store, image=...)" if what == "image" else "stream(..., mask=..., resume=True)"
+        raise ValueError(f"the {what} of the run was an array in memory. Pass it: {advice}.")
+    try:
+        return reopen(description.place)
+    except FileNotFoundError as error:
+        moved = "If it has moved, pass its new place: image=... (--image)." if what == "image" else ""
+        raise FileNotFoundError(
+            f"the {what} of the run isn't where it was: {error}. {moved}".strip()
+        ) from None

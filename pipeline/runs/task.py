@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 
 from pipeline.compute.engines import evaluate_pixels
+from pipeline.compute.plausibility import Nearness, count_near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,12 +54,15 @@ class Done(NamedTuple):
         The resident memory of the process in bytes.
     is_kept : bool
         Whether an earlier run had written the whole block, so that nothing was left to do.
+    nearness : Nearness
+        How many of its pixels, among a few, lie near a kernel.
     """
 
     pixels: int
     n_bytes: int
     memory: int
     is_kept: bool
+    nearness: Nearness
 
 
 def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
@@ -79,19 +83,20 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
     """
     names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
     outputs = [output for output in job.outputs if output.name in names]
-    n_bytes = 0
+    n_bytes, nearness = 0, Nearness()
     if outputs:
         engines = [job.engines[output.name] for output in outputs]
-        results, errors = compute_part(part, block.extent, outputs, engines)
+        results, errors, nearness = compute_part(part, block.extent, outputs, engines)
         for output, result, error in zip(outputs, results, errors, strict=True):
             lossy_error = error if output.encoding.is_lossy else None
             n_bytes += job.store.write_block(output, block, result, lossy_error)
-    return Done(block.n_pixels, n_bytes, psutil.Process().memory_info().rss, is_kept=not outputs)
+    memory = psutil.Process().memory_info().rss
+    return Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness)
 
 
 def compute_part(
     part: MaskedPart, extent: tuple[int, int], outputs: Sequence[Output], engines: Sequence[str]
-) -> tuple[list[NDArray[Any]], list[float]]:
+) -> tuple[list[NDArray[Any]], list[float], Nearness]:
     """Read a part of an image and compute its outputs in the calling thread.
 
     Parameters
@@ -109,13 +114,18 @@ def compute_part(
         Pixels without data have the value that marks them.
     errors : list of float
         The largest error of each output whose encoding is lossy, and 0 for the others.
+    nearness : Nearness
+        How many pixels, among a few with data, lie near a kernel.
     """
     pixels, valid = part.read()
     if pixels is None:
         empty = [np.full((output.n_results, *extent), output.no_data, output.dtype) for output in outputs]
-        return empty, [0.0] * len(outputs)
+        return empty, [0.0] * len(outputs), Nearness()
     results, errors = evaluate_pixels(pixels, outputs, engines, serial=True)
+    nearness = count_near(
+        pixels, (mixture for output in outputs for mixture in output.quantity.mixtures), valid
+    )
     if valid is not None:
         for output, result in zip(outputs, results, strict=True):
             result[:, ~valid] = output.no_data
-    return results, errors
+    return results, errors, nearness

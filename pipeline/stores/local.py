@@ -80,8 +80,16 @@ class LocalStore(Store):
     @property
     def free_bytes(self) -> int:
         """The free space in bytes where the store will be."""
-        parents = Path(self.address).resolve().parents
-        return shutil.disk_usage(next(parent for parent in parents if parent.exists())).free
+        return shutil.disk_usage(self._parent).free
+
+    @property
+    def scratch(self) -> Path | None:
+        """The directory in which the store will be, or the nearest one above it, if it can be written to."""
+        return self._parent if os.access(self._parent, os.W_OK | os.X_OK) else None
+
+    @property
+    def _parent(self) -> Path:
+        return next(parent for parent in Path(self.address).resolve().parents if parent.exists())
 
     def create(self, record: Record) -> None:
         """Write the metadata of all outputs, and then the record.

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from pipeline.images.description import Description
 from pipeline.stores.record import OVERWRITE
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from pipeline.stores.record import Record
 
 
-def check_resumable(place: str, found: Record, wanted: Record, *, numerics: Mapping[str, str]) -> None:
+def check_resumable(
+    place: str, found: Record, wanted: Record, *, numerics: Mapping[str, str], is_vouched: bool = False
+) -> None:
     """Raise ValueError unless a run may go on with the store of another run.
 
     Parameters
@@ -28,13 +31,16 @@ def check_resumable(place: str, found: Record, wanted: Record, *, numerics: Mapp
     numerics : mapping of str to str
         A name for the numbers that each engine computes. Engines of the same name compute the same bits, so
         that one may go on with the blocks of the other. An engine that isn't listed has numbers of its own.
+    is_vouched : bool
+        Whether the caller gave the identity of the image, and so vouches for an image, and for a mask, of
+        which nothing is known that tells it from another one.
 
     Raises
     ------
     ValueError
-        If the image, the mask, the model or anything else is another one, or if the versions of this package
-        differ in one of their first two numbers. Where an image was found may differ, and the receipt is
-        ignored.
+        If the image, the mask, the model or anything else is another one, or if that can't be known; or if
+        the versions of this package differ in one of their first two numbers. Where an image was found may
+        differ, and the receipt is ignored.
     """
     if _series(found.version) != _series(wanted.version):
         raise ValueError(
@@ -50,6 +56,26 @@ def check_resumable(place: str, found: Record, wanted: Record, *, numerics: Mapp
                 f"{place} can't be resumed: its {name} was {_shown(was)}, and is now {_shown(now)}. Resume "
                 f"with the arguments that the run began with, or {OVERWRITE}."
             )
+    for key, one, other in (("image", found.image, wanted.image), ("mask", found.mask, wanted.mask)):
+        if isinstance(one, Description) and isinstance(other, Description):
+            _check_identity(place, key, one.identity, other.identity, is_vouched=is_vouched)
+
+
+def _check_identity(place: str, key: str, was: str | None, now: str | None, *, is_vouched: bool) -> None:
+    """Raise ValueError unless two identities are known to be equal, or the caller vouches for it."""
+    if was == now and was is not None:
+        return
+    if is_vouched and (was is None or (now is None and key == "mask")):
+        return
+    if was is not None and now is not None:
+        reason = f"its {key} was another one ({was}) than it is now ({now})"
+    else:
+        reason = f"nothing tells whether the {key} is the one that the run began with"
+    text = repr(was) if was is not None else "any text"
+    raise ValueError(
+        f"{place} can't be resumed: {reason}. If you know that it is the same, say so with identity={text} "
+        f"(--identity), or {OVERWRITE}."
+    )
 
 
 def _series(version: str) -> str:
@@ -64,7 +90,7 @@ def _essence(record: Record, numerics: Mapping[str, str]) -> dict[str, Any]:
     content = json.loads(json.dumps(record.to_dict()))
     for key in ("image", "mask"):
         if isinstance(content[key], dict):
-            del content[key]["place"]
+            del content[key]["place"], content[key]["identity"]
     outputs = {output.pop("name"): output for output in content["outputs"]}
     for name, output in outputs.items():
         output["engine"] = numerics.get(record.engines[name], record.engines[name])

@@ -122,6 +122,11 @@ class Store(ABC):
     def free_bytes(self) -> int | None:
         """The free space in bytes where the store will be, or None if that isn't known."""
 
+    @property
+    @abstractmethod
+    def scratch(self) -> Path | None:
+        """A directory on the disk of the store where files can be written for a while, or None."""
+
     @abstractmethod
     def create(self, record: Record) -> None:
         """Write the metadata of all outputs, and then the record."""
@@ -130,14 +135,14 @@ class Store(ABC):
     def mend_metadata(self, record: Record) -> None:
         """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
 
-    def begin(self, record: Record, numerics: Mapping[str, str]) -> None:
+    def begin(self, record: Record, numerics: Mapping[str, str], *, is_vouched: bool = False) -> None:
         """Create the store for a run, or check that the run may go on with it and mend its metadata.
 
         Parameters
         ----------
         record : Record
             The record of the run.
-        numerics : mapping of str to str
+        numerics, is_vouched
             As for :func:`check_resumable`.
 
         Raises
@@ -146,7 +151,8 @@ class Store(ABC):
             If another run began the store.
         """
         if self.is_created:
-            check_resumable(self.address, self.read_record(), record, numerics=numerics)
+            found = self.read_record()
+            check_resumable(self.address, found, record, numerics=numerics, is_vouched=is_vouched)
             self.mend_metadata(record)
         else:
             self.create(record)

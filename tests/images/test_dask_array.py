@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images.dask_array import open_dask
@@ -62,6 +63,13 @@ def test_the_name_is_the_identity_and_chunks_are_tiles() -> None:
     array = da.from_array(PIXELS, chunks=(40, 30, 2))
     source = open_source(array)
     assert source.identity() == array.name
+    assert open_source(da.from_array(PIXELS, chunks=40, name="mine") + 0).identity() is None
+    assert open_source(da.from_array(PIXELS, chunks=40, name=False)).identity() is None
+    for inline in (False, True):
+        stored = [zarr.create_array({}, data=pixels, chunks=(40, 40, 3)) for pixels in (PIXELS, 255 - PIXELS)]
+        one, other = (open_source(da.from_array(array, inline_array=inline)[::2]) for array in stored)
+        assert one.identity() is not None
+        assert one.identity() != other.identity()
     assert source.tile == (40, 30)
     assert source.region_bytes(10) == 60
     assert open_image(array).to_dask() is not None

@@ -119,3 +119,6 @@ def test_a_place_names_what_is_not_the_default(tmp_path: Path) -> None:
     assert open_image(y)[..., ::2].source.place() == {"image": y, "channels": [0, 2, 4]}
     assert open_image(x).paths == (tmp_path / "x.tif",)
     assert open_source(x).identity() == open_image(x, channels="red").source.identity()
+    os.utime(x, ns=(0, 1_700_000_000_123_456_789))
+    size = (tmp_path / "x.tif").stat().st_size
+    assert open_source(x).identity() == f"{size} bytes, modified 2023-11-14 22:13:20.123456789 UTC"

@@ -32,10 +32,12 @@ from pipeline import (
     compute_densities,
     open_image,
     open_result,
+    plan,
     stream,
     verify,
 )
 from pipeline.runs import execution
+from pipeline.runs.receipt import read_receipt
 from pipeline.runs.task import run_task
 from pipeline.runs.threads import Threads
 from pipeline.stores.local import LocalStore
@@ -248,3 +250,20 @@ def test_the_grid_of_a_begun_run_is_kept(tmp_path: Path, small: Path, undisturbe
     receipt = stream(small, QUANTITIES, store, progress="none", resume=True, memory_limit="8 GiB")
     assert receipt.blocks == 16
     assert_same(store, undisturbed)
+
+
+def test_a_model_in_other_units_is_noticed(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Plan and receipt say what would suit a model of bytes that meets 16 bits; nothing where it suits."""
+    wide = photo.astype(np.uint16)[:64, :64] * 257
+    planned = plan(wide, Density(skin), tmp_path / "wide.zarr", block=32, progress="none")
+    receipt = planned.execute()
+    for told in (planned, receipt):
+        assert "The model would suit them if you divide them by 257" in (told.warning or "")
+        assert str(told.warning) in str(told)
+    stored = read_receipt(tmp_path / "wide.zarr")
+    assert stored is not None
+    assert stored.warning == receipt.warning
+    for image, options in ((photo[:64, :64], {}), (wide, {"mask": np.zeros((64, 64), bool)})):
+        store = tmp_path / f"{len(options)}.zarr"
+        planned = plan(image, Density(skin), store, block=32, progress="none", **options)
+        assert (planned.warning, planned.execute().warning) == (None, None)

@@ -121,7 +121,7 @@ def test_an_array_is_resumed_with_it_alone(tmp_path: Path, photo: NDArray[np.uin
     image = photo[:64, :64]
     begin(image, tmp_path / "numpy.zarr")
     with pytest.raises(
-        ValueError, match=r"image of the run was an array in memory. Resume with stream\(..., resume=True"
+        ValueError, match=r"image of the run was an array in memory. Pass it: resume\(store, image=...\)"
     ):
         resume(tmp_path / "numpy.zarr")
     resume_with(image.copy(), tmp_path / "numpy.zarr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -214,3 +215,11 @@ def test_a_relative_address_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fill(pickle.loads(content), make_record())  # noqa: S301  made above
     assert LocalStore(tmp_path / "out.zarr").find().read_record().is_complete
     assert repr(store) == "LocalStore('out.zarr', 'out.zarr')"
+
+
+def test_scratch_is_beside_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest directory that exists is written to, if it can be."""
+    store = LocalStore(tmp_path / "deep" / "er" / "out.zarr")
+    assert store.scratch == tmp_path
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert store.scratch is None

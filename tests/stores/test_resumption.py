@@ -52,12 +52,10 @@ HEAVIER = type(B)([0.6, 0.4], B.means, B.covariances)
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"image": {"identity": "6"}}, "image identity was 5, and is now 6"),
         ({"image": {"dtype": np.dtype("uint8")}}, "image dtype was uint16, and is now uint8"),
         ({"image": {"channels": None}}, r"image channels was \['red', 'green', 'blue'\], and is now none"),
         ({"mask": None}, r"mask was \{.*\}, and is now none"),
         ({"mask": "alpha"}, "mask was .*, and is now alpha"),
-        ({"mask": replace(MASK, identity="8")}, "mask identity was 7, and is now 8"),
         ({"no_data": 0.0}, "no_data was 255.0, and is now 0.0"),
         ({"no_data": math.nan}, "no_data was 255.0, and is now NaN"),
         ({"grid": Grid((50, 70), (32, 32), (16, 16))}, r"grid block was \[32, 48\], and is now \[32, 32\]"),
@@ -96,6 +94,62 @@ def test_another_run_is_refused_by_the_first_difference(change: dict[str, Any], 
     )
     with pytest.raises(ValueError, match=message):
         resume(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"image": "6"},
+            r"its image was another one \(5\) than it is now \(6\)\. .* say so with identity='5'",
+        ),
+        ({"mask": "8"}, r"its mask was another one \(7\) than it is now \(8\)"),
+        ({"image": None}, r"nothing tells whether the image is the one that .* say so with identity='5' \("),
+        ({"mask": None}, "nothing tells whether the mask is the one"),
+    ],
+)
+def test_another_image_is_refused(change: dict[str, str | None], message: str) -> None:
+    """An image or a mask that is another one, or may be another one, is refused with the remedy."""
+    found = whole_record()
+    wanted = replace(found, **{key: replace(getattr(found, key), identity=v) for key, v in change.items()})
+    with pytest.raises(ValueError, match=rf"^out.zarr can't be resumed: {message}"):
+        resume(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "is_vouched", "goes_on"),
+    [
+        (None, None, False, False),
+        (None, "known", False, False),
+        ("known", None, False, False),
+        (None, "given", True, True),
+        ("given", "given", True, True),
+        ("known", "given", True, False),
+    ],
+)
+def test_a_caller_may_vouch_for_the_image(
+    was: str | None, now: str | None, is_vouched: bool, goes_on: bool
+) -> None:
+    """Where nothing is known of the image, a caller's word decides; else it must be the same."""
+    found, wanted = (
+        replace(record, image=replace(record.image, identity=identity), mask=None)
+        for record, identity in ((whole_record(), was), (whole_record(), now))
+    )
+    if goes_on:
+        resume(found, wanted, is_vouched=is_vouched)
+        return
+    with pytest.raises(ValueError, match=r"If you know that it is the same, say so with identity="):
+        resume(found, wanted, is_vouched=is_vouched)
+
+
+def test_the_word_for_the_image_is_one_for_its_mask() -> None:
+    """A caller who vouches for the image also vouches for a mask of which nothing is known."""
+    found = replace(whole_record(), mask=replace(MASK, identity=None))
+    resume(found, found, is_vouched=True)
+    with pytest.raises(ValueError, match="nothing tells whether the mask is the one"):
+        resume(found, found)
+    with pytest.raises(ValueError, match="its mask was another one"):
+        resume(whole_record(), replace(whole_record(), mask=replace(MASK, identity="8")), is_vouched=True)
 
 
 def test_another_size_is_refused() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
@@ -25,11 +29,15 @@ from pipeline import (
     LogDensity,
     Packed,
     Posterior,
+    compute_densities,
+    open_result,
     resume,
     stream,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -64,7 +72,6 @@ if TYPE_CHECKING:
         ({"block": 32}, "grid block"),
         ({"mask": np.ones((58, 60))}, "mask"),
         ({"no_data": 0}, "no_data"),
-        ({"image": np.zeros((58, 60, 3), np.uint8)}, "image identity"),
         ({"image": np.zeros((58, 60, 3), np.uint16)}, "image dtype"),
         ({"image": np.zeros((58, 61, 3), np.uint8)}, "image shape"),
     ],
@@ -150,11 +157,11 @@ def test_an_image_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.uint
         lambda: stream(path, Density(SKIN), store, block=16, progress="none", resume=True),
         lambda: resume(store),
     ):
-        with pytest.raises(ValueError, match="can't be resumed: its image identity was"):
+        with pytest.raises(ValueError, match="can't be resumed: its image was another one"):
             go_on()
     path.write_bytes(content)
     times = path.stat().st_mtime_ns
-    with pytest.raises(ValueError, match="can't be resumed: its image identity was"):
+    with pytest.raises(ValueError, match="can't be resumed: its image was another one"):
         resume(store)
     assert times == path.stat().st_mtime_ns
 
@@ -165,5 +172,79 @@ def test_a_zarr_array_that_changed_is_refused(tmp_path: Path, photo: NDArray[np.
     array = zarr.create_array(tmp_path / "image.zarr", data=photo[:64, :64], chunks=(32, 32, 3))
     begin(array, store, quantities=Density(SKIN))
     array[:8, :8] = 0
-    with pytest.raises(ValueError, match="can't be resumed: its image identity was"):
+    with pytest.raises(ValueError, match="can't be resumed: its image was another one"):
         stream(array, Density(SKIN), store, block=16, progress="none", resume=True)
+
+
+def _as_zip(pixels: NDArray[np.uint8], folder: Path) -> zarr.Array[Any]:
+    with zarr.storage.ZipStore(folder / "image.zip", mode="w") as store:
+        zarr.create_array(store, data=pixels, chunks=(32, 32, 3))
+    return zarr.open_array(zarr.storage.ZipStore(folder / "image.zip", mode="r"))
+
+
+# Kinds of images that nothing tells apart but their content.
+ALIKE: dict[str, Callable[[NDArray[np.uint8], Path], Any]] = {
+    "NumPy": lambda pixels, _: pixels.copy(),
+    "Zarr in memory": lambda pixels, _: zarr.create_array({}, data=pixels, chunks=(32, 32, 3)),
+    "Zarr in a ZIP file": _as_zip,
+    "Dask": lambda pixels, _: da.from_array(pixels, chunks=(32, 32, 3)),
+    "Dask of Zarr in memory": lambda pixels, _: da.from_zarr(
+        zarr.create_array({}, data=pixels, chunks=(32, 32, 3))
+    )[..., ::-1],
+    "Dask of a chosen name": lambda pixels, _: da.from_array(pixels, chunks=(32, 32, 3), name="mine") + 0,
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+@pytest.mark.parametrize("finished", [False, True])
+def test_two_images_never_share_a_store(
+    tmp_path: Path, photo: NDArray[np.uint8], kind: str, finished: bool
+) -> None:
+    """Another image of the same shape is refused, and the same one goes on, or needs the caller's word."""
+    make, store = ALIKE[kind], tmp_path / "out.zarr"
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = make(photo[:64, :64], tmp_path / "one"), make(photo[64:128, :64], tmp_path / "two")
+    if finished:
+        stream(one, Density(SKIN), store, block=16, progress="none")
+    else:
+        begin(one, store, quantities=Density(SKIN))
+    go_on = functools.partial(stream, quantities=Density(SKIN), store=store, block=16, progress="none")
+    with pytest.raises(ValueError, match=r"was another one|nothing tells whether the image is the one"):
+        go_on(two, resume=True)
+    options = {"identity": "portrait 7"} if "chosen" in kind else {}
+    assert go_on(one, resume=True, **options).kept_blocks >= 5
+    np.testing.assert_array_equal(open_result(store)["density"], compute_densities(np.asarray(one), SKIN))
+
+
+def test_a_name_that_the_caller_gave_is_the_identity(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A run begun under a name goes on under that name alone, whatever is known of the pixels."""
+    store, image = tmp_path / "out.zarr", photo[:64, :64]
+    begin(image, store, quantities=Density(SKIN), identity="portrait 7")
+    for options in ({}, {"identity": "portrait 8"}):
+        with pytest.raises(ValueError, match=r"its image was another one \(portrait 7\)"):
+            stream(image, Density(SKIN), store, block=16, progress="none", resume=True, **options)
+    assert resume(store, image=image, identity="portrait 7", progress="none").kept_blocks >= 5
+
+
+def test_a_file_that_moved_or_was_touched_goes_on(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A moved file is found again by its new path; a touched one by the identity that the message names."""
+    path, store = tmp_path / "image.tif", tmp_path / "out.zarr"
+    tifffile.imwrite(path, photo[:64, :64], photometric="rgb")
+    begin(path, store, quantities=Density(SKIN))
+    moved = path.rename(tmp_path / "moved.tif")
+    with pytest.raises(
+        FileNotFoundError, match=r"isn't where it was: .*image.tif .* pass its new place: image="
+    ):
+        resume(store)
+    shutil.copytree(tmp_path / "out.zarr.partial", tmp_path / "again.zarr.partial")
+    assert resume(store, image=moved, progress="none").kept_blocks >= 5
+    os.utime(moved, (1_700_000_000, 1_700_000_000))
+    with pytest.raises(
+        ValueError, match=r"\(\d+ bytes, modified 2023-11-14 22:13:20.000000000 UTC\)"
+    ) as refusal:
+        resume(tmp_path / "again.zarr", image=moved)
+    identity = re.findall("identity='(.*?)'", str(refusal.value))[0]
+    receipt = resume(tmp_path / "again.zarr", image=moved, identity=identity, progress="none")
+    assert receipt.kept_blocks >= 5
+    assert_same(tmp_path / "again.zarr", store)
