@@ -81,10 +81,11 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
         LocalStore(places[0]).create(_make_record(job, image, grid))
         for place in places[1:]:
             shutil.copytree(places[0], place)
-        started = time.perf_counter()
-        done = compute(places[0])
-        first = time.perf_counter() - started
+        # What a thread keeps to compute, such as compiled programs, goes with it.
         with ThreadPoolExecutor(here) as pool:
+            started = time.perf_counter()
+            done = pool.submit(compute, places[0]).result()
+            first = time.perf_counter() - started
             started = time.perf_counter()
             list(pool.map(compute, places[1:]))
             together = (time.perf_counter() - started) / here
