@@ -1,8 +1,10 @@
-"""The layout of a store: the paths, shapes and metadata of its groups and arrays, and the arrays' creation.
+"""The layout of a store: the paths, shapes and metadata of its groups and arrays, and the contents of files.
 
 A store is a Zarr group. Each output is a group in it that is an OME-Zarr 0.5 image, with the arrays of its
 levels, "0", "1" and so on. One block is one shard. Beside the levels of an output whose encoding is lossy
 lies an array with the largest error of each block.
+
+Zarr makes the content of every file in memory, because it doesn't bring to the disk what it writes itself.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,11 +54,6 @@ def errors_path(name: str) -> str:
 def array_paths(output: Output) -> list[str]:
     """Return the paths of all arrays of an output."""
     return [level_path(output.name), *([errors_path(output.name)] if output.encoding.is_lossy else [])]
-
-
-def metadata_paths(output: Output) -> list[str]:
-    """Return the paths of all metadata files of an output."""
-    return [f"{path}/{METADATA}" for path in (output.name, *array_paths(output))]
 
 
 def shard_path(output: Output, index: Index) -> str:
@@ -106,6 +105,62 @@ def create_output(group: zarr.Group, record: Record, output: Output) -> None:
         )
 
 
+def encode_output(record: Record, output: Output) -> dict[str, bytes]:
+    """Return the contents of the metadata files of an output under their paths in the store."""
+    files: dict[str, Buffer] = {}
+    create_output(zarr.create_group(MemoryStore(files)), record, output)
+    return {path: content.to_bytes() for path, content in files.items() if path != METADATA}
+
+
+def encode_root(content: Mapping[str, Any], before: bytes | None = None) -> bytes:
+    """Return the metadata file of the root group with a record.
+
+    Parameters
+    ----------
+    content : mapping
+        The content of the record.
+    before : bytes, optional
+        The metadata file that there is, whose other attributes are kept.
+    """
+    files: dict[str, Buffer] = {}
+    if before is None:
+        zarr.create_group(MemoryStore(files))
+    else:
+        files[METADATA] = default_buffer_prototype().buffer.from_bytes(before)
+    zarr.open_group(MemoryStore(files), mode="r+").attrs[ATTRIBUTE] = dict(content)
+    return files[METADATA].to_bytes()
+
+
+def encode_block(
+    metadata: bytes,
+    region: tuple[Any, ...],
+    values: Any,  # noqa: ANN401  an array or a number
+) -> tuple[str, memoryview]:
+    """Return the file of one block of an array, which is a shard of its own.
+
+    Parameters
+    ----------
+    metadata : bytes
+        The metadata file of the array.
+    region : tuple of slice or int
+        The indices of the block.
+    values : array-like
+        The numbers of the block.
+
+    Returns
+    -------
+    path : str
+        The path of the file in the array.
+    content : memoryview
+    """
+    files: dict[str, Buffer] = {METADATA: default_buffer_prototype().buffer.from_bytes(metadata)}
+    # A block that equals the fill value is stored too, because its shard says that it is done.
+    array = zarr.open_array(MemoryStore(files), mode="r+").with_config({"write_empty_chunks": True})
+    array[region] = values
+    ((path, content),) = ((path, content) for path, content in files.items() if path != METADATA)
+    return path, content.as_numpy_array().data
+
+
 def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:
     """Return whether the metadata of an output are those that :func:`create_output` writes.
 
@@ -116,7 +171,7 @@ def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:
     record, output
         The arguments of :func:`create_output`.
     """
-    wanted = zarr.create_group(zarr.storage.MemoryStore())
+    wanted = zarr.create_group(MemoryStore())
     create_output(wanted, record, output)
     try:
         # Metadata that another program has gathered in the root group may be older than those of the arrays.
@@ -139,11 +194,6 @@ def read_attribute(root: StoreLike) -> Any:  # noqa: ANN401  JSON may hold anyth
         return zarr.open_group(root, mode="r").attrs.get(ATTRIBUTE)
     except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
         return None
-
-
-def write_attribute(root: StoreLike, content: Mapping[str, Any]) -> None:
-    """Write the content of the record to the root group, which exists."""
-    zarr.open_group(root, mode="r+").attrs[ATTRIBUTE] = dict(content)
 
 
 def _multiscale(output: Output, geometry: Geometry) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import zarr
 
-from pipeline.stores import layout, placement, target
+from pipeline.stores import disk, layout, placement, target
 from pipeline.stores.record import read_record
 from pipeline.stores.store import Fault, Store
 
@@ -94,27 +94,18 @@ class LocalStore(Store):
     def create(self, record: Record) -> None:
         """Write the metadata of all outputs, and then the record.
 
-        The directory must be empty, or not exist. A power cut may lose shards, which is noticed afterwards,
-        but not the metadata, which are brought to the disk.
+        The directory must be empty, or not exist. All of it is on the disk before any shard is written.
         """
-        group = zarr.create_group(self.directory)
         for output in record.outputs:
-            layout.create_output(group, record, output)
-        layout.write_attribute(self.directory, record.to_dict())
-        for path in (
-            layout.METADATA,
-            *(p for output in record.outputs for p in layout.metadata_paths(output)),
-        ):
-            _flush(self.directory / path)
+            self._write_metadata(record, output)
+        disk.write_file(self.directory / layout.METADATA, layout.encode_root(record.to_dict()))
+        disk.sync_tree(self.directory)
 
     def mend_metadata(self, record: Record) -> None:
         """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
-        group = zarr.open_group(self.directory, mode="r+")
         for output in record.outputs:
             if not self.has_metadata(record, output):
-                for path in layout.metadata_paths(output):
-                    (self.directory / path).unlink(missing_ok=True)
-                layout.create_output(group, record, output)
+                self._write_metadata(record, output)
 
     def has_metadata(self, record: Record, output: Output) -> bool:
         """Return whether the metadata of an output are as :meth:`create` wrote them."""
@@ -123,19 +114,17 @@ class LocalStore(Store):
     def write_block(
         self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
     ) -> int:
-        """Write one block of an output, and return the size of its shard in bytes."""
+        """Write one block of an output to the disk, and return the size of its shard in bytes.
+
+        A damaged shard stays until the new one is whole.
+        """
         if output.encoding.is_lossy:
             if error is None:
                 raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")
             # The error is written first, because the shard says that the block is done.
-            self._open(layout.errors_path(output.name), "r+")[block.index] = error
-        # A block that equals the fill value is stored too, because its shard says that it is done.
-        array = self._open(layout.level_path(output.name), "r+").with_config({"write_empty_chunks": True})
-        shard = self.directory / layout.shard_path(output, block.index)
-        # At the edges of the image zarr would read an existing shard, which may be damaged.
-        shard.unlink(missing_ok=True)
-        array[..., *block.region] = values[0] if output.class_names is None else values
-        return shard.stat().st_size
+            self._write_block(layout.errors_path(output.name), block.index, error)
+        planes = values[0] if output.class_names is None else values
+        return self._write_block(layout.level_path(output.name), (..., *block.region), planes)
 
     def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
@@ -157,15 +146,20 @@ class LocalStore(Store):
         errors = {}
         for output in outputs:
             if output.encoding.is_lossy:
-                blocks = np.asarray(self._open(layout.errors_path(output.name), "r"))
+                blocks = np.asarray(self._open(layout.errors_path(output.name)))
                 errors[output.name] = float(np.nanmax(blocks, initial=0.0))
         return errors
 
     def finish(self, receipt: Mapping[str, Any]) -> None:
-        """Add the receipt of the run to the record, and bring the record to the disk."""
+        """Add the receipt of the run to the record, once all that the receipt speaks of is on the disk.
+
+        The shards and the metadata are there since they were written, but their names may not be.
+        """
         record = replace(self.read_record(), receipt=dict(receipt))
-        layout.write_attribute(self.directory, record.to_dict())
-        _flush(self.directory / layout.METADATA)
+        disk.sync_tree(self.directory)
+        root = self.directory / layout.METADATA
+        disk.write_file(root, layout.encode_root(record.to_dict(), root.read_bytes()))
+        disk.sync_directory(self.directory)
 
     def read_record(self) -> Record:
         """Read the record.
@@ -183,10 +177,22 @@ class LocalStore(Store):
 
     def open_level(self, output: Output, level: int = 0) -> zarr.Array[Any]:
         """Open the array of an output's level for reading; level 0 is the full resolution."""
-        return self._open(layout.level_path(output.name, level), "r")
+        return self._open(layout.level_path(output.name, level))
 
-    def _open(self, path: str, mode: Any) -> zarr.Array[Any]:  # noqa: ANN401  zarr doesn't export the type of modes
-        return zarr.open_array(self.directory, path=path, mode=mode)
+    def _open(self, path: str) -> zarr.Array[Any]:
+        return zarr.open_array(self.directory, path=path, mode="r")
+
+    def _write_metadata(self, record: Record, output: Output) -> None:
+        """Write the metadata files of an output."""
+        for path, content in layout.encode_output(record, output).items():
+            disk.write_file(self.directory / path, content)
+
+    def _write_block(self, path: str, region: tuple[Any, ...], values: Any) -> int:  # noqa: ANN401  an array or a number
+        """Write one block of the array at a path, and return the size of its file."""
+        folder = self.directory / path
+        name, content = layout.encode_block((folder / layout.METADATA).read_bytes(), region, values)
+        disk.write_file(folder / name, content)
+        return content.nbytes
 
     def _is_whole(self, output: Output, shard: Path, index: Index) -> bool:
         """Return whether a shard can be decoded: its index and its chunks have checksums."""
@@ -208,13 +214,7 @@ class LocalStore(Store):
         if not output.encoding.is_lossy:
             return True
         try:
-            error: Any = self._open(layout.errors_path(output.name), "r")[index]
+            error: Any = self._open(layout.errors_path(output.name))[index]
         except Exception:  # noqa: BLE001  damaged bytes or metadata make zarr raise any exception
             return False
         return not np.isnan(error)
-
-
-def _flush(file: Path) -> None:
-    """Bring a file to the disk."""
-    with file.open("r+b") as opened:
-        os.fsync(opened.fileno())

@@ -1,27 +1,32 @@
 """Where a run writes: in a directory beside its output until the store is whole, one run at a time.
 
-The store of a run that is at work, or was interrupted, is ``OUT.partial``. While a new store takes the place
-of an old one, the old one is ``OUT.replaced`` for a moment. Both carry a mark, so that a foreign directory
-that happens to have such a name is never removed.
+The store of a run that is at work, or was interrupted, is ``OUT.partial``. A new store takes the place of an
+old one by exchanging their names, so that there is one of the two at any moment. Where the system can't do
+that, the old one is ``OUT.replaced`` for a moment.
+
+Two marks say what a directory is, whatever its name and whenever a run was killed. The directory of a run
+carries one, so that a foreign directory that happens to have such a name is never removed. A store carries
+the other from before it is replaced or discarded until nothing else is left of it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.stores import disk
 from pipeline.stores.layout import METADATA, SHARDS
 from pipeline.stores.target import (
     MARK,
+    OBSOLETE,
     check_free,
     check_left,
     check_target,
     is_created,
+    is_obsolete,
     replaced,
     unfinished,
 )
@@ -47,10 +52,19 @@ def find_store(path: Path, *, to_resume: bool = False) -> Path:
     FileNotFoundError
         If there is neither.
     """
-    places = [path, unfinished(path.resolve())]
-    for directory in reversed(places) if to_resume else places:
-        if directory.exists():
-            return directory
+    partial, old = unfinished(path.resolve()), replaced(path.resolve())
+    # A run may have been killed before it began its store, or while it discarded one.
+    is_left = partial.exists() and not is_obsolete(partial)
+    is_begun = is_left and (is_created(partial) or holds_shards(partial))
+    if to_resume and is_begun:
+        return partial
+    if path.exists():
+        return path
+    # A run was killed when the old store was aside, and the new one not in its place yet.
+    if is_obsolete(old) and is_created(old):
+        return old
+    if is_begun:
+        return partial
     raise FileNotFoundError(f"{path} doesn't exist")
 
 
@@ -89,7 +103,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
     from filelock import FileLock, Timeout  # noqa: PLC0415  costs a tenth of a second, and only runs need it
 
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_directory(path.parent)
     lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
     try:
         lock.acquire()
@@ -105,7 +119,9 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
             yield directory
         except BaseException:
             if directory != path and not holds_shards(directory):
-                _forget(directory)
+                # The error that ended the run is the one to report.
+                with suppress(OSError):
+                    _discard(directory)
             raise
         if directory != path:
             _replace(directory, path)
@@ -141,6 +157,8 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
         _discard(partial)
     partial.mkdir()
     (partial / MARK).touch()
+    disk.sync_directory(partial)
+    disk.sync_directory(path.parent)
     return partial
 
 
@@ -150,40 +168,51 @@ def _recover(path: Path, *, resume: bool) -> None:
     for place in (partial, old):
         if place.exists():
             check_left(place)
+    if is_obsolete(partial):
+        _discard(partial)
     if old.exists() and path.exists():
         _discard(old)
     elif old.exists() and not (partial.exists() and resume):
         old.rename(path)
-        (path / MARK).unlink(missing_ok=True)
+        disk.sync_directory(path.parent)
+    for mark in (MARK, OBSOLETE):
+        (path / mark).unlink(missing_ok=True)
 
 
 def _replace(directory: Path, path: Path) -> None:
-    """Move a whole store to its place, and remove the old one."""
+    """Move a whole store to its place, and remove the old one once the new one is there."""
     old = replaced(path)
     if path.exists():
-        # The old store is removed at once, so the new one must survive a power cut from here on.
-        if hasattr(os, "sync"):
-            os.sync()
-        (path / MARK).touch()
-        path.rename(old)
-    directory.rename(path)
-    (path / MARK).unlink(missing_ok=True)
+        (path / OBSOLETE).touch()
+        disk.sync_directory(path)
+        if disk.exchange(directory, path):
+            old = directory
+        else:
+            path.rename(old)
+            disk.sync_directory(path.parent)
+            directory.rename(path)
+    else:
+        directory.rename(path)
+    disk.sync_directory(path.parent)
     if old.exists():
         _discard(old)
-
-
-def _forget(directory: Path) -> None:
-    """Remove a directory in which the thread of zarr may still be creating files."""
-    for _ in range(20):
-        shutil.rmtree(directory, ignore_errors=True)
-        if not directory.exists():
-            return
-        time.sleep(0.05)
+    (path / MARK).unlink(missing_ok=True)
 
 
 def _discard(directory: Path) -> None:
+    """Remove a directory, so that at any moment its mark says that what is left of it may be removed."""
+    mark = directory / OBSOLETE
     try:
-        shutil.rmtree(directory)
+        mark.touch()
+        disk.sync_directory(directory)
+        for entry in list(directory.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != mark:
+                entry.unlink()
+        disk.sync_directory(directory)
+        mark.unlink()
+        directory.rmdir()
     except OSError as error:
         raise OSError(f"{directory} can't be removed: {error}. Remove it yourself.") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The number of the form that records have. A change that older versions can't read gives it the next number.
-FORMAT = 2
+FORMAT = 3
 # The mask is the image's own alpha channel.
 ALPHA: Literal["alpha"] = "alpha"
 # The remedy that always works, as the option of a function and of the command.
@@ -91,7 +93,7 @@ class Record:
         return self.receipt is not None and not self.receipt["skipped"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain lists, strings and numbers, which JSON can hold."""
+        """Return the record as plain lists, strings and numbers, which JSON can hold, with their digest."""
         content: dict[str, Any] = {
             "format": FORMAT,
             "version": self.version,
@@ -104,7 +106,7 @@ class Record:
         }
         if self.receipt is not None:
             content["receipt"] = dict(self.receipt)
-        return content
+        return {**content, "digest": _digest(content)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -116,10 +118,13 @@ class Record:
             If the content doesn't describe a run.
         """
         try:
+            is_whole = content["digest"] == _digest(content)
             record = cls._from_json(content)
             is_same = _describes(record.to_dict(), content)
         except Exception as error:  # noqa: BLE001  values of wrong types make readers raise any exception
             raise ValueError(f"not the record of a run: {type(error).__name__}: {error}") from None
+        if not is_whole:
+            raise ValueError("not the record of a run: its digest is another")
         if not is_same:
             raise ValueError("not the record of a run: it holds values of wrong types")
         return record
@@ -185,7 +190,7 @@ def read_record(place: str, content: Any) -> Record:  # noqa: ANN401  JSON may h
 
 def _refuse_format(place: str, found: Any, writer: Any, damaged: str) -> None:  # noqa: ANN401  JSON may hold anything
     """Raise ValueError for a record that has another format."""
-    if found is None and isinstance(writer, str):
+    if (found is None or (isinstance(found, int) and found < FORMAT)) and isinstance(writer, str):
         raise ValueError(
             f"{place} has a record in an old format, which mixture-pipeline {writer} wrote. Its arrays can "
             f"still be read with zarr. To use it with this version, compute it again: {OVERWRITE}."
@@ -209,6 +214,21 @@ def _number_to_json(number: float) -> float | str:
     if math.isfinite(number):
         return float(number)
     return next(text for text, value in _NOT_FINITE.items() if repr(value) == repr(float(number)))
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of a record's content without the digest that is in it."""
+    rest = {key: _canonical(value) for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:  # noqa: ANN401  JSON may hold anything
+    """Return a content in which whole numbers are integers, because other programs write 1.0 as 1."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _describes(whole: Any, content: Any) -> bool:  # noqa: ANN401  JSON may hold anything

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-# A file that marks a directory beside the output as this package's.
+# A file that marks a directory beside the output as that of a run.
 MARK = ".mixture-pipeline"
+# A file that marks a store as one that is replaced or discarded. It is the last that is removed of the store.
+OBSOLETE = ".mixture-pipeline-obsolete"
 # A store with such a name would be taken for an image.
 _IMAGE_SUFFIXES = {
     ".bmp",
@@ -84,7 +86,7 @@ def _check_suffix(path: Path) -> None:
 def check_free(path: Path) -> None:
     """Raise FileExistsError if a store is at a resolved path, or an unfinished one beside it."""
     partial = unfinished(path)
-    if partial.exists():
+    if partial.exists() and not is_obsolete(partial):
         check_left(partial)
         raise FileExistsError(
             f"{partial} is the store of a run that was interrupted, or that is still at work. Resume it "
@@ -112,6 +114,11 @@ def is_created(directory: Path) -> bool:
     return read_attribute(directory) is not None
 
 
+def is_obsolete(directory: Path) -> bool:
+    """Return whether a directory is what is left of a store that was replaced or discarded."""
+    return (directory / OBSOLETE).exists()
+
+
 def check_left(place: Path) -> None:
     """Raise FileExistsError unless a run left this directory."""
     if not _is_left(place):
@@ -121,5 +128,6 @@ def check_left(place: Path) -> None:
 
 
 def _is_left(directory: Path) -> bool:
-    """Return whether a directory is empty, or carries the mark of a run."""
-    return directory.is_dir() and ((directory / MARK).exists() or not any(directory.iterdir()))
+    """Return whether a directory is empty, or carries a mark of a run."""
+    marks = (directory / MARK, directory / OBSOLETE)
+    return directory.is_dir() and (any(mark.exists() for mark in marks) or not any(directory.iterdir()))

@@ -10,11 +10,13 @@ from runs.disturbed import (
     QUANTITIES,
     begin,
 )
+from runs.kinds import OLD, run
 
 from pipeline import (
     stream,
 )
 from pipeline.images.source import RegionPart
+from pipeline.stores import disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +89,33 @@ def begun(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) ->
     begin(image, folder / "unfinished.zarr")
     stream(image, QUANTITIES, folder / "finished.zarr", block=16, progress="none")
     return {kind: folder / f"{kind}.zarr" for kind in ("unfinished", "finished")}
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the store of an undisturbed run."""
+    store = tmp_path_factory.mktemp("wanted") / "out.zarr"
+    run(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the old store, as an undisturbed run wrote it."""
+    store = tmp_path_factory.mktemp("old") / "out.zarr"
+    run(store, OLD)
+    return store
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run on a system that can exchange two names at once, and on one that can't."""
+    if request.param != "exchange":
+        monkeypatch.setattr(disk, "exchange", lambda *_: False)
+    return request.param == "exchange"
+
+
+@pytest.fixture
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Don't flush while what is left is looked at, which would take most of the time."""
+    monkeypatch.setattr("os.fsync", lambda _: None)

@@ -13,6 +13,7 @@ from pipeline.models.class_quantities import Label, Posterior
 from pipeline.models.mixture_quantities import Density, LogRatio
 from pipeline.models.output import make_outputs
 from pipeline.models.packed import Packed
+from pipeline.stores.record import _digest
 from pipeline.testing.stores import CLASSES, make_record
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def whole_record(**fields: Any) -> Record:
 def stored(record: Record) -> Any:
     """Return the content of a record as JSON gives it back; JSON as strict as any reader's."""
     return json.loads(json.dumps(record.to_dict(), allow_nan=False))
+
+
+def signed(content: Any) -> Any:
+    """Return the content of a record with the digest that fits it."""
+    return {**content, "digest": _digest(content)}
 
 
 def with_outputs(record: Record, quantities: Any) -> Record:

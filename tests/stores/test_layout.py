@@ -95,7 +95,7 @@ def test_paths_are_those_of_the_files(tmp_path: Path, outputs: Any) -> None:
     }
     wanted = {layout.METADATA}
     for output in outputs:
-        wanted |= set(layout.metadata_paths(output))
+        wanted |= layout.encode_output(make_record(outputs=outputs), output).keys()
         wanted |= {layout.shard_path(output, block.index) for block in GRID.blocks()}
         if output.encoding.is_lossy:
             path = layout.errors_path(output.name)
@@ -156,9 +156,30 @@ def test_other_metadata_are_noticed(root: Path, name: str, consolidated: bool) -
 def test_an_attribute_that_isnt_there(tmp_path: Path) -> None:
     """Where no record is, or nothing can be read, there is no content."""
     assert layout.read_attribute(tmp_path / "none.zarr") is None
-    zarr.create_group(tmp_path / "other.zarr")
-    assert layout.read_attribute(tmp_path / "other.zarr") is None
-    layout.write_attribute(tmp_path / "other.zarr", {"a": 1})
-    assert layout.read_attribute(tmp_path / "other.zarr") == {"a": 1}
-    (tmp_path / "other.zarr" / "zarr.json").write_text("{")
-    assert layout.read_attribute(tmp_path / "other.zarr") is None
+    root = tmp_path / "other.zarr" / "zarr.json"
+    zarr.create_group(root.parent)
+    assert layout.read_attribute(root.parent) is None
+    root.write_bytes(layout.encode_root({"a": 1}, root.read_bytes()))
+    assert layout.read_attribute(root.parent) == {"a": 1}
+    root.write_text("{")
+    assert layout.read_attribute(root.parent) is None
+
+
+def test_the_files_are_those_that_zarr_writes(tmp_path: Path) -> None:
+    """What is made in memory is, byte for byte, what zarr would write to a directory."""
+    group = zarr.create_group(tmp_path / "zarr", attributes={layout.ATTRIBUTE: {"a": 1}})
+    assert layout.encode_root({"a": 1}) == (tmp_path / "zarr" / "zarr.json").read_bytes()
+    for output in OUTPUTS:
+        layout.create_output(group, make_record(), output)
+        for path, content in layout.encode_output(make_record(), output).items():
+            assert (tmp_path / "zarr" / path).read_bytes() == content
+        array: Any = zarr.open_array(tmp_path / "zarr", path=layout.level_path(output.name), mode="r+")
+        for block in GRID.blocks():
+            values = make_values(output, block)
+            values = values[0] if output.class_names is None else values
+            region = (..., *block.region)
+            array[region] = values
+            metadata = (tmp_path / "zarr" / output.name / "0" / "zarr.json").read_bytes()
+            path, content = layout.encode_block(metadata, region, values)
+            assert f"{output.name}/0/{path}" == layout.shard_path(output, block.index)
+            assert (tmp_path / "zarr" / output.name / "0" / path).read_bytes() == content.tobytes()

@@ -160,6 +160,11 @@ def test_other_attributes_of_the_root_are_kept(store: LocalStore) -> None:
     assert zarr.open_group(store.directory).attrs["spatial"] == {"crs": "EPSG:4326"}
 
 
+def mixture_of(record: dict[str, Any]) -> Any:
+    """Return the content of the first mixture in the content of a record."""
+    return record["outputs"][0]["quantity"]["mixture"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -172,7 +177,8 @@ def test_other_attributes_of_the_root_are_kept(store: LocalStore) -> None:
             lambda record: record.pop("format"),
             "has a record in an old format, which mixture-pipeline .* wrote",
         ),
-        (lambda record: record.update(format=3), "has a record of format 3; .* Upgrade mixture-pipeline"),
+        (lambda record: record.update(format=4), "has a record of format 4; .* Upgrade mixture-pipeline"),
+        (lambda record: mixture_of(record)["weights"].__setitem__(0, 0.6), "damaged record"),
     ],
 )
 def test_a_damaged_record_is_refused(store: LocalStore, change: Any, message: str) -> None:

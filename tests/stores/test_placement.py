@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ import pytest
 import zarr
 from stores.numbered import OUTPUTS, fill, names, record_of, run_of, write
 
-from pipeline.stores import placement
+from pipeline.stores import disk, placement
 from pipeline.stores.local import LocalStore
-from pipeline.stores.target import MARK
+from pipeline.stores.target import MARK, OBSOLETE
 from pipeline.testing.stores import FRESH, REPLACING, RESUMED
 
 if TYPE_CHECKING:
@@ -148,16 +149,71 @@ def test_a_kill_between_the_two_renames(tmp_path: Path, options: dict[str, bool]
 
 
 @pytest.mark.parametrize("options", [REPLACING, RESUMED], ids=["overwrite", "resume"])
-def test_a_kill_while_the_old_store_is_removed(tmp_path: Path, options: dict[str, bool]) -> None:
+@pytest.mark.parametrize("suffix", ["partial", "replaced"])
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_kill_while_the_old_store_is_removed(
+    tmp_path: Path, options: dict[str, bool], suffix: str, is_cut: bool
+) -> None:
     """What is left of a replaced store, even without its metadata, goes with the next run."""
-    path, replaced = tmp_path / "out.zarr", tmp_path / "out.zarr.replaced"
+    path, left = tmp_path / "out.zarr", tmp_path / f"out.zarr.{suffix}"
     fill(path, 2)
-    fill(replaced, 1)
-    (replaced / "zarr.json").unlink()
-    (replaced / "density" / "0" / "zarr.json").unlink()
+    fill(left, 1)
+    (left / MARK).unlink()
+    (left / OBSOLETE).touch()
+    if is_cut:
+        (left / "zarr.json").unlink()
+        (left / "density" / "0" / "zarr.json").unlink()
+    for to_resume in (False, True):
+        assert placement.find_store(path, to_resume=to_resume) == path
+    with pytest.raises(FileExistsError, match=r"out.zarr exists"):
+        write(path, 3, FRESH)
     write(path, 3, options)
     assert run_of(path) == (2 if options["resume"] else 3)
     assert names(tmp_path) == ["out.zarr"]
+
+
+def test_the_old_store_is_found_while_it_is_aside(tmp_path: Path) -> None:
+    """Where two names can't be exchanged, a reader finds the old store under its other name."""
+    fill(tmp_path / "out.zarr.replaced", 1)
+    fill(tmp_path / "out.zarr.partial", 2)
+    (tmp_path / "out.zarr.replaced" / OBSOLETE).touch()
+    assert run_of(placement.find_store(tmp_path / "out.zarr")) == 1
+    assert run_of(placement.find_store(tmp_path / "out.zarr", to_resume=True)) == 2
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_name_is_never_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
+    """Where the system can exchange two names, no store is ever renamed away from its place."""
+    path, renamed, rename = tmp_path / "out.zarr", [], type(tmp_path).rename
+
+    def note(source: Path, target: Path) -> Path:
+        renamed.append((source.name, target.name))
+        return rename(source, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", note)
+    if not can_exchange:
+        monkeypatch.setattr(disk, "exchange", lambda *_: False)
+    elif sys.platform != "linux":
+        pytest.skip("this system can't exchange two names")
+    fill(path, 1)
+    write(path, 2, REPLACING)
+    two = [("out.zarr", "out.zarr.replaced"), ("out.zarr.partial", "out.zarr")]
+    assert renamed == ([] if can_exchange else two)
+    assert run_of(path) == 2
+    assert names(tmp_path) == ["out.zarr"]
+    assert not [file.name for file in path.iterdir() if file.name in {MARK, OBSOLETE}]
+
+
+def test_marks_that_a_killed_run_left_in_a_store(tmp_path: Path) -> None:
+    """A store that has its place already, or was going to be replaced, is mended as any other."""
+    path = tmp_path / "out.zarr"
+    fill(path, 1)
+    for mark in (MARK, OBSOLETE):
+        (path / mark).touch()
+    assert placement.find_store(path) == path
+    write(path, 2, RESUMED)
+    assert run_of(path) == 1
+    assert sorted(file.name for file in path.iterdir()) == ["density", "zarr.json"]
 
 
 @pytest.mark.parametrize("lost", [[], ["zarr.json"], ["zarr.json", "density/zarr.json"]], ids=len)

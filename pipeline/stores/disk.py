@@ -1,0 +1,103 @@
+"""Files and directories that survive a power cut.
+
+A file gets its name when its content is on the disk, so whatever has its final name is whole. The names in a
+directory are on the disk once the directory is flushed. Only these files and directories are flushed, never
+all that the machine has to write.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+# Some systems and network disks can't flush a directory.
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+# Arguments of the system call renameat2, from Linux's headers.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file, which afterwards is on the disk as a whole; until then the file at the path stays.
+
+    Parameters
+    ----------
+    path : Path
+        Missing directories are created. The name in its directory is on the disk once the directory is
+        flushed.
+    content : bytes or memoryview
+
+    Raises
+    ------
+    OSError
+        If the file can't be written. No temporary file is left then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A killed writer leaves this file. Zarr's own temporary files have such names, too.
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        # Windows would translate the ends of lines without the last flag.
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            rest = memoryview(content).cast("B")
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+
+
+def make_directory(directory: Path) -> None:
+    """Create a directory and those above it, so that they are on the disk; one that exists is left alone."""
+    missing = [place for place in (directory, *directory.parents) if not place.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_directory(place.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk, where the system can."""
+    try:
+        opened = os.open(directory, os.O_RDONLY)
+    except PermissionError:
+        # Windows doesn't open directories.
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise OSError(error.errno, error.strerror, os.fspath(directory)) from error
+    finally:
+        os.close(opened)
+
+
+def sync_tree(directory: Path) -> None:
+    """Bring the names in a directory and in all directories below it to the disk, the lowest first."""
+    for folder, _, _ in os.walk(directory, topdown=False):
+        sync_directory(Path(folder))
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two directories at once.
+
+    Returns
+    -------
+    bool
+        Whether the system could. If it couldn't, nothing has changed.
+    """
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    places = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    return bool(rename(*places, _RENAME_EXCHANGE) == 0)

@@ -1,0 +1,59 @@
+"""Disks that fail at any call of a run: it ends with an error that says so, and can be gone on with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from runs.disturbed import assert_same
+from runs.kinds import KINDS, REPLACING, go_on, run
+from runs.recorder import Recorder
+
+from pipeline import verify
+from pipeline.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("kind", "exchanges"),
+    [
+        *((kind, "exchange") for kind in ("fresh", "overwrite", "resume", "mend")),
+        ("overwrite", "two renames"),
+    ],
+    indirect=["exchanges"],
+)
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+@pytest.mark.usefixtures("exchanges", "unflushed")
+def test_every_call_fails_once(tmp_path: Path, wanted: Path, kind: str, error: int) -> None:
+    """If any call to open, write, flush or rename fails, that is raised, and the next run is right."""
+    prepare, options = KINDS[kind]
+    (tmp_path / "before").mkdir()
+    prepare(tmp_path / "before" / "out.zarr")
+    number, has_failed = 0, True
+    while has_failed:
+        store = tmp_path / str(number) / "out.zarr"
+        shutil.copytree(tmp_path / "before", store.parent)
+        said = None
+        with Recorder(store.parent, fail_at=number, error=error) as recorder:
+            try:
+                run(store, **options)
+            except OSError as caught:
+                said = str(caught)
+        has_failed = recorder.calls > number
+        assert has_failed is (said is not None)
+        assert said is None or os.strerror(error) in said
+        assert recorder.missed == []
+        if kind in REPLACING:
+            found = LocalStore(store).find()
+            assert not found.is_unfinished
+            assert verify(store, progress="none").intact
+        go_on(store)
+        assert_same(store, wanted)
+        shutil.rmtree(store.parent)
+        number += 1
+    assert number > 20
