@@ -2,6 +2,8 @@
 
 from typing import Any
 
+# First of all, because Dask imports xarray and pandas where they are installed, and pandas imports numexpr.
+from pipeline.compute.environment import numexpr as _  # noqa: F401  see above
 from pipeline.evaluation import compute_densities, evaluate
 from pipeline.images.image import Image
 from pipeline.images.opening import open_image

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -50,8 +51,10 @@ class _Commands(click.Group):
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("pipeline").setLevel(logging.INFO)
         try:
-            return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
+        except (ValueError, OSError, ImportError) as error:
             raise _Failure(error, 2) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -64,6 +67,19 @@ class _Commands(click.Group):
             for note in getattr(error, "__notes__", []):
                 click.echo(note, err=True)
             raise
+
+
+def _show_warning(  # noqa: PLR0917  called by the module warnings
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Write a warning as one line, without the place in the code."""
+    del category, filename, lineno, file, line
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
 @click.group(

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.images.opening import open_image
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.published import load_model
+from pipeline.opencv import import_opencv
 from pipeline.runs.stream import stream
 from pipeline.stores.results import open_result
 
@@ -84,8 +85,7 @@ def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:
 
 def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
     """Show the mosaic, one of its photos, and the density of that photo on a logarithmic scale."""
-    import cv2  # noqa: PLC0415  a library for files is imported when it is used
-
+    cv2 = import_opencv()
     image = open_image(mosaic).to_dask()
     first = (slice(_PHOTO), slice(_PHOTO))
     small = da.coarsen(np.mean, image, {0: _TILES, 1: _TILES})
@@ -96,8 +96,7 @@ def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
 
 
 def _heat_map(density: NDArray[Any]) -> NDArray[np.uint8]:
-    import cv2  # noqa: PLC0415  a library for files is imported when it is used
-
+    cv2 = import_opencv()
     decades = np.log10(np.maximum(density / _UNIFORM, 1e-3))
     scaled = np.clip((decades + 3) / 6 * 255, 0, 255).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO), dtype=np.uint8)

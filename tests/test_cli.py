@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import signal
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 import cv2
@@ -401,3 +404,21 @@ def test_nothing_left_to_do(folder: Path) -> None:
     result = runner.invoke(cli.main, ["resume", "out.zarr"])
     assert "nothing was left to do" in result.stdout
     del folder
+
+
+def test_a_warning_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a mount that can't lock files a run says so in a line, and writes its store."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        result = CliRunner().invoke(cli.main, ["run", "photo.tif", "out.zarr", "--density", SKIN])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(
+        f"Warning: the file system of {folder} can't lock files (No locks available)"
+    )
+    np.testing.assert_array_equal(open_result("out.zarr")["density"], densities(folder, SKIN))

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.compute.planes import compute_planes
 from pipeline.models.quantity import no_data_value
+from pipeline.opencv import import_opencv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +143,7 @@ def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     n_channels = pixels.shape[-1]
     if n_channels == 3:  # noqa: PLR2004  red, green, blue
-        import cv2  # noqa: PLC0415  takes half a second, and only three channels need it
-
+        cv2 = import_opencv()  # takes half a second, and only three channels need it
         four = _scratch.bytes[: pixels.size // 3].reshape(*pixels.shape[:2], 4)
         packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA, dst=four).view("<u4")
         packed &= 0xFFFFFF

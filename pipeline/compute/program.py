@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numexpr
 import numpy as np
+
+from pipeline.compute.environment import numexpr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
+from pipeline.opencv import import_opencv
 
 if TYPE_CHECKING:
     from typing import Self
@@ -51,8 +52,7 @@ def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
     ValueError
         If the photo is truncated, or is damaged so that its decoder notices.
     """
-    import cv2  # noqa: PLC0415  readers are imported where they are used
-
+    cv2 = import_opencv()
     if not cv2.haveImageReader(path):
         return None
     stamp = file_stamp(path)
@@ -128,8 +128,7 @@ def _decode(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
 @lru_cache(maxsize=2)
 def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
     """Decode a photo to (H, W, samples): gray, BGR or BGRA, at the depth that is stored."""
-    import cv2  # noqa: PLC0415  readers are imported where they are used
-
+    cv2 = import_opencv()
     del stamp  # it is part of the key alone
     _check_whole(path)
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
@@ -137,7 +136,7 @@ def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]
     try:
         # OpenCV's own lines are kept off the terminal: the exceptions below name the damage.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        pixels = cv2.imread(path, flags)
+        pixels: NDArray[Any] | None = cv2.imread(path, flags)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             advice = "Convert it: vips tiffsave IN OUT.tif --tile --bigtiff --compression deflate"

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tqdm.asyncio import tqdm_asyncio
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,9 +111,10 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
     Parameters
     ----------
     progress : str or callable
-        ``"bar"`` draws a bar in a notebook or on standard error. ``"log"`` logs a line every ten seconds to
-        the logger ``pipeline.progress``, at level INFO; if no logging has been set up, the lines go to
-        standard error. ``"auto"`` draws a bar in a notebook or terminal, and logs lines elsewhere.
+        ``"bar"`` draws a bar in a notebook or on standard error. In a notebook without ipywidgets it is a bar
+        of characters. ``"log"`` logs a line every ten seconds to the logger ``pipeline.progress``, at level
+        INFO; if no logging has been set up, the lines go to standard error. ``"auto"`` draws a bar in a
+        notebook or terminal, and logs lines elsewhere.
         ``"none"`` does neither. A function is called with a :class:`Progress` for each block, in the thread
         that called the run.
     total_blocks, total_pixels : int
@@ -134,7 +134,7 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
         yield Reporter(progress, total_blocks, total_pixels)
     elif progress == "bar" or (progress == "auto" and _is_watched()):
         bar: tqdm[Any]
-        with tqdm(total=total_pixels, unit="pixel", unit_scale=True, smoothing=0.05) as bar:
+        with _bar_class()(total=total_pixels, unit="pixel", unit_scale=True, smoothing=0.05) as bar:
             yield Reporter(_draw_on(bar), total_blocks, total_pixels)
     elif progress == "none":
         yield Reporter(lambda _: None, total_blocks, total_pixels)
@@ -144,9 +144,29 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
 
 
 def _is_watched() -> bool:
-    """Return whether tqdm draws in a notebook, or standard error is a terminal."""
-    # Outside a notebook tqdm.auto is this class. Importing its class for notebooks would import IPython.
-    return tqdm is not tqdm_asyncio or sys.stderr.isatty()
+    """Return whether somebody sees a bar: in a notebook, or where standard error is a terminal."""
+    return _is_notebook() or sys.stderr.isatty()
+
+
+def _is_notebook() -> bool:
+    """Return whether this process is a Jupyter kernel."""
+    # IPython is imported in every process that is one.
+    ipython = sys.modules.get("IPython")
+    # The shell of a kernel knows it, and the shell of a terminal has none.
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def _bar_class() -> type[tqdm[Any]]:
+    """Return the class for bars: widgets where a notebook can show them, and else characters."""
+    if _is_notebook():
+        from tqdm import notebook  # noqa: PLC0415  imports IPython
+
+        if getattr(notebook, "IProgress", None):
+            # It knows the kernels' consoles that can't show widgets. Without ipywidgets it would warn.
+            from tqdm.auto import tqdm as tqdm_auto  # noqa: PLC0415  imports IPython
+
+            return tqdm_auto
+    return tqdm
 
 
 def _draw_on(bar: tqdm[Any]) -> Listener:

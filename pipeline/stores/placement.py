@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.stores import disk
 from pipeline.stores.layout import METADATA, SHARDS
+from pipeline.stores.lock import locked
 from pipeline.stores.target import (
     MARK,
     OBSOLETE,
@@ -33,6 +33,7 @@ from pipeline.stores.target import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
@@ -100,18 +101,9 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
     BlockingIOError
         If another run is writing there.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  costs a tenth of a second, and only runs need it
-
     path = path.resolve()
     disk.make_directory(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BlockingIOError(f"another run is writing {path}. Wait until it ends, or end it.") from None
-    except OSError as error:
-        raise OSError(f"can't write to {path.parent}: {error.strerror}. Choose another output.") from error
-    try:
+    with locked(path):
         # The path was checked when the run was planned, and time may have passed since.
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
@@ -125,12 +117,6 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
             raise
         if directory != path:
             _replace(directory, path)
-    finally:
-        # The file is removed while the lock is held, because it might be another run's afterwards. Windows
-        # doesn't allow that, and keeps the file.
-        with suppress(PermissionError):
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:

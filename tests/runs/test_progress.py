@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import logging
 import math
+import re
+import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 from references import random_mixture
 
 from pipeline import Density, Progress, stream
@@ -70,6 +75,65 @@ def test_a_bar_is_drawn_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
 def test_nothing_is_drawn_elsewhere(monkeypatch: pytest.MonkeyPatch, mode: str, stream: io.StringIO) -> None:
     """Where standard error is no terminal, or lines or nothing are wanted, there is no bar."""
     assert not draw(mode, stream, monkeypatch)
+
+
+def test_a_shell_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPython without a kernel draws a bar where standard error is a terminal, and nowhere else."""
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=SimpleNamespace))
+    assert "2.00M/2.00M" in draw("auto", Terminal(), monkeypatch)
+    assert not draw("auto", io.StringIO(), monkeypatch)
+
+
+RUN = """
+import numpy as np
+from pipeline import Density, Mixture, stream
+image = np.zeros((40, 70, 3), np.uint8)
+_ = stream(image, Density(Mixture([1.0], [[1.0, 2, 3]], [[4.0, 5, 6]])), "out.zarr", block=16)
+"""
+
+
+def outputs_of_a_kernel(folder: Path, *cells: str) -> list[nbformat.NotebookNode]:
+    """Run cells in a Jupyter kernel, and return the outputs of the last one."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    outputs: list[nbformat.NotebookNode] = notebook.cells[-1].outputs
+    return outputs
+
+
+def test_a_kernel_without_widgets(tmp_path: Path) -> None:
+    """In a Jupyter kernel without ipywidgets a bar of characters is the only output, and goes to the end."""
+    hide = "import sys; sys.modules['ipywidgets'] = None"
+    outputs = outputs_of_a_kernel(tmp_path, hide, RUN)
+    assert {(output.output_type, output.get("name")) for output in outputs} == {("stream", "stderr")}
+    shown = "".join(output.text for output in outputs)
+    assert "block 15 of 15" in shown
+    assert "100%" in shown
+    assert "Warning" not in shown
+
+
+def test_a_kernel_with_widgets(tmp_path: Path) -> None:
+    """In a Jupyter kernel with ipywidgets the bar is a widget and the only output."""
+    (output,) = outputs_of_a_kernel(tmp_path, RUN)
+    assert output.output_type == "display_data"
+    assert "application/vnd.jupyter.widget-view+json" in output.data
+
+
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [
+        ("", 15),
+        ("import logging; logging.basicConfig(filename='run.log', level=logging.INFO)", 0),
+    ],
+)
+def test_a_script(tmp_path: Path, before: str, lines: int) -> None:
+    """A script has lines on standard error, or where it has set up its logging."""
+    code = f"{before}\nfrom pipeline.runs import progress; progress._EVERY = 0\n{RUN}"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("\n") == lines, done.stderr
+    said = done.stderr if lines else (tmp_path / "run.log").read_text(encoding="utf-8")
+    assert re.findall(r"block (\d+) of 15, ", said) == [str(number) for number in range(1, 16)]
 
 
 @pytest.mark.parametrize("mode", ["auto", "log"])

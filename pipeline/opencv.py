@@ -1,0 +1,31 @@
+"""The import of OpenCV, whichever of its packages is installed: all of them have the same files."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_INSTALL = "pip install --force-reinstall --no-deps opencv-python-headless"
+
+
+def import_opencv() -> Any:  # noqa: ANN401  a module
+    """Import OpenCV.
+
+    Returns
+    -------
+    module
+        The module ``cv2`` of opencv-python-headless, opencv-python or another build.
+
+    Raises
+    ------
+    ImportError
+        If there is none, if it can't be loaded, or if it is older than version 4.13.
+    """
+    try:
+        cv2 = import_module("cv2")
+    except ImportError as error:
+        raise ImportError(f"OpenCV can't be imported: {error}. Install it: {_INSTALL}") from error
+    if not hasattr(cv2, "utils") or not hasattr(cv2.utils, "logging"):
+        version = getattr(cv2, "__version__", "of an unknown version")
+        raise ImportError(f"OpenCV {version} can't be used; wanted 4.13 or newer. Install it: {_INSTALL}")
+    return cv2
