@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tqdm.std import tqdm
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tqdm.std import tqdm
 
 MODES = ("auto", "bar", "log", "none")
 # Seconds between two lines of a log.
@@ -166,6 +166,8 @@ def _bar_class() -> type[tqdm[Any]]:
             from tqdm.auto import tqdm as tqdm_auto  # noqa: PLC0415  imports IPython
 
             return tqdm_auto
+    from tqdm.std import tqdm  # noqa: PLC0415  takes a while, and only bars need it
+
     return tqdm
 
 
