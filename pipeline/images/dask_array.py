@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from dask.base import optimize
 
 from pipeline.images.pixels import check_array
-from pipeline.images.source import Source
+from pipeline.images.source import Source, count_touched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,9 +66,16 @@ class DaskArray(Source):
         """Return the array's name."""
         return str(self._array.name)
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory that reading takes: the pixels, and the chunks that they come from."""
-        return 2 * super().region_bytes(n_pixels)
+    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+        """Return the memory that reading takes: pixels, the chunks that they come from, what those come from.
+
+        The graph of a chunk may hold anything; one array of the chunk's size is reckoned with.
+        """
+        lengths = zip(extent, steps, self.tile, self.extent, strict=True)
+        n_chunks = math.prod(count_touched(*axis) for axis in lengths)
+        chunks = n_chunks * math.prod(self.tile) * self.pixel_bytes
+        # The chunks are joined one by one, so that only one of them is at work.
+        return math.prod(extent) * self.pixel_bytes + chunks + math.prod(self.tile) * self.pixel_bytes
 
     @property
     def is_held_by_cluster(self) -> bool:

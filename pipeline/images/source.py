@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -42,7 +43,7 @@ class Source(ABC):
     channels : tuple of str or None
         The names of the channels, or None if the image doesn't name them.
     tile : tuple of int
-        Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+        Height and width of the piece that is best read at once; (1, 1) if any region is read equally well.
     geometry : Geometry
         Where the pixels lie, as far as the image says.
     """
@@ -86,13 +87,51 @@ class Source(ABC):
         return ()
 
     @property
+    def unit(self) -> tuple[int, int]:
+        """Height and width of the piece that is decoded anew for each region that lies in it.
+
+        A tile by default; smaller than a tile if parts of it can be decoded, or if it is kept once decoded.
+        """
+        return self.tile
+
+    @property
     def held_bytes(self) -> int:
         """The memory in bytes that each process holds for as long as it reads the image."""
         return 0
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory in bytes that reading a region of so many pixels takes."""
-        return n_pixels * self.shape[2] * self.dtype.itemsize
+    @property
+    def present_bytes(self) -> int:
+        """How much of :attr:`held_bytes` this process holds by now."""
+        return 0
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory in bytes that each process takes beside :attr:`held_bytes` before it reads a region."""
+        return 0
+
+    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+        """Return the memory in bytes that a thread takes at most while it reads a region.
+
+        Parameters
+        ----------
+        extent : tuple of int
+            Height and width of the region in pixels, wherever it lies.
+        steps : tuple of int
+            The distances of its rows and of its columns in the image.
+
+        Returns
+        -------
+        int
+            The pixels, and everything that is held until they are read: the default adds one decoded tile.
+        """
+        del steps
+        tile = 0 if self.tile == (1, 1) else math.prod(self.tile)
+        return (math.prod(extent) + tile) * self.pixel_bytes
+
+    @property
+    def pixel_bytes(self) -> int:
+        """The size of one pixel in bytes, with all of its channels."""
+        return self.shape[2] * self.dtype.itemsize
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -119,6 +158,26 @@ class Source(ABC):
         is alpha.
         """
         return None
+
+
+def count_touched(length: int, step: int, piece: int, total: int) -> int:
+    """Count the pieces that a region touches along an axis at most, wherever it lies.
+
+    Parameters
+    ----------
+    length, step : int
+        The number of places of the region, and their distance.
+    piece, total : int
+        The lengths of a piece and of the whole axis.
+
+    Returns
+    -------
+    int
+        Regions that are as long as several pieces start where a piece starts, as the blocks of a grid do.
+    """
+    span = (length - 1) * step + 1
+    touched = span // piece if (length * step) % piece == 0 and step == 1 else (span - 2) // piece + 2
+    return max(1, min(touched, length, -(-total // piece)))
 
 
 class RegionPart(NamedTuple):

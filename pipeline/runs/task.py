@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import psutil
 
 from pipeline.compute.engines import evaluate_pixels
+from pipeline.runs.peak import high_water, resident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,8 @@ class Done(NamedTuple):
     n_bytes : int
         The size of the shards that were written.
     memory : int
-        The resident memory of the process in bytes.
+        The highest resident memory of the process in bytes since it started, if it has risen during the task;
+        else the resident memory at the end of the task.
     is_kept : bool
         Whether an earlier run had written the whole block, so that nothing was left to do.
     """
@@ -77,6 +78,7 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
     -------
     Done
     """
+    before = high_water()
     names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
     outputs = [output for output in job.outputs if output.name in names]
     n_bytes = 0
@@ -86,7 +88,8 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
         for output, result, error in zip(outputs, results, errors, strict=True):
             lossy_error = error if output.encoding.is_lossy else None
             n_bytes += job.store.write_block(output, block, result, lossy_error)
-    return Done(block.n_pixels, n_bytes, psutil.Process().memory_info().rss, is_kept=not outputs)
+    after = high_water()
+    return Done(block.n_pixels, n_bytes, after if after > before else resident(), is_kept=not outputs)
 
 
 def compute_part(
