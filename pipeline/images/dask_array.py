@@ -16,7 +16,7 @@ from pipeline.images.source import Source, count_touched
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 
 def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray | None:
@@ -66,14 +66,13 @@ class DaskArray(Source):
         """Return the array's name."""
         return str(self._array.name)
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, the chunks that they come from, what those come from.
 
         The graph of a chunk may hold anything; one array of the chunk's size is reckoned with.
         """
-        lengths = zip(extent, steps, self.tile, self.extent, strict=True)
-        n_chunks = math.prod(count_touched(*axis) for axis in lengths)
-        chunks = n_chunks * math.prod(self.tile) * self.pixel_bytes
+        axes = zip(extent, places or map(range, self.extent), self._array.chunks, strict=False)
+        chunks = math.prod(_length_touched(*axis) for axis in axes) * self.pixel_bytes
         # The chunks are joined one by one, so that only one of them is at work.
         return math.prod(extent) * self.pixel_bytes + chunks + math.prod(self.tile) * self.pixel_bytes
 
@@ -105,6 +104,15 @@ class DaskArray(Source):
     def with_alpha(self) -> Source:
         """Return the source itself, whose last channel its caller calls alpha."""
         return self
+
+
+def _length_touched(length: int, places: range, chunks: tuple[int, ...]) -> int:
+    """Return the length of the chunks that a region touches at most along an axis."""
+    longest = max(chunks)
+    if chunks == (longest,) * (len(chunks) - 1) + chunks[-1:]:
+        return min(count_touched(length, places, longest) * longest, sum(chunks))
+    # Chunks of several lengths: the first and the last one reach beyond the region.
+    return min((length - 1) * abs(places.step) + 1 + 2 * longest, sum(chunks))
 
 
 class _GraphPart(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Region, Source
+    from pipeline.images.source import Places, Region, Source
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # OpenCV's decoders take so many times the decoded photo, with the photo itself.
@@ -115,9 +115,9 @@ class Photo(ImageFile):
         """A pixel, since the photo is kept."""
         return (1, 1)
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory of the pixels, which are copied from the photo."""
-        del steps
+        del places
         return math.prod(extent) * self.pixel_bytes
 
     def read(self, region: Region) -> NDArray[Any]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Rows and columns with explicit ends, and steps of 1 or more.
 Region = tuple[slice, slice]
+# Rows and columns, with any step.
+Places = tuple[range, range]
 
 
 class Part(Protocol):
@@ -109,22 +111,22 @@ class Source(ABC):
         """The memory in bytes that each process takes beside :attr:`held_bytes` before it reads a region."""
         return 0
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory in bytes that a thread takes at most while it reads a region.
 
         Parameters
         ----------
         extent : tuple of int
-            Height and width of the region in pixels, wherever it lies.
-        steps : tuple of int
-            The distances of its rows and of its columns in the image.
+            Height and width of the region in pixels. It is one of those into which a grid divides the image.
+        places : tuple of range, optional
+            The rows and the columns of the image that are divided; by default all of them.
 
         Returns
         -------
         int
             The pixels, and everything that is held until they are read: the default adds one decoded tile.
         """
-        del steps
+        del places
         tile = 0 if self.tile == (1, 1) else math.prod(self.tile)
         return (math.prod(extent) + tile) * self.pixel_bytes
 
@@ -160,24 +162,31 @@ class Source(ABC):
         return None
 
 
-def count_touched(length: int, step: int, piece: int, total: int) -> int:
-    """Count the pieces that a region touches along an axis at most, wherever it lies.
+def count_touched(length: int, places: range, piece: int) -> int:
+    """Count the pieces of an axis that a region touches at most.
 
     Parameters
     ----------
-    length, step : int
-        The number of places of the region, and their distance.
-    piece, total : int
-        The lengths of a piece and of the whole axis.
+    length : int
+        The length of the regions into which the places are divided, one after the other.
+    places : range
+        The places of the axis.
+    piece : int
+        The length of a piece. The first piece begins at place 0.
 
     Returns
     -------
     int
-        Regions that are as long as several pieces start where a piece starts, as the blocks of a grid do.
     """
+    length, step = min(length, len(places)), abs(places.step)
+    if not length:
+        return 0
     span = (length - 1) * step + 1
-    touched = span // piece if (length * step) % piece == 0 and step == 1 else (span - 2) // piece + 2
-    return max(1, min(touched, length, -(-total // piece)))
+    first = min(places[0], places[length - 1])
+    # Regions begin at distances of length * step: within a piece at distances of the common divisor.
+    common = math.gcd(length * step, piece)
+    start = first % piece if length == len(places) else piece - common + first % common
+    return min(length, (start + span - 1) // piece + 1, (max(places[0], places[-1])) // piece + 1)
 
 
 class RegionPart(NamedTuple):

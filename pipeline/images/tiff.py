@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tifffile
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Region
+    from pipeline.images.source import Places, Region
 
     # (Channel of the result, sample within a pixel), and those by (page, plane).
     _Pairs = list[tuple[int, int]]
@@ -104,13 +104,14 @@ class Tiff(ImageFile):
         # One of them is decoded at a time.
         return n_kept * pages.segment_bytes + (pages.largest_count if n_kept else 0)
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, and one tile or strip with its bytes in the file."""
         pages = _open_pages(self.path, self.stamp)
         pixels = math.prod(extent) * self.pixel_bytes
         if pages.is_raw:
             # Reading maps pages of the file into memory, with their neighbors.
-            width = ((extent[1] - 1) * steps[1] + 1) * pages.stored_bytes + _NEIGHBORS
+            step = 1 if places is None else abs(places[1].step)
+            width = ((extent[1] - 1) * step + 1) * pages.stored_bytes + _NEIGHBORS
             return pixels + extent[0] * min(width, self.extent[1] * pages.stored_bytes)
         return pixels + (0 if self.held_bytes else pages.segment_bytes + pages.largest_count)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 
 def view(
@@ -125,9 +125,11 @@ class View(Source):
         """As many pixels of the view as the base decodes anew for each region."""
         return self._within(self._base.unit)
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: the base's, and a copy where channels are chosen from it."""
-        rows, columns = steps[0] * abs(self._rows.step), steps[1] * abs(self._columns.step)
+        rows, columns = self._rows, self._columns
+        if places is not None:
+            rows, columns = rows[to_slice(places[0])], columns[to_slice(places[1])]
         read = self._base.region_bytes(extent, (rows, columns))
         return read if self._selected is None else read + math.prod(extent) * self.pixel_bytes
 

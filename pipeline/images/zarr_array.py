@@ -21,7 +21,7 @@ from pipeline.images.source import RegionPart, Source, count_touched
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 
 def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrArray:
@@ -144,7 +144,7 @@ class ZarrArray(Source):
         # One of them is decoded at a time, from as many bytes at most.
         return (self._n_kept + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
 
-    def region_bytes(self, extent: tuple[int, int], steps: tuple[int, int] = (1, 1)) -> int:
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: the pixels, and the chunks that zarr decodes at once.
 
         A chunk takes at most as many bytes encoded as it has decoded. zarr collects the encoded chunks of a
@@ -154,7 +154,7 @@ class ZarrArray(Source):
         out = n_pixels * self.pixel_bytes
         if self._n_kept:
             return out
-        lengths = zip(extent, steps, self._sizes[:2], self.extent, strict=True)
+        lengths = zip(extent, places or map(range, self.extent), self._sizes, strict=True)
         groups = [[self._selected[place] for place in places] for places in self._groups().values()]
         span = max((max(channels) + 1 - min(channels) for channels in groups), default=0)
         # Channels of several chunks are read at once only if all of them are.

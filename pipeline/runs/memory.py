@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 # An interpreter that has imported everything that a run uses.
 _INTERPRETER = 200 * 2**20
-# Writing a result takes so many times its size, for the pieces that zarr gathers: chunks as they were,
-# encoded chunks, and the shard that they become.
-_WRITING = 2.0
-# What a thread keeps besides its block: strips of planes, decoded tiles.
+# zarr encodes so many chunks of a shard at once, and holds each of them as a copy and twice encoded.
+_ENCODING, _COPIES = 10, 3
+# What a thread keeps besides its block: memory that the allocator doesn't give back.
 _THREAD = 16 * 2**20
 
 
@@ -58,7 +57,8 @@ def project_memory(
     n_pixels = math.prod(extent)
     results = [n_pixels * output.n_results * output.dtype.itemsize for output in outputs]
     # A block is read, then computed, then written; its pixels are free before it is written.
-    block = max(image.region_bytes(extent) + sum(results), sum(results) + int(_WRITING * max(results)))
+    writing = max(_writing_bytes(grid, extent, output) for output in outputs)
+    block = sum(results) + max(image.region_bytes(extent), writing)
     blocks = min(threads, grid.n_blocks)
     held = sum(source.held_bytes for source in image.sources)
     opening = max(source.opening_bytes for source in image.sources)
@@ -73,3 +73,14 @@ def project_memory(
     # Images are decoded before anything is computed.
     work = max(opening, shared + blocks * (block + own + _THREAD))
     return int(max(_INTERPRETER, present) + held + work)
+
+
+def _writing_bytes(grid: Grid, extent: tuple[int, int], output: Output) -> int:
+    """Return the memory that zarr takes to write a block of an output, if nothing is compressed.
+
+    It collects the encoded chunks, and joins them to a shard.
+    """
+    counts = [-(-side // chunk) for side, chunk in zip(extent, grid.chunk, strict=True)]
+    n_chunks, chunk = math.prod(counts) * output.n_results, math.prod(grid.chunk) * output.dtype.itemsize
+    at_once = min(_ENCODING, n_chunks)
+    return chunk * max(2 * n_chunks, n_chunks - at_once + _COPIES * at_once)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pipeline.stores.store import Store
 
 
+# The system counts resident memory in steps, so that its mark may seem to rise by less than this.
+_GRAIN = 2**20
+
+
 @dataclass(frozen=True)
 class Job:
     """What all tasks of a run share; it is sent to each worker once.
@@ -89,7 +93,8 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
             lossy_error = error if output.encoding.is_lossy else None
             n_bytes += job.store.write_block(output, block, result, lossy_error)
     after = high_water()
-    return Done(block.n_pixels, n_bytes, after if after > before else resident(), is_kept=not outputs)
+    memory = after if after > before + _GRAIN else resident()
+    return Done(block.n_pixels, n_bytes, memory, is_kept=not outputs)
 
 
 def compute_part(

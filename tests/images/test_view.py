@@ -137,6 +137,8 @@ def test_memory_of_steps() -> None:
     )
     base = open_source(array)
     seen = view(base, range(0, 1000, 10), range(999, -1, -5))
-    assert seen.region_bytes((20, 20)) == base.region_bytes((20, 20), (10, 5)) == 20 * 20 * 3 + 6 * 30_000
+    # 20 rows of the view are 200 of the base, and 20 columns 100, which begin at its last one.
+    assert seen.region_bytes((20, 20)) == 20 * 20 * 3 + 2 * 30_000
+    assert view(seen, range(1, 90)).region_bytes((20, 20)) == 20 * 20 * 3 + 3 * 30_000
     assert (seen.unit, seen.tile) == ((10, 20), (10, 20))
     assert (seen.present_bytes, seen.opening_bytes) == (0, 0)

@@ -224,7 +224,7 @@ def test_what_cant_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     with dask.config.set(num_workers=8):
         least = r"The run takes at least ([\d.]+ MiB), with one thread: dask.config.set\(num_workers=1\)"
         with pytest.raises(ValueError, match=least) as caught:
-            plan(image, DENSITY, store, memory_limit="300 MiB").validate()
+            plan(image, DENSITY, store, memory_limit="330 MiB").validate()
         advised = re.search(least, str(caught.value))
         assert advised
     with dask.config.set(num_workers=1):
