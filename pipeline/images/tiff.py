@@ -101,8 +101,14 @@ class Tiff(ImageFile):
         """The memory of the tiles or strips that are kept, because they are larger than blocks."""
         pages = _open_pages(self.path, self.stamp)
         n_kept = pages.n_kept(self.samples)
-        # One of them is decoded at a time.
-        return n_kept * pages.segment_bytes + (pages.largest_count if n_kept else 0)
+        # One of them is decoded at a time, beside blocks that are computed, unless there is only one.
+        return n_kept * pages.segment_bytes + (pages.largest_count if n_kept and not pages.is_one else 0)
+
+    @property
+    def opening_bytes(self) -> int:
+        """The size in the file of the only strip, if it is kept: it is decoded before blocks are computed."""
+        pages = _open_pages(self.path, self.stamp)
+        return pages.largest_count if pages.is_one and pages.n_kept(self.samples) else 0
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, and one tile or strip with its bytes in the file."""
@@ -165,6 +171,7 @@ class _Pages:
         self.largest_count = (
             0 if self.is_raw else max((max(p.databytecounts) for p in self._pages), default=0)
         )
+        self.is_one = self._grid == (1, 1)
         end = 0 if self._raw is None else self._raw + series.nbytes
         for p in self._pages if self._raw is None else ():
             if min(len(p.dataoffsets), len(p.databytecounts)) < separate * self._grid[0] * self._grid[1]:

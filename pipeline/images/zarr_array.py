@@ -111,11 +111,12 @@ class ZarrArray(Source):
         self._sizes = (max(1, chunks[0]), max(1, chunks[1]))
         self._chunk_bytes = math.prod(self._sizes) * self._chunk * array.dtype.itemsize
         self._is_encoded = bool(array.compressors or array.filters)
+        n_chunks = math.prod(-(-n // size) for n, size in zip(lengths, self._sizes, strict=True))
+        self._is_one = n_chunks == 1
         # A local chunk's file tells whether the chunk has changed.
         self._n_kept = 0
         if self._chunk_bytes > GIANT and not array.shards and self._path is not None:
-            counts = (-(-n // size) for n, size in zip(lengths, self._sizes, strict=True))
-            self._n_kept = min(PIECES, math.prod(counts)) * len(self._groups())
+            self._n_kept = min(PIECES, n_chunks) * len(self._groups())
         self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
         self.tile = (max(1, pieces[0]), max(1, pieces[1]))
 
@@ -141,8 +142,18 @@ class ZarrArray(Source):
     @property
     def held_bytes(self) -> int:
         """The memory of the chunks that are kept, because they are larger than blocks."""
-        # One of them is decoded at a time, from as many bytes at most.
-        return (self._n_kept + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
+        # One of them is decoded at a time, beside blocks that are computed, unless there is only one.
+        return self._n_kept * self._chunk_bytes + (0 if self._is_one else self._decoding_bytes)
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory to decode the only chunk, if it is kept: that is before any block is computed."""
+        return self._decoding_bytes if self._is_one else 0
+
+    @property
+    def _decoding_bytes(self) -> int:
+        """The memory that zarr takes beside a kept chunk: a copy of it, and at most as many bytes encoded."""
+        return (1 + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: the pixels, and the chunks that zarr decodes at once.

@@ -21,7 +21,7 @@ _INTERPRETER = 200 * 2**20
 # zarr encodes so many chunks of a shard at once, and holds each of them as a copy and twice encoded.
 _ENCODING, _COPIES = 10, 3
 # What a thread keeps besides its block: memory that the allocator doesn't give back.
-_THREAD = 16 * 2**20
+_THREAD = 32 * 2**20
 
 
 def project_memory(
