@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
+from pipeline.images.opencv import import_opencv
 from pipeline.images.opening import open_image
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.published import load_model
-from pipeline.opencv import import_opencv
 from pipeline.runs.stream import stream
 from pipeline.stores.results import open_result
 

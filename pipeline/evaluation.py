@@ -13,7 +13,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.delayed import delayed
 
-from pipeline.compute.engines import choose_engine, evaluate_pixels
+from pipeline.compute.engines import choose_engines, evaluate_pixels
 from pipeline.images.grid import choose_grid
 from pipeline.images.image import Image
 from pipeline.images.masking import check_no_data
@@ -182,7 +182,7 @@ def _evaluate_now(
 ) -> list[Any]:
     pixels = np.moveaxis(image if channel_axis is not None else image[..., np.newaxis], axis, -1)
     n_pixels = math.prod(pixels.shape[:-1])
-    engines = [choose_engine(engine, output, image.dtype, n_pixels).engine for output in outputs]
+    engines = [choice.engine for choice in choose_engines(engine, outputs, image.dtype, n_pixels)]
     results, _ = evaluate_pixels(pixels, outputs, engines, serial=False)
     return [
         result[0] if output.class_names is None else np.moveaxis(result, 0, axis)
@@ -196,10 +196,10 @@ def _evaluate_lazily(
     n_pixels = image.size // outputs[0].quantity.n_channels
     if np.isnan(n_pixels):  # chunks have unknown lengths, and then there are many
         n_pixels = _LARGEST_INT
-    engines = [choose_engine(engine, output, image.dtype, n_pixels).engine for output in outputs]
+    choices = choose_engines(engine, outputs, image.dtype, n_pixels)
     return [
-        _map_chunks(image, output, channel_axis, chosen)
-        for output, chosen in zip(outputs, engines, strict=True)
+        _map_chunks(image, output, channel_axis, choice.engine)
+        for output, choice in zip(outputs, choices, strict=True)
     ]
 
 
@@ -249,14 +249,15 @@ def _evaluate_image(image: Image, outputs: Sequence[Output], engine: str) -> lis
     )
     token = tokenize(fitted.description, fitted.mask_description, fitted.no_data, chunks, engine)
     results = []
-    for output in outputs:
+    for output, choice in zip(
+        outputs, choose_engines(engine, outputs, fitted.dtype, grid.n_pixels), strict=True
+    ):
         classes = () if output.class_names is None else ((output.n_results,),)
-        chosen = choose_engine(engine, output, fitted.dtype, grid.n_pixels).engine
         result: da.Array = da.map_blocks(
             _evaluate_region,
             delayed(fitted, pure=True),
             delayed(output, pure=True),
-            chosen,
+            choice.engine,
             chunks=(*chunks, *classes),
             dtype=output.dtype,
             meta=np.empty((0,) * (2 + len(classes)), output.dtype),

@@ -16,8 +16,8 @@ TESTS = Path(__file__).parent
 # A folder, and what it may import of the package besides itself. The front and the contracts import all.
 MAY_IMPORT = {
     "models": set(),
-    "compute": {"models", "opencv"},
-    "images": {"opencv"},
+    "compute": {"models"},
+    "images": set(),
     "stores": {"models", "images.grid", "images.description", "images.geometry"},
     "runs": {"models", "compute", "images", "stores"},
 }

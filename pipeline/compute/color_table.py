@@ -15,7 +15,6 @@ import numpy as np
 
 from pipeline.compute.planes import compute_planes
 from pipeline.models.quantity import no_data_value
-from pipeline.opencv import import_opencv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,9 @@ _SHARED_ROW = 16
 _MOST_BYTES = 3
 _ERROR = np.dtype("float32")
 # The largest size in bytes of all tables that a process keeps. The least recently used ones are dropped.
-_MOST_KEPT = 2**30
+MOST_KEPT = 2**30
+# What a thread needs to look a strip up: packed colors, indices, rows; and the unknown colors of a strip.
+SCRATCH_BYTES = STRIP * (4 + 8 + _SHARED_ROW) + 4 * 8 * STRIP
 
 
 def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
@@ -143,7 +144,8 @@ def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     n_channels = pixels.shape[-1]
     if n_channels == 3:  # noqa: PLR2004  red, green, blue
-        cv2 = import_opencv()  # takes half a second, and only three channels need it
+        import cv2  # noqa: PLC0415  takes half a second, and only three channels need it
+
         four = _scratch.bytes[: pixels.size // 3].reshape(*pixels.shape[:2], 4)
         packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA, dst=four).view("<u4")
         packed &= 0xFFFFFF
@@ -177,17 +179,37 @@ class ColorTable:
     -----
     The results of a color lie together, since a look-up takes the time of fetching its row from memory. A
     table of 24 bits and one float32 has 64 MiB. Any number of threads may look up and fill at the same time:
-    a value is written in one piece, and is the same whichever thread computes it.
+    a value is written in one piece, and is the same whichever thread computes it. Threads that miss the same
+    color share the work.
     """
 
     def __init__(self, outputs: Sequence[Output], bits: int) -> None:
-        row = np.zeros(1, _row_of(outputs))
-        for number, output in enumerate(outputs):
+        self._outputs, self._bits = list(outputs), bits
+        self._filling = threading.Lock()
+        self._batches: list[_Batch] = []
+        self._rows: NDArray[np.void] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the rows in bytes."""
+        return table_bytes(self._outputs, self._bits)
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """The rows, which are allocated at the first access."""
+        if self._rows is None:
+            with self._filling:
+                if self._rows is None:
+                    self._rows = self._empty_rows()
+        return self._rows
+
+    def _empty_rows(self) -> NDArray[np.void]:
+        row = np.zeros(1, _row_of(self._outputs))
+        for number, output in enumerate(self._outputs):
             row[str(number)] = output.no_data
         # Plain bytes are copied in one pass over the memory.
-        self.rows: NDArray[np.void] = np.full(2**bits, row.view(f"V{row.itemsize}")[0]).view(row.dtype)
-        self._outputs = list(outputs)
-        self._filling = threading.Lock()
+        rows: NDArray[np.void] = np.full(2**self._bits, row.view(f"V{row.itemsize}")[0]).view(row.dtype)
+        return rows
 
     def look_up(self, colors: NDArray[np.intp], results: Sequence[NDArray[Any]]) -> list[float]:
         """Fill arrays with the results of colors. Missing results are computed first.
@@ -241,27 +263,56 @@ class ColorTable:
         return np.asarray(values == no_data_value(values.dtype))
 
     def _fill(self, missing: NDArray[np.intp]) -> None:
-        colors = np.unique(missing)
-        with self._filling:
-            # Another thread may have computed the same colors meanwhile.
-            rows = self.rows[colors]
-            absent = [self._is_missing(rows[str(number)]).any(axis=1) for number in range(len(self._outputs))]
-            colors = colors[np.any(absent, axis=0)]
-            if not len(colors):
-                return
-            n_channels = self._outputs[0].quantity.n_channels
-            bits = 8 if n_channels > 1 else 16
-            planes = np.array(
-                [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
-                dtype=np.float64,
-            )
-            results = [np.empty((output.n_results, len(colors)), output.dtype) for output in self._outputs]
-            errors = compute_planes(self._outputs, planes, results, serial=True)
-            for number, (values, error) in enumerate(zip(results, errors, strict=True)):
-                # Errors are written first, so that a color that isn't missing has its error too.
-                if error is not None:
-                    self.rows[_error_of(number)][colors, 0] = error
-                self.rows[str(number)][colors] = values.T
+        """Compute the missing colors that no other thread is computing, and wait for the others."""
+        colors, rows = np.unique(missing), self.rows
+        while len(colors):
+            with self._filling:
+                # Another thread may have computed the same colors meanwhile.
+                found = rows[colors]
+                absent = [
+                    self._is_missing(found[str(number)]).any(axis=1) for number in range(len(self._outputs))
+                ]
+                colors = colors[np.any(absent, axis=0)]
+                shared = [(other, np.intersect1d(colors, other.colors)) for other in self._batches]
+                taken = np.concatenate([colors[:0], *(both for _, both in shared)])
+                own = _Batch(np.setdiff1d(colors, taken, assume_unique=True))
+                self._batches.append(own)
+            try:
+                if len(own.colors):
+                    self._compute(own.colors)
+                own.is_done = True
+            finally:
+                with self._filling:
+                    self._batches.remove(own)
+                own.ended.set()
+            # Each thread computes before it waits, so that none waits for ever.
+            for other, both in shared:
+                if len(both):
+                    other.ended.wait()
+            # A thread that failed leaves its colors to the others.
+            colors = np.concatenate([colors[:0], *(both for other, both in shared if not other.is_done)])
+
+    def _compute(self, colors: NDArray[np.intp]) -> None:
+        n_channels = self._outputs[0].quantity.n_channels
+        bits = 8 if n_channels > 1 else 16
+        planes = np.array(
+            [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
+            dtype=np.float64,
+        )
+        results = [np.empty((output.n_results, len(colors)), output.dtype) for output in self._outputs]
+        errors = compute_planes(self._outputs, planes, results, serial=True)
+        for number, (values, error) in enumerate(zip(results, errors, strict=True)):
+            # Errors are written first, so that a color that isn't missing has its error too.
+            if error is not None:
+                self.rows[_error_of(number)][colors, 0] = error
+            self.rows[str(number)][colors] = values.T
+
+
+class _Batch:
+    """Colors that a thread is computing."""
+
+    def __init__(self, colors: NDArray[np.intp]) -> None:
+        self.colors, self.ended, self.is_done = colors, threading.Event(), False
 
 
 _tables: OrderedDict[tuple[tuple[tuple[Quantity, Encoding], ...], int], ColorTable] = OrderedDict()
@@ -284,10 +335,11 @@ def find_table(outputs: Sequence[Output], bits: int) -> ColorTable:
         that were used last, at most 1 GiB of them.
     """
     key = (tuple((output.quantity, output.encoding) for output in outputs), bits)
+    # Only the table itself is made here; its rows are allocated when its first color is looked up.
     with _finding:
         if key not in _tables:
             _tables[key] = ColorTable(outputs, bits)
         _tables.move_to_end(key)
-        while len(_tables) > 1 and sum(table.rows.nbytes for table in _tables.values()) > _MOST_KEPT:
+        while len(_tables) > 1 and sum(table.nbytes for table in _tables.values()) > MOST_KEPT:
             _tables.popitem(last=False)
         return _tables[key]

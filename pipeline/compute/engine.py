@@ -44,6 +44,14 @@ class Engine(ABC):
         """Return the memory in bytes that a process holds for these outputs, whatever its threads do."""
 
     @abstractmethod
+    def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return the memory in bytes that each thread takes beside its block to evaluate these outputs."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Import the libraries that evaluation needs, so that no import can fail in the middle of a run."""
+
+    @abstractmethod
     def evaluate(
         self,
         pixels: NDArray[Any],

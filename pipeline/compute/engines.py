@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.compute.color_table import MOST_KEPT, MOST_MEMORY
 from pipeline.compute.numexpr_engine import NumexprEngine
 from pipeline.compute.table_engine import TableEngine
 
@@ -76,6 +77,45 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
         )
         reasons.append(f"estimated times for {n_pixels} pixels in one thread: {times}")
     return Choice(fastest, "; ".join(reasons) or "the only engine")
+
+
+def choose_engines(
+    engine: str, outputs: Sequence[Output], dtype: np.dtype[Any], n_pixels: int
+) -> list[Choice]:
+    """Choose the engine of each output of a run that computes all of them block by block.
+
+    Parameters
+    ----------
+    engine, dtype, n_pixels
+        As for :func:`choose_engine`.
+    outputs : sequence of Output
+
+    Returns
+    -------
+    list of Choice
+        The choice for each output alone, except that a process keeps 1 GiB of tables at most: outputs whose
+        tables don't fit are computed by the program, those first whose program is fastest. Else each block
+        would fill tables that the next block has lost.
+
+    Raises
+    ------
+    ValueError
+        As :func:`choose_engine` says.
+    """
+    choices = [choose_engine(engine, output, dtype, n_pixels) for output in outputs]
+    table, program = ENGINES[TableEngine.name], ENGINES[NumexprEngine.name]
+    tabled = [number for number, choice in enumerate(choices) if choice.engine == table.name]
+    if engine != "auto" or len(tabled) <= MOST_KEPT // MOST_MEMORY:
+        return choices
+    kept: list[int] = []
+    for number in sorted(tabled, key=lambda n: -program.seconds(outputs[n], dtype, n_pixels)):
+        fitting = [*kept, number]
+        if table.process_bytes([outputs[n] for n in sorted(fitting)], dtype) <= MOST_KEPT:
+            kept = fitting
+        else:
+            reason = f"its table doesn't fit the {MOST_KEPT // 2**20} MiB of tables that a process keeps"
+            choices[number] = Choice(program.name, reason)
+    return choices
 
 
 def evaluate_pixels(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from pipeline.compute.engine import Engine
-from pipeline.compute.planes import compute_planes, strip_length
+from pipeline.compute.planes import compute_planes, program_bytes, strip_length
 from pipeline.compute.strips import cut_strips, flat_strip
 
 if TYPE_CHECKING:
@@ -43,9 +43,17 @@ class NumexprEngine(Engine):
         return n_pixels * _n_constants(output.quantity) * _SECONDS_PER_CONSTANT
 
     def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
-        """Return 0: nothing is held between blocks."""
+        """Return 0: each thread holds its own program."""
         del outputs, dtype
         return 0
+
+    def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return the memory of the compiled program and of the planes of a strip."""
+        del dtype  # all pixels are converted to float64
+        return program_bytes(outputs)
+
+    def prepare(self) -> None:
+        """Do nothing: numexpr is imported by now."""
 
     def evaluate(
         self,

@@ -41,6 +41,25 @@ def strip_length(outputs: Sequence[Output]) -> int:
     return max(2 * _BLOCK, _STRIP_VALUES // numbers // _BLOCK * _BLOCK)
 
 
+def program_bytes(outputs: Sequence[Output]) -> int:
+    """Return the memory in bytes that a thread takes to compute outputs at a strip of pixels.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+
+    Returns
+    -------
+    int
+        The compiled program, and the planes of the channels, of what is computed from them, and of doubts.
+    """
+    program = compile_program(_computed(outputs))
+    # A lossy output is computed in float64, and its error is too.
+    results = sum(2 * output.n_results for output in outputs if output.encoding.is_lossy)
+    planes = outputs[0].quantity.n_channels + len(program.scratch) + results + len(outputs)
+    return program.compiled_bytes + planes * strip_length(outputs) * np.dtype(np.float64).itemsize
+
+
 def compute_planes(
     outputs: Sequence[Output],
     planes: NDArray[np.float64],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 # the thread count of numexpr is. A call over exactly one block runs in the faster loop, which has a fixed
 # size.
 _SERIAL_PIECE = 1024
+# A number in an expression: neither a part of a name, nor an exponent. numexpr holds each one as often as its
+# blocks have pixels.
+_CONSTANT = re.compile(r"(?<![\w.])\d+\.?\d*(?:e[+-]?\d+)?")
+_CONSTANT_BYTES = 8 * _SERIAL_PIECE
 DOUBT = "doubt"
 
 
@@ -52,6 +57,12 @@ class Program:
         """The names of all planes except the channels, the results and the doubts."""
         targets = dict.fromkeys(step.target for step in self.steps)
         return tuple(name for name in targets if not _is_given(name))
+
+    @cached_property
+    def compiled_bytes(self) -> int:
+        """The memory in bytes of the compiled steps, which each thread has."""
+        expressions = [expression for expression, _ in set(map(_key, self.steps))]
+        return sum(len(set(_CONSTANT.findall(text))) for text in expressions) * _CONSTANT_BYTES
 
     def run(
         self, planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool

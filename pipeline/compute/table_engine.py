@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.compute.color_table import (
     MOST_MEMORY,
+    SCRATCH_BYTES,
     STRIP,
     color_bits,
     find_table,
@@ -14,6 +15,7 @@ from pipeline.compute.color_table import (
     table_bytes,
 )
 from pipeline.compute.engine import Engine
+from pipeline.compute.planes import program_bytes
 from pipeline.compute.strips import cut_strips, flat_strip
 
 if TYPE_CHECKING:
@@ -63,6 +65,16 @@ class TableEngine(Engine):
             table_bytes([outputs[number] for number in numbers], self._bits(outputs[numbers[0]], dtype))
             for numbers in share_tables(outputs)
         )
+
+    def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return the memory of the program for the colors of a strip, and of the strip itself."""
+        del dtype
+        tables = [[outputs[number] for number in numbers] for numbers in share_tables(outputs)]
+        return SCRATCH_BYTES + sum(program_bytes(table) for table in tables)
+
+    def prepare(self) -> None:
+        """Import OpenCV, which packs three channels."""
+        import cv2  # noqa: F401, PLC0415  takes half a second
 
     def evaluate(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ import zarr
 from dask.base import optimize
 
 from pipeline.images.pixels import check_array
-from pipeline.images.source import Source
+from pipeline.images.source import Source, count_touched
 from pipeline.images.zarr_array import identify_zarr
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dask.highlevelgraph import HighLevelGraph
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 # The end of a name that Dask made: a token.
 _MADE_BY_DASK = re.compile(r"-[0-9a-f]{32}$")
@@ -84,9 +85,15 @@ class DaskArray(Source):
             return None
         return ", ".join([str(self._array.name), *map(str, identities)])
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory that reading takes: the pixels, and the chunks that they come from."""
-        return 2 * super().region_bytes(n_pixels)
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory that reading takes: pixels, the chunks that they come from, what those come from.
+
+        The graph of a chunk may hold anything; one array of the chunk's size is reckoned with.
+        """
+        axes = zip(extent, places or map(range, self.extent), self._array.chunks, strict=False)
+        chunks = math.prod(_length_touched(*axis) for axis in axes) * self.pixel_bytes
+        # The chunks are joined one by one, so that only one of them is at work.
+        return math.prod(extent) * self.pixel_bytes + chunks + math.prod(self.tile) * self.pixel_bytes
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -127,6 +134,15 @@ def _zarr_arrays(graph: HighLevelGraph) -> Iterator[zarr.Array[Any]]:
             value = getattr(value, "value", value)  # noqa: PLW2901  the data of a node of the graph
             if isinstance(value, zarr.Array):
                 yield value
+
+
+def _length_touched(length: int, places: range, chunks: tuple[int, ...]) -> int:
+    """Return the length of the chunks that a region touches at most along an axis."""
+    longest = max(chunks)
+    if chunks == (longest,) * (len(chunks) - 1) + chunks[-1:]:
+        return min(count_touched(length, places, longest) * longest, sum(chunks))
+    # Chunks of several lengths: the first and the last one reach beyond the region.
+    return min((length - 1) * abs(places.step) + 1 + 2 * longest, sum(chunks))
 
 
 class _GraphPart(NamedTuple):

@@ -20,6 +20,8 @@ _SMALLEST_CHUNK = 256
 LARGEST_BLOCK = 4096
 # The chunks of small images are rounded up to a multiple of this, so that they are little larger.
 _ROUNDING = 16
+# Blocks are as large as this only where the source would else decode the same pixels again and again.
+_LARGEST_UNIT = 4 * LARGEST_BLOCK
 # Sides of blocks that are tried until one fits the memory.
 _SIDES = (LARGEST_BLOCK, 2048, 1024, 512, 256)
 
@@ -118,6 +120,7 @@ def choose_grid(
     shape: tuple[int, int],
     *,
     tile: tuple[int, int] = (1, 1),
+    unit: tuple[int, int] = (1, 1),
     block: int | tuple[int, int] | None = None,
     length: int = LARGEST_BLOCK,
 ) -> Grid:
@@ -128,7 +131,10 @@ def choose_grid(
     shape : tuple of int
         Height and width of the image in pixels.
     tile : tuple of int
-        Height and width of the piece that the source decodes at once.
+        Height and width of the piece that the source best reads at once.
+    unit : tuple of int
+        Height and width of the piece that the source decodes anew for each block that lies in it: blocks are
+        no smaller, up to 4096 pixels.
     block : int or tuple of int, optional
         The block that the caller wants, which is cut to the size of the image. By default a square of about
         `length`, in whole tiles; for strips that are as wide as a wide image, low, wide blocks of about as
@@ -153,35 +159,45 @@ def choose_grid(
             divided.append((min(side, max(1, -(-extent // chunk)) * chunk), chunk))
     elif tile[1] >= width > length and tile[0] < height:
         full_width = -(-width // _CHUNK) * _CHUNK
-        rows = max(length * length // full_width, min(tile[0], length), 1)
+        rows = max(length * length // full_width, min(tile[0], length), min(unit[0], LARGEST_BLOCK))
         divided = [_divide(height, tile[0], rows), (full_width, _CHUNK)]
     else:
-        divided = [_divide(extent, side, length) for extent, side in zip(shape, tile, strict=True)]
+        divided = [
+            _divide(extent, side, max(length, min(least, LARGEST_BLOCK)))
+            for extent, side, least in zip(shape, tile, unit, strict=True)
+        ]
     return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
 
 
 def choose_grids(
-    shape: tuple[int, int], *, tile: tuple[int, int], block: int | tuple[int, int] | None
+    shape: tuple[int, int],
+    *,
+    tile: tuple[int, int],
+    unit: tuple[int, int] = (1, 1),
+    block: int | tuple[int, int] | None,
 ) -> list[Grid]:
     """Choose the grids to try until one fits the memory, that of the largest blocks first.
 
     Parameters
     ----------
-    shape, tile, block
+    shape, tile, unit, block
         As for :func:`choose_grid`.
 
     Returns
     -------
     list of Grid
-        The only one, if the caller wants a certain block.
+        The only one, if the caller wants a certain block. The first ones have blocks of more than 4096 pixels
+        if the unit has.
 
     Raises
     ------
     ValueError
         As :func:`choose_grid` says.
     """
-    sides = _SIDES if block is None else _SIDES[:1]
-    return list(dict.fromkeys(choose_grid(shape, tile=tile, block=block, length=side) for side in sides))
+    if block is not None:
+        return [choose_grid(shape, block=block)]
+    sides = _SIDES if max(unit) <= LARGEST_BLOCK else (min(max(unit), _LARGEST_UNIT), *_SIDES)
+    return list(dict.fromkeys(choose_grid(shape, tile=tile, unit=unit, length=side) for side in sides))
 
 
 def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass anything
@@ -200,15 +216,23 @@ def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass any
 def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
     """Choose a block and a chunk along one axis: whole tiles if they are small, `limit` pixels at most."""
     largest = min(_CHUNK, limit)
+    if largest < tile <= limit and tile < extent:
+        chunk = _largest_divisor(tile, largest)
+        if chunk >= min(largest, _SMALLEST_CHUNK):
+            return min(limit // tile, -(-extent // tile)) * tile, chunk
     chunk = largest // tile * tile if tile <= largest else largest
     chunk = min(chunk, max(1, -(-extent // _ROUNDING)) * _ROUNDING)
     chunks = min(limit // chunk, -(-extent // chunk))
     return chunk * max(1, chunks), chunk
 
 
+def _largest_divisor(length: int, largest: int) -> int:
+    return next(part for part in range(min(length, largest), 0, -1) if length % part == 0)
+
+
 def _chunk_of(block: int) -> int:
     """Find the largest chunk, 1024 at most, that divides a block."""
-    chunk = next(length for length in range(min(block, _CHUNK), 0, -1) if block % length == 0)
+    chunk = _largest_divisor(block, _CHUNK)
     if chunk < min(block, _SMALLEST_CHUNK):
         nearest = max(_CHUNK, round(block / _CHUNK) * _CHUNK)
         raise ValueError(

@@ -56,7 +56,9 @@ class Image:
         Where there are data. :func:`stream` and :func:`evaluate` leave out the other pixels; the pixels that
         :meth:`compute` returns are as they are stored.
     tile : tuple of int
-        Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+        Height and width of the piece that is best read at once; (1, 1) if any region is read equally well.
+    unit : tuple of int
+        Height and width of the piece that is decoded anew for each region that lies in it.
     pixel_size : tuple of float or None
         Height and width of a pixel in micrometers, or None if the image doesn't say.
     paths : tuple of Path
@@ -139,8 +141,13 @@ class Image:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Height and width of the piece that is decoded at once."""
+        """Height and width of the piece that is best read at once."""
         return self.source.tile
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """Height and width of the piece that is decoded anew for each region that lies in it."""
+        return self.source.unit
 
     @property
     def pixel_size(self) -> tuple[float, float] | None:
@@ -150,8 +157,7 @@ class Image:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The local files and directories that are read."""
-        mask = self._masking.mask
-        return self._base.paths + (() if mask is None else mask.paths)
+        return tuple(path for source in self.sources for path in source.paths)
 
     @property
     def name(self) -> str:
@@ -184,20 +190,20 @@ class Image:
         return None if mask is None else mask.description
 
     @property
-    def held_bytes(self) -> int:
-        """The memory in bytes that each process holds for as long as it reads the image and its mask."""
-        mask = self._masking.mask
-        return self._base.held_bytes + (0 if mask is None else mask.held_bytes)
+    def sources(self) -> tuple[Source, ...]:
+        """What is read: the source of the image, and that of its mask if it has one."""
+        mask = self.masking.mask
+        return (self.source,) if mask is None else (self.source, mask)
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory in bytes that reading a region of so many pixels, and masking it, takes."""
-        return self.source.region_bytes(n_pixels) + self._masking.region_bytes(n_pixels)
+    def region_bytes(self, extent: tuple[int, int]) -> int:
+        """Return the memory in bytes that reading and masking a region of this height and width takes."""
+        source = self.source
+        return source.region_bytes(extent) + self.masking.region_bytes(extent, source.pixel_bytes)
 
     @property
     def is_held_by_cluster(self) -> bool:
         """Whether pixels of the image or of its mask are held by the workers of a Dask cluster."""
-        mask = self._masking.mask
-        return self._base.is_held_by_cluster or (mask is not None and mask.is_held_by_cluster)
+        return any(source.is_held_by_cluster for source in self.sources)
 
     def __getitem__(self, key: Any) -> Image:  # noqa: ANN401  any of NumPy's basic indices
         return Image(self._base, self._selection.index(key), self._masking)

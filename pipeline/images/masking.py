@@ -53,11 +53,21 @@ class Masking:
         mask = None if self.mask is None else self.mask.part(region)
         return MaskedPart(source.part(region), mask, self.has_alpha, self.no_data)
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory in bytes that masking a region of so many pixels takes."""
-        mask = 0 if self.mask is None else self.mask.region_bytes(n_pixels)
-        # One byte for a mask's word on a pixel, and one for that of all masks.
-        return 0 if self.is_empty else mask + 2 * n_pixels
+    def region_bytes(self, extent: tuple[int, int], pixel_bytes: int) -> int:
+        """Return the memory in bytes that masking a region takes.
+
+        Parameters
+        ----------
+        extent : tuple of int
+            Height and width of the region in pixels.
+        pixel_bytes : int
+            The size of a pixel of the image.
+        """
+        if self.is_empty:
+            return 0
+        mask = 0 if self.mask is None else self.mask.region_bytes(extent)
+        # A copy of the pixels, a byte for a mask's word on a pixel, and one for that of all masks.
+        return mask + math.prod(extent) * (pixel_bytes + 2)
 
 
 class MaskedPart(NamedTuple):

@@ -1,35 +1,37 @@
 """Photos: the formats that OpenCV decodes.
 
-They have no random access: an image is decoded whole, and each process keeps the last two that it decoded.
+They have no random access: an image is decoded whole, and each process keeps the last two that it decoded. A
+giant PNG or JPEG is decoded when its first pixel is read, a small one when it is opened.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
-import re
-import threading
+import os
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
-from pipeline.opencv import import_opencv
+from pipeline.images.kept import GIANT, KEPT
+from pipeline.images.opencv import import_opencv
+from pipeline.images.photo_header import JPEG_MAGIC, JPEG_MARKER, PNG_MAGIC, Header, read_header
 
 if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Region, Source
+    from pipeline.images.source import Places, Region, Source
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-# A marker of a JPEG other than a restart: the zero after 0xff in compressed data marks none.
-_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-_decoding = threading.Lock()
+# OpenCV's decoders take so many times the decoded photo, with the photo itself.
+_DECODING = 2
+# OpenCV refuses larger photos, unless its variable says otherwise.
+_MOST_PIXELS, _CAP = 2**30, "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
 def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
@@ -50,21 +52,28 @@ def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
     Raises
     ------
     ValueError
-        If the photo is truncated, or is damaged so that its decoder notices.
+        If the photo is truncated, or is damaged so that its decoder notices; of a giant one only the header
+        is read.
     """
     cv2 = import_opencv()
     if not cv2.haveImageReader(path):
         return None
     stamp = file_stamp(path)
-    pixels = _decode(path, stamp, alpha)
-    height, width, n_samples = pixels.shape
+    _check_whole(path)
+    header = read_header(path, alpha=alpha)
+    if header is None or header.n_bytes <= GIANT:
+        pixels = _decode(path, stamp, alpha)
+        header = Header(pixels.shape, pixels.dtype)
+    height, width, n_samples = header.shape
+    if height * width > _MOST_PIXELS and _CAP not in os.environ:
+        raise _too_many(path)
     stored = "L" if n_samples == 1 else "BGRA"[:n_samples]
     samples, channels = name_samples(stored)
     return Photo(
         path=path,
         stamp=stamp,
         shape=(height, width, len(samples)),
-        dtype=pixels.dtype,
+        dtype=header.dtype,
         channels=channels,
         tile=(height, width),
         stored=stored,
@@ -91,10 +100,36 @@ class Photo(ImageFile):
         height, width = self.extent
         return height * width * len(self.stored) * self.dtype.itemsize
 
+    @property
+    def present_bytes(self) -> int:
+        """The memory of the decoded photo, if this process has it."""
+        return self.held_bytes if KEPT.holds((self.path, self.stamp, self.alpha)) else 0
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory that the decoder takes beside the photo."""
+        return (_DECODING - 1) * self.held_bytes
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """A pixel, since the photo is kept."""
+        return (1, 1)
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory of the pixels, which are copied from the photo."""
+        del places
+        return math.prod(extent) * self.pixel_bytes
+
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C)."""
         self.check_unchanged()
-        pixels = _decode(self.path, self.stamp, self.alpha)[region]
+        whole = _decode(self.path, self.stamp, self.alpha)
+        if whole.shape != (*self.extent, len(self.stored)) or whole.dtype != self.dtype:
+            raise ValueError(
+                f"{self.path} has another size than its header states: {whole.shape} of {whole.dtype}; it is "
+                f"damaged. {COPY_AGAIN}"
+            )
+        pixels = whole[region]
         return np.ascontiguousarray(pixels[..., self.samples])
 
     def select(self, channels: tuple[int, ...]) -> Self | None:
@@ -119,17 +154,13 @@ class Photo(ImageFile):
 
 
 def _decode(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
-    """Decode a photo, or return it if it is one of the last two; other threads that want it wait."""
-    with _decoding:
-        return _decode_last(path, stamp, alpha)
+    """Return a decoded photo, which is kept; other threads that want it wait until it is decoded."""
+    return KEPT.get((path, stamp, alpha), 0, lambda: _decode_whole(path, alpha=alpha), 1)
 
 
-# An image, and its mask.
-@lru_cache(maxsize=2)
-def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
+def _decode_whole(path: str, *, alpha: bool) -> NDArray[Any]:
     """Decode a photo to (H, W, samples): gray, BGR or BGRA, at the depth that is stored."""
     cv2 = import_opencv()
-    del stamp  # it is part of the key alone
     _check_whole(path)
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     level = cv2.utils.logging.getLogLevel()
@@ -139,8 +170,7 @@ def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]
         pixels: NDArray[Any] | None = cv2.imread(path, flags)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
-            advice = "Convert it: vips tiffsave IN OUT.tif --tile --bigtiff --compression deflate"
-            raise ValueError(f"{path} has more than the 2^30 pixels that OpenCV decodes. {advice}") from error
+            raise _too_many(path) from error
         raise ValueError(f"{path} can't be decoded: {' '.join(str(error).split())}") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
@@ -149,18 +179,23 @@ def _decode_last(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
+def _too_many(path: str) -> ValueError:
+    advice = "Convert it: vips tiffsave IN OUT.tif --tile --bigtiff --compression deflate"
+    return ValueError(f"{path} has more than the 2^30 pixels that OpenCV decodes. {advice}")
+
+
 def _check_whole(path: str) -> None:
     """Raise unless a JPEG or PNG is whole: OpenCV fills the missing part of a JPEG with gray, silently."""
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        cut_jpeg = content[:2] == b"\xff\xd8" and not _jpeg_ends(content)
-        if cut_jpeg or (content[: len(_PNG_MAGIC)] == _PNG_MAGIC and content.rfind(_PNG_END) < 0):
+        cut_jpeg = content[: len(JPEG_MAGIC)] == JPEG_MAGIC and not _jpeg_ends(content)
+        if cut_jpeg or (content[: len(PNG_MAGIC)] == PNG_MAGIC and content.rfind(_PNG_END) < 0):
             raise ValueError(f"{path} is truncated: it has no end marker. {COPY_AGAIN}")
 
 
 def _jpeg_ends(content: mmap.mmap) -> bool:
     """Walk the segments by their lengths, since a thumbnail within one has an end marker of its own."""
     place = 2
-    while marker := _JPEG_MARKER.search(content, place):
+    while marker := JPEG_MARKER.search(content, place):
         if marker[0] == b"\xff\xd9":
             return True
         place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import dask.array as da
     from numpy.typing import NDArray
 
@@ -106,6 +108,37 @@ def to_slice(places: range) -> slice:
         return slice(0, 0, 1)
     # A stop of -1 would be counted from the end.
     return slice(places.start, places.stop if places.stop >= 0 else None, places.step)
+
+
+def meet_pieces(places: range, length: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the pieces of an axis that hold some ascending places.
+
+    Parameters
+    ----------
+    places : range
+        At least one place, with a step of 1 or more.
+    length : int
+        The length of a piece.
+
+    Yields
+    ------
+    number : int
+        The number of the piece.
+    slice
+        Which of the places lie in it.
+    slice
+        Where they lie within it.
+    """
+    step = places.step
+    if step > length:
+        numbers: Iterable[int] = (place // length for place in places)
+    else:
+        numbers = range(places[0] // length, places[-1] // length + 1)
+    for number in numbers:
+        start = number * length
+        first = max(0, -((places.start - start) // step))
+        last = min(len(places), -((places.start - start - length) // step))
+        yield number, slice(first, last), slice(places[first] - start, places[last - 1] - start + 1, step)
 
 
 def _expand(key: Any, n_axes: int) -> list[Any]:  # noqa: ANN401  a caller may pass anything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Rows and columns with explicit ends, and steps of 1 or more.
 Region = tuple[slice, slice]
+# Rows and columns, with any step.
+Places = tuple[range, range]
 
 
 class Part(Protocol):
@@ -42,7 +45,7 @@ class Source(ABC):
     channels : tuple of str or None
         The names of the channels, or None if the image doesn't name them.
     tile : tuple of int
-        Height and width of the piece that is decoded at once; (1, 1) if any region is read equally well.
+        Height and width of the piece that is best read at once; (1, 1) if any region is read equally well.
     geometry : Geometry
         Where the pixels lie, as far as the image says.
     """
@@ -88,13 +91,51 @@ class Source(ABC):
         return ()
 
     @property
+    def unit(self) -> tuple[int, int]:
+        """Height and width of the piece that is decoded anew for each region that lies in it.
+
+        A tile by default; smaller than a tile if parts of it can be decoded, or if it is kept once decoded.
+        """
+        return self.tile
+
+    @property
     def held_bytes(self) -> int:
         """The memory in bytes that each process holds for as long as it reads the image."""
         return 0
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory in bytes that reading a region of so many pixels takes."""
-        return n_pixels * self.shape[2] * self.dtype.itemsize
+    @property
+    def present_bytes(self) -> int:
+        """How much of :attr:`held_bytes` this process holds by now."""
+        return 0
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory in bytes that each process takes beside :attr:`held_bytes` before it reads a region."""
+        return 0
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory in bytes that a thread takes at most while it reads a region.
+
+        Parameters
+        ----------
+        extent : tuple of int
+            Height and width of the region in pixels. It is one of those into which a grid divides the image.
+        places : tuple of range, optional
+            The rows and the columns of the image that are divided; by default all of them.
+
+        Returns
+        -------
+        int
+            The pixels, and everything that is held until they are read: the default adds one decoded tile.
+        """
+        del places
+        tile = 0 if self.tile == (1, 1) else math.prod(self.tile)
+        return (math.prod(extent) + tile) * self.pixel_bytes
+
+    @property
+    def pixel_bytes(self) -> int:
+        """The size of one pixel in bytes, with all of its channels."""
+        return self.shape[2] * self.dtype.itemsize
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -121,6 +162,33 @@ class Source(ABC):
         is alpha.
         """
         return None
+
+
+def count_touched(length: int, places: range, piece: int) -> int:
+    """Count the pieces of an axis that a region touches at most.
+
+    Parameters
+    ----------
+    length : int
+        The length of the regions into which the places are divided, one after the other.
+    places : range
+        The places of the axis.
+    piece : int
+        The length of a piece. The first piece begins at place 0.
+
+    Returns
+    -------
+    int
+    """
+    length, step = min(length, len(places)), abs(places.step)
+    if not length:
+        return 0
+    span = (length - 1) * step + 1
+    first = min(places[0], places[length - 1])
+    # Regions begin at distances of length * step: within a piece at distances of the common divisor.
+    common = math.gcd(length * step, piece)
+    start = first % piece if length == len(places) else piece - common + first % common
+    return min(length, (start + span - 1) // piece + 1, (max(places[0], places[-1])) // piece + 1)
 
 
 class RegionPart(NamedTuple):

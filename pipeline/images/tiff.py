@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,15 +14,14 @@ import numpy as np
 
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
 from pipeline.images.geometry import UNKNOWN, Geometry
-from pipeline.images.selection import to_slice
+from pipeline.images.kept import GIANT, KEPT, PIECES
+from pipeline.images.selection import meet_pieces, to_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import tifffile
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Region
+    from pipeline.images.source import Places, Region
 
     # (Channel of the result, sample within a pixel), and those by (page, plane).
     _Pairs = list[tuple[int, int]]
@@ -36,6 +36,8 @@ _JPEG_COMPRESSION = (6, 7, 34892, 33007)
 _APERIO_YCBCR = 33003
 _APERIO_SIZE = re.compile(r"\bMPP *= *([0-9.]+)")
 _OME_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
+# The system maps so many bytes of a file around each one that is read, at both ends of a row.
+_NEIGHBORS = 2 * 2**16
 _MICROMETERS = {"nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
@@ -89,6 +91,36 @@ class Tiff(ImageFile):
         rows, columns = (range(n)[places] for n, places in zip(self.extent, region, strict=True))
         return _open_pages(self.path, self.stamp).read(rows, columns, self.samples)
 
+    @property
+    def unit(self) -> tuple[int, int]:
+        """A tile or strip, unless it is so large that it is kept."""
+        return (1, 1) if self.held_bytes else self.tile
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory of the tiles or strips that are kept, because they are larger than blocks."""
+        pages = _open_pages(self.path, self.stamp)
+        n_kept = pages.n_kept(self.samples)
+        # One of them is decoded at a time, beside blocks that are computed, unless there is only one.
+        return n_kept * pages.segment_bytes + (pages.largest_count if n_kept and not pages.is_one else 0)
+
+    @property
+    def opening_bytes(self) -> int:
+        """The size in the file of the only strip, if it is kept: it is decoded before blocks are computed."""
+        pages = _open_pages(self.path, self.stamp)
+        return pages.largest_count if pages.is_one and pages.n_kept(self.samples) else 0
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory that reading takes: pixels, and one tile or strip with its bytes in the file."""
+        pages = _open_pages(self.path, self.stamp)
+        pixels = math.prod(extent) * self.pixel_bytes
+        if pages.is_raw:
+            # Reading maps pages of the file into memory, with their neighbors.
+            step = 1 if places is None else abs(places[1].step)
+            width = ((extent[1] - 1) * step + 1) * pages.stored_bytes + _NEIGHBORS
+            return pixels + extent[0] * min(width, self.extent[1] * pages.stored_bytes)
+        return pixels + (0 if self.held_bytes else pages.segment_bytes + pages.largest_count)
+
 
 @lru_cache(maxsize=8)
 def _open_pages(path: str, stamp: tuple[int, int]) -> _Pages:
@@ -97,7 +129,7 @@ def _open_pages(path: str, stamp: tuple[int, int]) -> _Pages:
 
     try:
         with tifffile.TiffFile(path) as file:
-            return _Pages(path, file.series[0].levels[0], stamp[1], _geometry(file))
+            return _Pages(path, file.series[0].levels[0], stamp, _geometry(file))
     except Exception as error:
         if str(error).startswith(path):
             raise
@@ -108,8 +140,10 @@ def _open_pages(path: str, stamp: tuple[int, int]) -> _Pages:
 class _Pages:
     """Level 0 of a TIFF's first series: where its tiles or strips lie, and how to decode them."""
 
-    def __init__(self, path: str, series: tifffile.TiffPageSeries, size: int, geometry: Geometry) -> None:
-        page, self.path, self.geometry = series.keyframe, path, geometry
+    def __init__(
+        self, path: str, series: tifffile.TiffPageSeries, stamp: tuple[int, int], geometry: Geometry
+    ) -> None:
+        page, self.path, self.geometry, self._stamp = series.keyframe, path, geometry, stamp
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
         separate, depth, height, width, contiguous = page.shaped
         self.extent = (height, width)
@@ -130,25 +164,36 @@ class _Pages:
         self._tile = (min(tile[0], height), tile[1])
         self.tile = self._tile if self._raw is None else (1, 1)
         self._grid = (-(-height // self._tile[0]), -(-width // self._tile[1]))
+        self.is_raw = self._raw is not None
+        self.stored_bytes = self.dtype.itemsize * contiguous
+        # A tile or strip, decoded; and the largest one as it is stored.
+        self.segment_bytes = math.prod(self._tile) * self.stored_bytes
+        self.largest_count = (
+            0 if self.is_raw else max((max(p.databytecounts) for p in self._pages), default=0)
+        )
+        self.is_one = self._grid == (1, 1)
         end = 0 if self._raw is None else self._raw + series.nbytes
         for p in self._pages if self._raw is None else ():
             if min(len(p.dataoffsets), len(p.databytecounts)) < separate * self._grid[0] * self._grid[1]:
                 raise ValueError(f"{path} doesn't say where all of its tiles or strips lie. {COPY_AGAIN}")
             end = max(end, *(o + n for o, n in zip(p.dataoffsets, p.databytecounts, strict=False)))
-        if end > size:
-            raise ValueError(f"{path} is truncated: it lacks {end - size} bytes. {COPY_AGAIN}")
+        if end > stamp[1]:
+            raise ValueError(f"{path} is truncated: it lacks {end - stamp[1]} bytes. {COPY_AGAIN}")
+
+    def n_kept(self, samples: tuple[int, ...]) -> int:
+        """Return the number of tiles or strips that are kept while some samples are read."""
+        if self.is_raw or self.segment_bytes <= GIANT:
+            return 0
+        return min(PIECES, math.prod(self._grid)) * len(self._planes_of(samples))
 
     def read(self, rows: range, columns: range, samples: tuple[int, ...]) -> NDArray[Any]:
         """Read a region of some stored samples, decoding in the calling thread."""
         out = np.empty((len(rows), len(columns), len(samples)), self.dtype)
-        wanted: _Wanted = {}
-        for channel, sample in enumerate(samples):
-            place, within = divmod(sample, self._layout[2])
-            wanted.setdefault(divmod(place, self._layout[1]), []).append((channel, within))
+        wanted = self._planes_of(samples)
         if out.size and self._raw is not None:
             self._read_raw(out, rows, columns, wanted)
         elif out.size:
-            self._read_segments(out, rows, columns, wanted)
+            self._read_segments(out, rows, columns, wanted, self.n_kept(samples))
         return out
 
     def _read_raw(self, out: NDArray[Any], rows: range, columns: range, wanted: _Wanted) -> None:
@@ -159,20 +204,35 @@ class _Pages:
         for (page, plane), pairs in wanted.items():
             _copy(out, pixels[page, plane, to_slice(rows), to_slice(columns)], pairs)
 
-    def _read_segments(self, out: NDArray[Any], rows: range, columns: range, wanted: _Wanted) -> None:
+    def _planes_of(self, samples: tuple[int, ...]) -> _Wanted:
+        """Return the pages and planes that hold some stored samples, and where in a pixel they lie."""
+        wanted: _Wanted = {}
+        for channel, sample in enumerate(samples):
+            place, within = divmod(sample, self._layout[2])
+            wanted.setdefault(divmod(place, self._layout[1]), []).append((channel, within))
+        return wanted
+
+    def _read_segments(
+        self, out: NDArray[Any], rows: range, columns: range, wanted: _Wanted, n_kept: int
+    ) -> None:
         """Decode each tile or strip that holds pixels of the region, and copy them."""
         (tall, wide), (down, across) = self._tile, self._grid
         with Path(self.path).open("rb") as file:
             for (page, plane), pairs in wanted.items():
-                for row in _segments_of(rows, tall):
-                    height, row_places = _meet(rows, row * tall, tall)
-                    for column in _segments_of(columns, wide):
-                        width, column_places = _meet(columns, column * wide, wide)
+                for row, height, row_places in meet_pieces(rows, tall):
+                    for column, width, column_places in meet_pieces(columns, wide):
                         index = (plane * down + row) * across + column
-                        segment = self._segment(file, page, index)[row_places, column_places]
+                        segment = self._kept_segment(file, page, index, n_kept)[row_places, column_places]
                         if segment.shape[:2] != (height.stop - height.start, width.stop - width.start):
                             raise self._damage(index, "it holds too few pixels")
                         _copy(out[height, width], segment, pairs)
+
+    def _kept_segment(self, file: BinaryIO, number: int, index: int, n_kept: int) -> NDArray[Any]:
+        """Return one tile or strip, which is decoded here unless it is kept."""
+        if not n_kept:
+            return self._segment(file, number, index)
+        name = (self.path, self._stamp)
+        return KEPT.get(name, (number, index), lambda: self._segment(file, number, index), n_kept)
 
     def _segment(self, file: BinaryIO, number: int, index: int) -> NDArray[Any]:
         """Decode one tile or strip to (h, w, samples)."""
@@ -192,21 +252,6 @@ class _Pages:
     def _damage(self, index: int, reason: str) -> ValueError:
         damage = f"tile or strip {index} can't be decoded ({reason})"
         return ValueError(f"{self.path}: {damage}: it is damaged. {COPY_AGAIN}")
-
-
-def _segments_of(places: range, length: int) -> Iterable[int]:
-    """Return the numbers of the segments, each of this length, that hold any of the places."""
-    if places.step > length:
-        return (place // length for place in places)
-    return range(places[0] // length, places[-1] // length + 1)
-
-
-def _meet(places: range, start: int, length: int) -> tuple[slice, slice]:
-    """Return where the places within a segment lie among the places, and where within the segment."""
-    step = places.step
-    first = max(0, -((places.start - start) // step))
-    last = min(len(places), -((places.start - start - length) // step))
-    return slice(first, last), slice(places[first] - start, places[last - 1] - start + 1, step)
 
 
 def _copy(out: NDArray[Any], pixels: NDArray[Any], pairs: _Pairs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 
 def view(
@@ -73,11 +74,7 @@ class View(Source):
             names = None if names is None else tuple(names[channel] for channel in selected)
         self.shape, self.dtype, self.channels = (len(rows), len(columns), n_channels), base.dtype, names
         self.geometry = base.geometry.view(rows, columns)
-        # As many pixels of the view as a tile of the base holds.
-        self.tile = (
-            max(1, min(base.tile[0] // abs(rows.step), len(rows))),
-            max(1, min(base.tile[1] // abs(columns.step), len(columns))),
-        )
+        self.tile = self._within(base.tile)
 
     def identity(self) -> str | None:
         """Return the identity of the base, with the rows, columns and channels of the view."""
@@ -116,10 +113,28 @@ class View(Source):
         """The memory that each process holds for as long as it reads the base."""
         return self._base.held_bytes
 
-    def region_bytes(self, n_pixels: int) -> int:
+    @property
+    def present_bytes(self) -> int:
+        """How much of the base's memory this process holds by now."""
+        return self._base.present_bytes
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory that each process takes before it reads a region of the base."""
+        return self._base.opening_bytes
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """As many pixels of the view as the base decodes anew for each region."""
+        return self._within(self._base.unit)
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: the base's, and a copy where channels are chosen from it."""
-        read = self._base.region_bytes(n_pixels)
-        return read if self._selected is None else read + super().region_bytes(n_pixels)
+        rows, columns = self._rows, self._columns
+        if places is not None:
+            rows, columns = rows[to_slice(places[0])], columns[to_slice(places[1])]
+        read = self._base.region_bytes(extent, (rows, columns))
+        return read if self._selected is None else read + math.prod(extent) * self.pixel_bytes
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -153,6 +168,14 @@ class View(Source):
             alpha = base.shape[2] - 1
             selected = (*(channel for channel in selected if channel != alpha), alpha)
         return View(base, self._rows, self._columns, selected)
+
+    def _within(self, piece: tuple[int, int]) -> tuple[int, int]:
+        """Return as many pixels of the view as a piece of the base holds."""
+        rows, columns = self._rows, self._columns
+        return (
+            max(1, min(piece[0] // abs(rows.step), len(rows))),
+            max(1, min(piece[1] // abs(columns.step), len(columns))),
+        )
 
     def _places(self) -> dict[str, list[int]]:
         """Return the rows, columns and channels that aren't all of the base's, as lists of integers."""

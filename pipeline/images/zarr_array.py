@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ import numpy as np
 import zarr
 from dask.base import tokenize
 
-from pipeline.images.file import show_time
+from pipeline.images.file import file_stamp, show_time
+from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.pixels import check_array
-from pipeline.images.source import RegionPart, Source
+from pipeline.images.selection import meet_pieces
+from pipeline.images.source import RegionPart, Source, count_touched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from zarr.core.buffer import Buffer
 
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Part, Places, Region
 
 
 def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrArray:
@@ -105,6 +108,18 @@ class ZarrArray(Source):
             n_channels, self._chunk = lengths.pop(axis), max(1, array.chunks[axis])
             del pieces[axis]
         self._is_whole = selected == tuple(range(n_channels))
+        chunks = list(array.chunks)
+        if axis is not None:
+            del chunks[axis]
+        self._sizes = (max(1, chunks[0]), max(1, chunks[1]))
+        self._chunk_bytes = math.prod(self._sizes) * self._chunk * array.dtype.itemsize
+        self._is_encoded = bool(array.compressors or array.filters)
+        n_chunks = math.prod(-(-n // size) for n, size in zip(lengths, self._sizes, strict=True))
+        self._is_one = n_chunks == 1
+        # A local chunk's file tells whether the chunk has changed.
+        self._n_kept = 0
+        if self._chunk_bytes > GIANT and not array.shards and self._path is not None:
+            self._n_kept = min(PIECES, n_chunks) * len(self._groups())
         self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
         self.tile = (max(1, pieces[0]), max(1, pieces[1]))
 
@@ -124,9 +139,51 @@ class ZarrArray(Source):
         """The directory, if the store is local."""
         return (self._path,) if self._path else ()
 
-    def region_bytes(self, n_pixels: int) -> int:
-        """Return the memory that reading takes: the pixels, twice where channels are left out."""
-        return super().region_bytes(n_pixels) * (1 if self._is_whole else 2)
+    @property
+    def unit(self) -> tuple[int, int]:
+        """A chunk, unless it is so large that it is kept: shards are read by their chunks."""
+        return (1, 1) if self._n_kept else (self._sizes[0], self._sizes[1])
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory of the chunks that are kept, because they are larger than blocks."""
+        # One of them is decoded at a time, beside blocks that are computed, unless there is only one.
+        return self._n_kept * self._chunk_bytes + (0 if self._is_one else self._decoding_bytes)
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory to decode the only chunk, if it is kept: that is before any block is computed."""
+        return self._decoding_bytes if self._is_one else 0
+
+    @property
+    def _decoding_bytes(self) -> int:
+        """The memory that zarr takes beside a kept chunk: a copy of it, and at most as many bytes encoded."""
+        return (1 + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory that reading takes: the pixels, and the chunks that zarr decodes at once.
+
+        A chunk takes at most as many bytes encoded as it has decoded. zarr collects the encoded chunks of a
+        shard, and the pixels of each shard, before it joins them.
+        """
+        n_pixels = math.prod(extent)
+        out = n_pixels * self.pixel_bytes
+        if self._n_kept:
+            return out
+        lengths = zip(extent, places or map(range, self.extent), self._sizes, strict=True)
+        groups = [[self._selected[place] for place in places] for places in self._groups().values()]
+        span = max((max(channels) + 1 - min(channels) for channels in groups), default=0)
+        # Channels of several chunks are read at once only if all of them are.
+        together = len(groups) if self._is_whole else 1
+        span = span if together <= 1 else len(self._selected)
+        n_chunks = math.prod(count_touched(*axis) for axis in lengths) * together
+        at_once = min(n_chunks, int(zarr.config.get("async.concurrency") or n_chunks))
+        read = n_pixels * span * self.dtype.itemsize
+        if self._array.shards:
+            decoding = read + (n_chunks * self._is_encoded + at_once) * self._chunk_bytes
+        else:
+            decoding = at_once * (1 + self._is_encoded) * self._chunk_bytes
+        return read + decoding + (0 if self._is_whole else out)
 
     def part(self, region: Region) -> Part:
         """Return the part with which a task reads a region: the array itself, without its pixels."""
@@ -134,15 +191,13 @@ class ZarrArray(Source):
 
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C)."""
+        if self._n_kept:
+            return self._read_kept(region)
         if self._is_whole:
             return self._read_channels(region, slice(None))
-        # Channels that are stored in one chunk are read together.
-        groups: dict[int, list[int]] = {}
-        for place, channel in enumerate(self._selected):
-            groups.setdefault(channel // self._chunk, []).append(place)
         rows, columns = (len(range(n)[places]) for n, places in zip(self.extent, region, strict=True))
         out = np.empty((rows, columns, len(self._selected)), self.dtype)
-        for places in groups.values():
+        for places in self._groups().values():
             channels = np.array([self._selected[place] for place in places])
             first = channels.min()
             read = self._read_channels(region, slice(int(first), int(channels.max()) + 1))
@@ -165,6 +220,41 @@ class ZarrArray(Source):
         """Return the options of :func:`open_image` that aren't the default ones."""
         options: dict[str, Any] = {} if self._axis in {None, 2} else {"channel_axis": self._axis}
         return options if self._is_whole else {**options, "channels": list(self._selected)}
+
+    def _groups(self) -> dict[int, list[int]]:
+        """Return the places of the channels by the chunk that holds them, since these are read together."""
+        groups: dict[int, list[int]] = {}
+        for place, channel in enumerate(self._selected):
+            groups.setdefault(channel // self._chunk, []).append(place)
+        return groups
+
+    def _read_kept(self, region: Region) -> NDArray[Any]:
+        """Read a region of giant chunks, each of which is decoded once for several regions."""
+        rows, columns = (range(n)[places] for n, places in zip(self.extent, region, strict=True))
+        out = np.empty((len(rows), len(columns), len(self._selected)), self.dtype)
+        if not out.size:
+            return out
+        for row, height, inner_rows in meet_pieces(rows, self._sizes[0]):
+            for column, width, inner_columns in meet_pieces(columns, self._sizes[1]):
+                for group, places in self._groups().items():
+                    piece = self._kept_chunk((row, column, group))[inner_rows, inner_columns]
+                    for place in places:
+                        channel = self._selected[place] - group * self._chunk
+                        out[height, width, place] = piece[..., channel]
+        return out
+
+    def _kept_chunk(self, number: tuple[int, int, int]) -> NDArray[Any]:
+        """Return a chunk, shape (h, w, channels)."""
+        (row, column, group), (tall, wide) = number, self._sizes
+        places = list(number[:2])
+        if self._axis is not None:
+            places.insert(self._axis, group)
+        file = Path(str(self._path), self._array.metadata.encode_chunk_key(tuple(places)))
+        stamp = file_stamp(str(file)) if file.is_file() else None
+        region = (slice(row * tall, (row + 1) * tall), slice(column * wide, (column + 1) * wide))
+        channels = slice(group * self._chunk, (group + 1) * self._chunk)
+        source = (str(self._path), self._axis)
+        return KEPT.get(source, (number, stamp), lambda: self._read_channels(region, channels), self._n_kept)
 
     def _read_channels(self, region: Region, channels: slice) -> NDArray[Any]:
         """Read a region of adjacent channels, shape (h, w, channels)."""

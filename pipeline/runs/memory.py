@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 # An interpreter that has imported everything that a run uses.
 _INTERPRETER = 200 * 2**20
-# Writing a result takes so many times its size, for the pieces that zarr gathers: chunks as they were,
-# encoded chunks, and the shard that they become.
-_WRITING = 2.0
-# What a thread keeps besides its block: strips of planes, decoded tiles.
-_THREAD = 16 * 2**20
+# zarr encodes so many chunks of a shard at once, and holds each of them as a copy and twice encoded.
+_ENCODING, _COPIES = 10, 3
+# What a thread keeps besides its block: memory that the allocator doesn't give back.
+_THREAD = 32 * 2**20
 
 
 def project_memory(
@@ -51,19 +50,37 @@ def project_memory(
     Returns
     -------
     int
-        The memory in bytes. Measured peaks are within a quarter of it
+        The memory in bytes, which a run doesn't exceed. Measured peaks are at least 0.6 of it
         (``python tests/benchmarks/memory.py``).
     """
-    n_pixels = math.prod(min(b, s) for b, s in zip(grid.block, grid.shape, strict=True))
+    extent = (min(grid.block[0], grid.shape[0]), min(grid.block[1], grid.shape[1]))
+    n_pixels = math.prod(extent)
     results = [n_pixels * output.n_results * output.dtype.itemsize for output in outputs]
-    block = sum(results) + _WRITING * max(results) + image.region_bytes(n_pixels)
-    held = image.held_bytes
-    tables = sum(
-        engine.process_bytes([o for o in outputs if engines[o.name] == name], image.dtype)
-        for name, engine in ENGINES.items()
-        if name in engines.values()
-    )
-    # This process already holds what the image holds, because photos are decoded when they are opened.
-    present = psutil.Process().memory_info().rss - held if is_local else 0
+    # A block is read, then computed, then written; its pixels are free before it is written.
+    writing = max(_writing_bytes(grid, extent, output) for output in outputs)
+    block = sum(results) + max(image.region_bytes(extent), writing)
     blocks = min(threads, grid.n_blocks)
-    return int(max(_INTERPRETER, present) + held + tables + threads * _THREAD + blocks * block)
+    held = sum(source.held_bytes for source in image.sources)
+    opening = max(source.opening_bytes for source in image.sources)
+    shared = own = 0
+    for name, engine in ENGINES.items():
+        if chosen := [output for output in outputs if engines[output.name] == name]:
+            shared += engine.process_bytes(chosen, image.dtype)
+            own += engine.thread_bytes(chosen, image.dtype)
+    present = 0
+    if is_local:
+        present = psutil.Process().memory_info().rss - sum(source.present_bytes for source in image.sources)
+    # Images are decoded before anything is computed.
+    work = max(opening, shared + blocks * (block + own + _THREAD))
+    return int(max(_INTERPRETER, present) + held + work)
+
+
+def _writing_bytes(grid: Grid, extent: tuple[int, int], output: Output) -> int:
+    """Return the memory that zarr takes to write a block of an output, if nothing is compressed.
+
+    It collects the encoded chunks, and joins them to a shard.
+    """
+    counts = [-(-side // chunk) for side, chunk in zip(extent, grid.chunk, strict=True)]
+    n_chunks, chunk = math.prod(counts) * output.n_results, math.prod(grid.chunk) * output.dtype.itemsize
+    at_once = min(_ENCODING, n_chunks)
+    return chunk * max(2 * n_chunks, n_chunks - at_once + _COPIES * at_once)

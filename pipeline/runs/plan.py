@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes, format_time, parse_bytes
 
-from pipeline.compute.engines import ENGINES, choose_engine
+from pipeline.compute.engines import ENGINES, choose_engine, choose_engines
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import execute, numerics
@@ -21,6 +21,7 @@ from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from pipeline.compute.engines import Choice
     from pipeline.images.image import Image
@@ -113,7 +114,10 @@ class Plan:
         Returns
         -------
         Plan
+            Without estimates if the run doesn't fit the memory, since the probe might not fit it either.
         """
+        if self.peak_memory > self.memory_limit:
+            return self
         estimate = probe(self._job, self._image, self._executor, self.tasks)
         return replace(
             self, seconds=estimate.seconds, output_bytes=estimate.n_bytes, warning=estimate.warning
@@ -153,7 +157,7 @@ class Plan:
         grids = (
             [self.grid]
             if self._options["resume"]
-            else choose_grids(self._image.extent, tile=self._image.tile, block=None)
+            else choose_grids(self._image.extent, tile=self._image.tile, unit=self._image.unit, block=None)
         )
         for grid in grids:
             needed = self._project(grid, self.threads)
@@ -213,10 +217,12 @@ def make_plan(
     grids = (
         [begun.grid]
         if begun and options["block"] is None
-        else choose_grids(image.extent, tile=image.tile, block=options["block"])
+        else choose_grids(image.extent, tile=image.tile, unit=image.unit, block=options["block"])
     )
-    choices = {output.name: _choose_engine(output, image, begun) for output in outputs}
+    choices = _choose_engines(outputs, image, begun)
     engines = {name: choice.engine for name, choice in choices.items()}
+    for name in set(engines.values()) if executor.is_local else ():
+        ENGINES[name].prepare()
     place.check(image.paths, overwrite=options["overwrite"], resume=options["resume"])
     if not executor.is_local and image.is_held_by_cluster:
         raise ValueError(
@@ -268,15 +274,16 @@ def _read_begun(store: Store) -> Record | None:
         return None
 
 
-def _choose_engine(output: Output, image: Image, begun: Record | None) -> Choice:
-    """Choose an engine; a run that has begun goes on with one that computes the same bits."""
-    n_pixels = math.prod(image.extent)
-    choice = choose_engine("auto", output, image.dtype, n_pixels)
-    recorded = begun.engines.get(output.name, choice.engine) if begun else choice.engine
-    same = numerics()
-    if same.get(recorded, recorded) != same.get(choice.engine, choice.engine) and recorded in ENGINES:
-        return choose_engine(recorded, output, image.dtype, n_pixels)
-    return choice
+def _choose_engines(outputs: Sequence[Output], image: Image, begun: Record | None) -> dict[str, Choice]:
+    """Choose the engines; a run that has begun goes on with ones that compute the same bits."""
+    n_pixels, same = math.prod(image.extent), numerics()
+    chosen = {}
+    for output, choice in zip(outputs, choose_engines("auto", outputs, image.dtype, n_pixels), strict=True):
+        chosen[output.name] = choice
+        recorded = begun.engines.get(output.name, choice.engine) if begun else choice.engine
+        if same.get(recorded, recorded) != same.get(choice.engine, choice.engine) and recorded in ENGINES:
+            chosen[output.name] = choose_engine(recorded, output, image.dtype, n_pixels)
+    return chosen
 
 
 def _sides(shape: tuple[int, int]) -> str:

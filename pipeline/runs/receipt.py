@@ -30,8 +30,9 @@ class Receipt:
     bytes_written : int
         Size of the shards that this run wrote.
     peak_memory : int
-        The highest resident memory of a process that computed blocks, in bytes, sampled when each block has
-        ended; 0 if the image has no blocks.
+        The highest resident memory of a process that computed blocks, in bytes, as the system measured it. If
+        the process had taken more before the run, which then never took as much, it is the highest of the
+        samples that are taken when each block has ended. It is 0 if the image has no blocks.
     engine : str
         How the blocks were computed, for example ``"numexpr"`` or ``"table"``.
     engine_reason : str

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import psutil
 
 from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.plausibility import Nearness, count_near
+from pipeline.runs.peak import high_water, resident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pipeline.images.masking import MaskedPart
     from pipeline.models.output import Output
     from pipeline.stores.store import Store
+
+
+# The system counts resident memory in steps, so that its mark may seem to rise by less than this.
+_GRAIN = 2**20
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Done(NamedTuple):
     n_bytes : int
         The size of the shards that were written.
     memory : int
-        The resident memory of the process in bytes.
+        The highest resident memory of the process in bytes since it started, if it has risen during the task;
+        else the resident memory at the end of the task.
     is_kept : bool
         Whether an earlier run had written the whole block, so that nothing was left to do.
     nearness : Nearness
@@ -81,6 +86,7 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
     -------
     Done
     """
+    before = high_water()
     names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
     outputs = [output for output in job.outputs if output.name in names]
     n_bytes, nearness = 0, Nearness()
@@ -90,7 +96,8 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
         for output, result, error in zip(outputs, results, errors, strict=True):
             lossy_error = error if output.encoding.is_lossy else None
             n_bytes += job.store.write_block(output, block, result, lossy_error)
-    memory = psutil.Process().memory_info().rss
+    after = high_water()
+    memory = after if after > before + _GRAIN else resident()
     return Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness)
 
 

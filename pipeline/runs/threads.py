@@ -6,10 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
-import psutil
 from dask.system import CPU_COUNT
 
+from pipeline.images.kept import KEPT
 from pipeline.runs.executor import Executor
+from pipeline.runs.limits import available_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +39,8 @@ class Threads(Executor):
 
     @property
     def available_memory(self) -> int:
-        """What the machine or its control group allows, and at most what is free now, in bytes."""
-        from distributed.system import MEMORY_LIMIT  # noqa: PLC0415  costs half a second, which evaluation needn't
-
-        free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
-        return int(min(MEMORY_LIMIT, free))
+        """What this process has, and what the machine, control groups and resource limits leave it."""
+        return available_memory(self._threads)
 
     @property
     def slots(self) -> int:
@@ -65,8 +63,9 @@ class Threads(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the threads."""
+        """End the threads, and forget the giant pieces of images that they shared."""
         self._pool.shutdown()
+        KEPT.release()
 
 
 def n_threads() -> int:

@@ -139,6 +139,8 @@ class EngineContract(ABC):
         for output in outputs:
             assert 0 < engine.seconds(output, dtype, 100) < engine.seconds(output, dtype, 10**9)
         assert engine.process_bytes(outputs, dtype) >= 0
+        assert engine.thread_bytes(outputs, dtype) >= 0
+        engine.prepare()
 
     def test_a_refusal_is_a_clause(self, engine: Engine) -> None:
         """A refusal can follow "but" in a message."""

@@ -70,8 +70,13 @@ class SourceContract:
         assert source.dtype.isnative
         assert source.channels is None or len(source.channels) == pixels.shape[2]
         assert min(source.tile) >= 1
-        assert source.held_bytes >= 0
-        assert source.region_bytes(1000) >= 1000 * pixels.shape[2] * pixels.itemsize
+        assert min(source.unit) >= 1
+        assert min(source.held_bytes, source.present_bytes, source.opening_bytes) >= 0
+        for extent in ((1, 1), (20, 50), source.extent):
+            least = extent[0] * extent[1] * pixels.shape[2] * pixels.itemsize
+            assert source.region_bytes(extent) >= least
+            height, width = source.extent
+            assert source.region_bytes(extent, (range(0, height, 2), range(width - 1, -1, -3))) >= 1
         assert not source.is_held_by_cluster
         assert all(path.exists() for path in source.paths)
 

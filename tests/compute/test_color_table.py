@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,75 @@ def test_eight_threads_fill_one_table_from_cold() -> None:
                 np.testing.assert_array_equal(got, wanted)
 
 
+def test_threads_fill_different_colors_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that misses other colors computes them meanwhile, and each color is computed once."""
+    both, computed = threading.Barrier(2, timeout=60), []
+    original = color_table.compute_planes
+
+    def meet(outputs: list[Output], planes: NDArray[np.float64], *more: Any, **options: Any) -> Any:
+        # Neither thread gets beyond this before the other one is here too.
+        both.wait()
+        computed.extend(planes[0].tolist())
+        return original(outputs, planes, *more, **options)
+
+    monkeypatch.setattr(color_table, "compute_planes", meet)
+    quantity = Density(random_mixture(3, 1))
+    table = ColorTable([output_of(quantity)], 8)
+    images = [np.arange(start, stop, dtype=np.uint8)[None, :, None] for start, stop in ((0, 100), (100, 250))]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda image: look_up(table, image), images))
+    monkeypatch.undo()
+    assert sorted(computed) == list(range(250))
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_array_equal(result, evaluate_array(image, quantity, engine="numexpr"))
+
+
+def test_a_thread_that_fails_leaves_its_colors_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits for another one's colors computes them if that one fails."""
+    started, waiting = threading.Event(), threading.Event()
+    original = color_table.compute_planes
+
+    def fail_first(*arguments: Any, **options: Any) -> Any:
+        if not started.is_set():
+            started.set()
+            waiting.wait(60)
+            raise MemoryError
+        return original(*arguments, **options)
+
+    class Ended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.set()
+            return super().wait(timeout)
+
+    monkeypatch.setattr(color_table, "compute_planes", fail_first)
+    quantity = Density(random_mixture(3, 1))
+    table, image = ColorTable([output_of(quantity)], 8), np.arange(99, dtype=np.uint8)[None, :, None]
+    with ThreadPoolExecutor(2) as pool:
+        batch = color_table._Batch
+        monkeypatch.setattr(color_table, "_Batch", lambda colors: _with(batch(colors), Ended()))
+        failing = pool.submit(look_up, table, image)
+        started.wait(60)
+        result = pool.submit(look_up, table, image).result(60)
+        with pytest.raises(MemoryError):
+            failing.result(60)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(result, evaluate_array(image, quantity, engine="numexpr"))
+
+
+def _with(batch: Any, ended: threading.Event) -> Any:
+    batch.ended = ended
+    return batch
+
+
+def test_finding_a_table_allocates_nothing(tables: OrderedDict[Any, ColorTable]) -> None:
+    """Rows are allocated when a color is looked up, so that no thread waits for another one's table."""
+    table = find_table([output_of(Density(random_mixture(1, 3)))], 24)
+    assert table._rows is None
+    assert table.nbytes == 2**26
+    assert list(tables.values()) == [table]
+    assert len(table.rows) == 2**24
+
+
 def test_values_that_are_nan_stay_right() -> None:
     """Where a program overflows to NaN, both engines return NaN, and filling ends."""
     far = Mixture([1.0], [[1e308, -1e308]], [[[1.0, 0.9], [0.9, 1.0]]])
@@ -199,7 +269,7 @@ def test_tables_are_kept_by_their_bytes(
     """If tables take too much memory, the least recently used one is dropped, never the requested one."""
     quantities = [Density(random_mixture(1, 1, seed=seed)) for seed in range(4)]
     outputs = [[output_of(quantity)] for quantity in quantities]
-    monkeypatch.setattr(color_table, "_MOST_KEPT", 3 * 2**8 * 4)
+    monkeypatch.setattr(color_table, "MOST_KEPT", 3 * 2**8 * 4)
     first = [find_table(one, 8) for one in outputs[:3]]
     assert find_table(outputs[0], 8) is first[0]
     find_table(outputs[3], 8)

@@ -34,7 +34,14 @@ from pipeline import (
     Packed,
     Posterior,
 )
-from pipeline.compute.engines import ENGINE_NAMES, ENGINES, choose_engine, evaluate_pixels
+from pipeline.compute.color_table import MOST_KEPT
+from pipeline.compute.engines import (
+    ENGINE_NAMES,
+    ENGINES,
+    choose_engine,
+    choose_engines,
+    evaluate_pixels,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -288,6 +295,26 @@ def test_an_engine_that_is_asked_for_is_taken(skin: Mixture) -> None:
     for name in ENGINES:
         choice = choose_engine(name, output_of(Density(skin)), np.dtype("uint8"), 1)
         assert choice == (name, "as asked for")
+
+
+def test_tables_of_a_run_fit_what_a_process_keeps() -> None:
+    """Twenty outputs have more than 1 GiB of tables: the fastest programs do without, and say why."""
+    dtype, sizes = np.dtype("uint8"), [2, 5, 3, 9, 16] * 4
+    outputs = [
+        output_of(Density(random_mixture(n_kernels, 3, seed=seed))) for seed, n_kernels in enumerate(sizes)
+    ]
+    choices = choose_engines("auto", outputs, dtype, 10**9)
+    tabled = [number for number, choice in enumerate(choices) if choice.engine == "table"]
+    assert ENGINES["table"].process_bytes([outputs[number] for number in tabled], dtype) == MOST_KEPT
+    others = [number for number in range(20) if number not in tabled]
+    assert len(others) == 4
+    assert max(sizes[number] for number in others) <= min(sizes[number] for number in tabled)
+    for number in others:
+        assert choices[number].engine == "numexpr"
+        assert choices[number].reason == "its table doesn't fit the 1024 MiB of tables that a process keeps"
+    few = choose_engines("auto", outputs[:16], dtype, 10**9)
+    assert few == [choose_engine("auto", output, dtype, 10**9) for output in outputs[:16]]
+    assert {choice.engine for choice in choose_engines("table", outputs, dtype, 10**9)} == {"table"}
 
 
 class _Refusing:

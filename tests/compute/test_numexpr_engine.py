@@ -18,7 +18,9 @@ def test_no_output_is_refused() -> None:
     for n_channels in (1, 5, 100):
         for dtype in ("bool", "uint8", "uint16", "int64", "float64"):
             assert ENGINE.refusal(output_of(Density(random_mixture(1, n_channels))), np.dtype(dtype)) is None
-    assert ENGINE.process_bytes([output_of(Density(random_mixture(1, 3)))], np.dtype("uint8")) == 0
+    outputs, dtype = [output_of(Density(random_mixture(1, 3)))], np.dtype("uint8")
+    assert ENGINE.process_bytes(outputs, dtype) == 0
+    assert 0 < ENGINE.thread_bytes(outputs, dtype) < 2**23
 
 
 def test_the_time_follows_the_constants() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numexpr
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,3 +99,21 @@ def test_scratch_planes_are_few() -> None:
     assert n_planes(Label(mixture)) == 20
     assert n_planes(Confidence(mixture)) == 103
     assert n_planes(Entropy(mixture)) == 119
+
+
+def test_the_memory_of_compiled_steps() -> None:
+    """Numexpr repeats each number of an expression for a whole block of pixels; equal steps share theirs."""
+    expression = "exp((x0 - 3.5)**2*-1e-05 + 1.7e308) + maximum(x1, 3.5)"
+    step = Step("out0", expression, ("x0", "x1"))
+    compiled = numexpr.NumExpr(expression, [("x0", np.float64), ("x1", np.float64)])
+    assert len(compiled.constants) == 3
+    # The exponent is counted too, which numexpr does without.
+    assert Program((step,)).compiled_bytes == 4 * 8192
+    assert Program((step, Step("plane1", expression, ("x0", "x1")))).compiled_bytes == 4 * 8192
+    assert Program((step, Step("out1", "x0 + 1.0", ("x0",)))).compiled_bytes == 5 * 8192
+
+
+def test_wide_models_have_large_programs() -> None:
+    """A full covariance over 64 channels has two thousand factors for each kernel."""
+    wide = compile_program(((Density(random_mixture(2, 64, full=True)), np.dtype("float32")),))
+    assert 2 * 64 * 63 // 2 * 8192 <= wide.compiled_bytes <= 2 * 64 * 65 * 8192 * 2

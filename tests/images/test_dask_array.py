@@ -59,7 +59,7 @@ def test_a_task_takes_no_more_than_its_chunks() -> None:
 
 
 def test_the_name_is_the_identity_and_chunks_are_tiles() -> None:
-    """A Dask array is told by its name, read by its chunks, and takes twice its pixels to read."""
+    """A Dask array is told by its name, and read by its chunks."""
     array = da.from_array(PIXELS, chunks=(40, 30, 2))
     source = open_source(array)
     assert source.identity() == array.name
@@ -71,10 +71,24 @@ def test_the_name_is_the_identity_and_chunks_are_tiles() -> None:
         assert one.identity() is not None
         assert one.identity() != other.identity()
     assert source.tile == (40, 30)
-    assert source.region_bytes(10) == 60
+    assert source.unit == (40, 30)
     assert open_image(array).to_dask() is not None
     assert open_image(array).to_dask().chunks == array.chunks
     assert open_image(array).to_dask(block=16).chunksize == (16, 16, 3)
+
+
+def test_memory_of_chunks() -> None:
+    """However small a region, its chunks are computed whole, from something as large."""
+    source, chunk = open_source(da.zeros((500, 900, 3), chunks=(50, 100, 2), dtype="uint16")), 50 * 100 * 6
+    assert source.region_bytes((1, 1)) == 6 + 2 * chunk
+    assert source.region_bytes((50, 100)) == 2 * chunk + chunk
+    assert source.region_bytes((52, 102)) == 52 * 102 * 6 + 2 * 2 * chunk + chunk
+    assert source.region_bytes((53, 101)) == 53 * 101 * 6 + 3 * 2 * chunk + chunk
+    assert open_source(da.zeros((500, 900, 3), chunks=((100, 30, 370), -1, 3))).region_bytes((1, 900)) == (
+        3 * 8 * (900 + 500 * 900 + 370 * 900)
+    )
+    whole = open_source(da.zeros((8192, 8192, 3), chunks=-1, dtype="uint8"))
+    assert whole.region_bytes((256, 256)) >= 8192 * 8192 * 3
 
 
 def test_pixels_on_a_cluster(processes: Client) -> None:

@@ -233,16 +233,17 @@ def test_the_mask_follows_the_selection() -> None:
 
 
 def test_memory_counts_what_is_read(opened: dict[str, Image], tmp_path: Path) -> None:
-    """Reading takes the pixels; a photo is held whole; a mask takes its region and two bytes a pixel."""
+    """Reading takes the source's memory; a mask takes its own, a copy of the pixels and two bytes a pixel."""
     for kind, image in opened.items():
-        assert image.region_bytes(100) == (600 if kind == "Dask" else 300)
-        assert image.held_bytes == (PIXELS.nbytes if kind == "PNG" else 0)
-    assert open_image(PIXELS, no_data=3).region_bytes(100) == 300 + 200
-    assert open_image(PIXELS, mask="alpha").region_bytes(100) == 300 + 200
+        assert image.region_bytes((10, 10)) == image.source.region_bytes((10, 10)) >= 300
+        assert image.unit == image.source.unit
+        assert [source.held_bytes for source in image.sources] == [PIXELS.nbytes if kind == "PNG" else 0]
+    assert open_image(PIXELS, no_data=3).region_bytes((10, 10)) == 300 + 500
+    assert open_image(PIXELS, mask="alpha").region_bytes((10, 10)) == 300 + 500
     cv2.imwrite(os.fspath(tmp_path / "m.png"), PIXELS[..., 0])
     masked = open_image(opened["PNG"], mask=tmp_path / "m.png")
-    assert masked.region_bytes(100) == 300 + 100 + 200
-    assert masked.held_bytes == PIXELS.nbytes + PIXELS[..., 0].nbytes
+    assert masked.region_bytes((10, 10)) == 300 + 100 + 500
+    assert [source.held_bytes for source in masked.sources] == [PIXELS.nbytes, PIXELS[..., 0].nbytes]
     assert masked.paths == (*opened["PNG"].paths, tmp_path / "m.png")
 
 

@@ -238,11 +238,12 @@ def test_one_mask_is_enough(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -
 
 
 def test_memory_of_masking() -> None:
-    """A mask's region counts, and two bytes a pixel wherever anything masks."""
+    """A mask's region counts, and a copy of the pixels and two bytes a pixel wherever anything masks."""
     mask = open_source(np.ones(SHAPE, np.float32))
-    assert Masking().region_bytes(10) == 0
-    assert Masking(no_data=3.0).region_bytes(10) == Masking(has_alpha=True).region_bytes(10) == 20
-    assert Masking(mask).region_bytes(10) == 40 + 20
+    assert Masking().region_bytes((2, 5), 3) == 0
+    for masking in (Masking(no_data=3.0), Masking(has_alpha=True)):
+        assert masking.region_bytes((2, 5), 3) == 10 * (3 + 2)
+    assert Masking(mask).region_bytes((2, 5), 3) == 40 + 10 * (3 + 2)
 
 
 def test_masking_of_some_rows_and_columns() -> None:

@@ -11,6 +11,7 @@ import pytest
 from images.examples import COLOR, HEIGHT, WIDTH, names, noise, smooth, with_orientation
 from PIL import Image as Pillow
 
+from pipeline.images import photo
 from pipeline.images.opening import open_image, open_source
 from pipeline.testing.sources import SourceContract
 
@@ -129,10 +130,74 @@ def test_steps_and_turned_slices(tmp_path: Path, name: str) -> None:
 
 
 def test_a_photo_is_held_whole(tmp_path: Path) -> None:
-    """The memory of a decoded photo counts, with its alpha channel if that is decoded."""
+    """The memory of a decoded photo counts, with its alpha channel if that is decoded, and its decoder's."""
     cv2.imwrite(str(tmp_path / "x.png"), noise(HEIGHT, WIDTH, 4, dtype="uint16"))
-    assert open_image(tmp_path / "x.png").held_bytes == HEIGHT * WIDTH * 3 * 2
-    assert open_image(tmp_path / "x.png", mask="alpha").held_bytes == HEIGHT * WIDTH * 4 * 2
+    for image, n_samples in (
+        (open_image(tmp_path / "x.png"), 3),
+        (open_image(tmp_path / "x.png", mask="alpha"), 4),
+    ):
+        (source,) = image.sources
+        assert source.held_bytes == source.opening_bytes == HEIGHT * WIDTH * n_samples * 2
+        assert source.present_bytes == source.held_bytes
+        assert source.region_bytes((5, 7)) == 5 * 7 * n_samples * 2
+        assert source.unit == (1, 1)
+
+
+@pytest.fixture
+def undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every photo be giant, and every decoder fail."""
+    monkeypatch.setattr(photo, "GIANT", 0)
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("a photo was decoded"))
+
+
+@pytest.mark.usefixtures("undecodable")
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_giant_photo_is_opened_without_being_decoded(tmp_path: Path, name: str) -> None:
+    """The header says what there is to know."""
+    path = tmp_path / name
+    path.write_bytes(cv2.imencode(path.suffix, smooth())[1].tobytes())
+    image = open_image(path)
+    assert (image.shape, image.dtype, image.channels) == ((HEIGHT, WIDTH, 3), np.dtype("uint8"), COLOR)
+    assert "x 83 pixels" in repr(image[::2])
+    assert [source.present_bytes for source in image.sources] == [0]
+    assert image.source.with_alpha() is None
+
+
+def test_a_giant_photo_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pixels are those of a small one, and it is decoded when the first of them is read."""
+    path, decoded, read = tmp_path / "x.png", [], cv2.imread
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, 3)[..., ::-1])
+    monkeypatch.setattr(photo, "GIANT", 0)
+    monkeypatch.setattr(cv2, "imread", lambda *given: decoded.append(given) or read(*given))
+    image = open_image(path)
+    assert decoded == []
+    for region in ((slice(0, 9), slice(0, 9)), (slice(20, 60, 3), slice(9))):
+        np.testing.assert_array_equal(image.source.read(region), noise(HEIGHT, WIDTH, 3)[region])
+    assert len(decoded) == 1
+
+
+def test_a_header_that_lies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels of another shape than the header states aren't taken for the image's."""
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, 3))
+    monkeypatch.setattr(photo, "GIANT", 0)
+    image = open_image(path)
+    monkeypatch.setattr(cv2, "imread", lambda *_: noise(HEIGHT, WIDTH - 1, 3))
+    with pytest.raises(ValueError, match=r"x.png has another size than its header states: \(101, 82, 3\)"):
+        image.compute()
+
+
+def test_more_pixels_than_opencv_decodes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header is enough to refuse it."""
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), noise(HEIGHT, WIDTH, 3))
+    monkeypatch.setattr(photo, "_MOST_PIXELS", 1000)
+    with pytest.raises(
+        ValueError, match=r"x.png has more than the 2\^30 pixels that OpenCV decodes. Convert"
+    ):
+        open_image(path)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "10000")
+    assert open_image(path).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_alpha_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

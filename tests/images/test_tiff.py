@@ -243,6 +243,48 @@ def test_no_more_than_the_selected_tiles_are_decoded(tmp_path: Path, monkeypatch
         segments.clear()
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_giant_strips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planar: str) -> None:
+    """Blocks that lie in strips larger than them share the strips, of each plane."""
+    monkeypatch.setattr(tiff, "GIANT", 0)
+    pixels, path = noise(HEIGHT, WIDTH, 3), tmp_path / "x.tif"
+    written = np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if planar == "separate" else pixels
+    tifffile.imwrite(
+        path, written, photometric="rgb", planarconfig=planar, rowsperstrip=30, compression="lzw"
+    )
+    source, segments = open_source(path), spy(monkeypatch)
+    planes = 3 if planar == "separate" else 1
+    for top in range(0, HEIGHT, 20):
+        for left in range(0, WIDTH, 20):
+            region = (slice(top, min(top + 20, HEIGHT)), slice(left, min(left + 20, WIDTH)))
+            np.testing.assert_array_equal(source.read(region), pixels[region])
+    assert len(segments) == len(set(segments)) == 4 * planes
+    strip = 30 * WIDTH * 3 // planes
+    assert 2 * planes * strip < source.held_bytes < 2 * planes * strip + 2 * strip
+    assert (source.unit, source.opening_bytes) == ((1, 1), 0)
+    assert source.region_bytes((20, 20)) == 20 * 20 * 3
+
+
+@pytest.mark.parametrize("options", [{"tile": TILE}, {"rowsperstrip": 7}])
+def test_memory_of_tiles(tmp_path: Path, options: dict[str, Any]) -> None:
+    """A region takes its pixels, and one tile or strip with its bytes in the file."""
+    pixels = noise(HEIGHT, WIDTH, 3, dtype="uint16")
+    path = write_tiff(tmp_path / "x.tif", pixels, compression="deflate", **options)
+    source = open_source(path)
+    decoded = source.tile[0] * source.tile[1] * 6
+    assert decoded * 1.5 < source.region_bytes((10, 20)) - 10 * 20 * 6 < decoded * 2.1
+    assert (source.held_bytes, source.opening_bytes, source.unit) == (0, 0, source.tile)
+
+
+def test_memory_of_a_file_that_is_an_array(tmp_path: Path) -> None:
+    """Pages of an uncompressed file are mapped while they are read, at most all of the rows."""
+    source = open_source(write_tiff(tmp_path / "x.tif", noise(HEIGHT, WIDTH, 3)))
+    assert source.region_bytes((10, 20)) == 10 * 20 * 3 + 10 * WIDTH * 3
+    wide = open_source(write_tiff(tmp_path / "wide.tif", np.zeros((2, 200_000, 3), np.uint8)))
+    for places, step in ((None, 1), ((range(2), range(0, 200_000, 3)), 3)):
+        assert wide.region_bytes((2, 1000), places) == 2 * (3000 + 2**17 + 3 * (999 * step + 1))
+
+
 def test_a_page_that_stands_for_several(tmp_path: Path) -> None:
     """Channels that follow the only page of a file are channels all the same."""
     pixels = noise(5, 30, 40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images.opening import open_source
@@ -123,6 +124,21 @@ def test_places_name_the_view() -> None:
 def test_memory_of_chosen_channels() -> None:
     """Where channels are chosen from a copy, reading takes the copy too."""
     base = Plain(noise(10, 20, 3))
-    assert view(base, range(5)).region_bytes(10) == 30
-    assert view(base, channels=(0, 2)).region_bytes(10) == 30 + 20
-    assert view(open_source(base.array), channels=(0, 2)).region_bytes(10) == 20
+    whole = base.region_bytes((2, 5))
+    assert view(base, range(5)).region_bytes((2, 5)) == whole
+    assert view(base, channels=(0, 2)).region_bytes((2, 5)) == whole + 20
+    assert view(open_source(base.array), channels=(0, 2)).region_bytes((2, 5)) == 20
+
+
+def test_memory_of_steps() -> None:
+    """A view with steps takes the pieces of the base that its regions span, and has its units."""
+    array = zarr.create_array(
+        {}, shape=(1000, 1000, 3), chunks=(100, 100, 3), dtype="uint8", compressors=None
+    )
+    base = open_source(array)
+    seen = view(base, range(0, 1000, 10), range(999, -1, -5))
+    # 20 rows of the view are 200 of the base, and 20 columns 100, which begin at its last one.
+    assert seen.region_bytes((20, 20)) == 20 * 20 * 3 + 2 * 30_000
+    assert view(seen, range(1, 90)).region_bytes((20, 20)) == 20 * 20 * 3 + 3 * 30_000
+    assert (seen.unit, seen.tile) == ((10, 20), (10, 20))
+    assert (seen.present_bytes, seen.opening_bytes) == (0, 0)

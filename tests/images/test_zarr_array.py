@@ -11,6 +11,7 @@ import pytest
 import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
+from pipeline.images import zarr_array
 from pipeline.images.opening import open_image, open_source, reopen
 from pipeline.images.zarr_array import open_zarr
 from pipeline.testing.sources import SourceContract
@@ -121,6 +122,63 @@ def test_planes_that_are_not_selected_are_not_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image[::50, 20, 4:1:-2], noise(64, 64, 5)[::50, 20, 4:1:-2])
     with pytest.raises(Exception, match=r".*"):
         image[20, 20].compute()
+
+
+@pytest.fixture
+def giant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every chunk be giant."""
+    monkeypatch.setattr(zarr_array, "GIANT", 0)
+
+
+@pytest.mark.usefixtures("giant")
+class TestKeptChunks(SourceContract):
+    """The contract, on local arrays whose chunks are kept."""
+
+    @pytest.fixture(params=[kind for kind in KINDS if kind != "shards"])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write an array."""
+        axis, options = KINDS[request.param]
+        data = np.ascontiguousarray(np.moveaxis(PIXELS, -1, axis))
+        zarr.create_array(tmp_path / "x.zarr", data=data, **options)
+        return open_source(tmp_path / "x.zarr", channel_axis=axis), PIXELS
+
+
+@pytest.mark.usefixtures("giant")
+def test_a_giant_chunk_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions of one chunk share it, until its file changes."""
+    array, decoded, read = zarr.create_array(tmp_path / "x.zarr", data=PIXELS, chunks=(60, 83, 3)), [], None
+    read = zarr_array.ZarrArray._read_channels
+
+    def note(*arguments: Any) -> Any:
+        decoded.append(arguments[1])
+        return read(*arguments)
+
+    monkeypatch.setattr(zarr_array.ZarrArray, "_read_channels", note)
+    source = open_source(tmp_path / "x.zarr")
+    for top in range(0, HEIGHT, 10):
+        for left in range(0, WIDTH, 10):
+            region = (slice(top, min(top + 10, HEIGHT)), slice(left, min(left + 10, WIDTH)))
+            np.testing.assert_array_equal(source.read(region), PIXELS[region])
+    assert len(decoded) == 2
+    array[70, 70] = 1
+    np.testing.assert_array_equal(source.read((slice(70, 71), slice(70, 71))), np.ones((1, 1, 3)))
+    assert len(decoded) == 3
+    assert (source.unit, source.held_bytes) == ((1, 1), (2 + 2) * 60 * 83 * 6)
+
+
+def test_memory_of_chunks() -> None:
+    """Regions take the chunks that they touch, decoded and encoded; channels that are chosen a copy more."""
+    options: dict[str, Any] = {"shape": (900, 900, 4), "chunks": (100, 100, 2), "dtype": "uint8"}
+    plain = open_source(zarr.create_array({}, compressors=None, **options))
+    packed = open_source(zarr.create_array({}, **options))
+    chunk = 100 * 100 * 2
+    for source, factor in ((plain, 1), (packed, 2)):
+        assert source.region_bytes((50, 100)) == 50 * 100 * 4 + 2 * chunk * factor
+        # zarr decodes ten chunks at once.
+        assert source.region_bytes((200, 300)) == 200 * 300 * 4 + 10 * chunk * factor
+        chosen = source.select((3, 2))
+        assert chosen is not None
+        assert chosen.region_bytes((50, 100)) == 2 * 50 * 100 * 2 + chunk * factor
 
 
 def test_directories_of_other_things(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import dask
 import dask.array as da
 import numpy as np
@@ -223,12 +224,55 @@ def test_what_cant_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     with dask.config.set(num_workers=8):
         least = r"The run takes at least ([\d.]+ MiB), with one thread: dask.config.set\(num_workers=1\)"
         with pytest.raises(ValueError, match=least) as caught:
-            plan(image, DENSITY, store, memory_limit="300 MiB").validate()
+            plan(image, DENSITY, store, memory_limit="330 MiB").validate()
         advised = re.search(least, str(caught.value))
         assert advised
     with dask.config.set(num_workers=1):
         plan(image, DENSITY, store, memory_limit=int(parse_bytes(advised[1]) * 1.01)).validate()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_giant_photo_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of a PNG of 14000 x 14000 in 300 MiB says that it can't fit, by the header alone."""
+    content = np.zeros((14_000, 14_000, 3), np.uint8)
+    cv2.imwrite(os.fspath(tmp_path / "giant.png"), content, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("the photo was decoded"))
+    planned = plan(tmp_path / "giant.png", DENSITY, tmp_path / "out.zarr", memory_limit="300 MiB")
+    assert planned.peak_memory > content.nbytes
+    assert planned.seconds is planned.output_bytes is None
+    assert "unknown" in str(planned)
+    for refused in (
+        planned.validate,
+        lambda: stream(tmp_path / "giant.png", DENSITY, tmp_path / "out.zarr", memory_limit="300 MiB"),
+    ):
+        with pytest.raises(ValueError, match=r"may use 300.00 MiB. The run takes at least"):
+            refused()
+    assert [path.name for path in tmp_path.iterdir()] == ["giant.png"]
+
+
+def test_blocks_are_no_smaller_than_what_is_decoded(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """Where memory is short, blocks shrink to the tiles of an image, and not below."""
+    tifffile.imwrite(
+        tmp_path / "x.tif", np.tile(photo, (6, 6, 1)), tile=(1536, 1536), compression="lzw", photometric="rgb"
+    )
+    for limit in ("1 MiB", "8 GiB"):
+        planned = plan(tmp_path / "x.tif", DENSITY, tmp_path / "out.zarr", memory_limit=limit)
+        assert planned.grid.block[0] % 1536 == planned.grid.block[1] % 1536 == 0
+    with dask.config.set(num_workers=1):
+        chunk = da.zeros((8192, 8192, 3), chunks=-1, dtype=np.uint8)
+        assert plan(chunk, DENSITY, tmp_path / "out.zarr", memory_limit="64 GiB").grid.block == (8192, 8192)
+        assert plan(chunk, DENSITY, tmp_path / "out.zarr", memory_limit="1 MiB").grid.block == (4096, 4096)
+
+
+def test_twenty_outputs_say_which_have_no_table(tmp_path: Path) -> None:
+    """The plan of a run that needs more tables than a process keeps gives the rest to the program."""
+    quantities = {f"density{seed}": Density(random_mixture(3, 3, seed=seed)) for seed in range(20)}
+    planned = plan(endless(10**5), quantities, tmp_path / "out.zarr", memory_limit="64 GiB")
+    computed = [engine for engine in planned.engines.values() if engine.startswith("numexpr")]
+    assert computed == ["numexpr (its table doesn't fit the 1024 MiB of tables that a process keeps)"] * 4
+    assert planned.peak_memory > 2**30
 
 
 def test_a_disk_that_is_too_small(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import dask
+import numpy as np
 import psutil
 import pytest
 from dask.system import CPU_COUNT
 
+from pipeline.images import kept
+from pipeline.images.kept import KEPT
 from pipeline.runs.threads import Threads, n_threads
 from pipeline.testing.executors import ExecutorContract
 
@@ -33,7 +36,16 @@ def test_threads_follow_dasks_settings() -> None:
 
 def test_available_memory_is_at_most_what_is_free() -> None:
     """No more than this process has and the machine has free."""
-    available = psutil.virtual_memory()._replace(available=2**30)
+    available = psutil.virtual_memory()._replace(available=2**28)
     with patch.object(psutil, "virtual_memory", return_value=available):
         resident = psutil.Process().memory_info().rss
-        assert Threads().available_memory == pytest.approx(2**30 + resident, rel=0.2)
+        assert Threads().available_memory == pytest.approx(2**28 + resident, rel=0.2)
+
+
+def test_giant_pieces_are_released_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the threads of a run shared isn't kept after the run."""
+    monkeypatch.setattr(kept, "GIANT", 0)
+    with Threads():
+        KEPT.get("an image", 0, lambda: np.zeros(5))
+        assert KEPT.holds("an image")
+    assert not KEPT.holds("an image")

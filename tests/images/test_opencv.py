@@ -7,12 +7,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import Density, Mixture, cli, evaluate, open_image
-from pipeline.opencv import import_opencv
+from pipeline import cli, open_image
+from pipeline.images.opencv import import_opencv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +23,11 @@ def test_the_build_that_is_there() -> None:
 
 
 def test_none_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that needs OpenCV says what to install; the command says so in one line."""
+    """Opening a photo says what to install; the command says so in one line."""
     monkeypatch.setitem(sys.modules, "cv2", None)
     message = r"OpenCV can't be imported: .*cv2.*Install it: pip install .*opencv-python-headless"
     with pytest.raises(ImportError, match=message):
         open_image(folder / "photo.png")
-    pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    with pytest.raises(ImportError, match=message):
-        evaluate(pixels, Density(Mixture([1.0], [[1.0, 2, 3]], [[4.0, 5, 6]])), engine="table")
     result = CliRunner().invoke(cli.main, ["info", "photo.png"])
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: OpenCV can't be imported: ")
