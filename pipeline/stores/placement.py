@@ -204,7 +204,7 @@ def _discard(directory: Path) -> None:
 
 
 def _remove_orphans(directory: Path) -> None:
-    """Remove the temporary files of killed writers: zarr writes a file under such a name, then renames it."""
+    """Remove the temporary files of killed writers, which hadn't got their final names yet."""
     for orphan in directory.rglob("*.partial"):
         if _ORPHAN.search(orphan.name) and orphan.is_file():
             orphan.unlink(missing_ok=True)

@@ -198,6 +198,8 @@ class Store(ABC):
     def finish(self, receipt: Mapping[str, Any]) -> None:
         """Add the receipt of the run to the record, which says that the run has finished.
 
+        All that the run wrote survives a power cut from then on.
+
         The receipt must be one that a :class:`Record` can have.
         """
 
