@@ -19,13 +19,19 @@ def import_opencv() -> Any:  # noqa: ANN401  a module
     Raises
     ------
     ImportError
-        If there is none, if it can't be loaded, or if it is older than version 4.13.
+        If there is none, if it can't be loaded or has lost its files, or if it is older than version 4.13.
     """
     try:
         cv2 = import_module("cv2")
     except ImportError as error:
         raise ImportError(f"OpenCV can't be imported: {error}. Install it: {_INSTALL}") from error
-    if not hasattr(cv2, "utils") or not hasattr(cv2.utils, "logging"):
-        version = getattr(cv2, "__version__", "of an unknown version")
-        raise ImportError(f"OpenCV {version} can't be used; wanted 4.13 or newer. Install it: {_INSTALL}")
+    if not hasattr(cv2, "imread"):
+        raise ImportError(
+            f"OpenCV can't be used: the module cv2 is empty, as when one of two packages of OpenCV has been "
+            f"uninstalled. Install it: {_INSTALL}"
+        )
+    if not hasattr(cv2.utils, "logging"):
+        raise ImportError(
+            f"OpenCV {cv2.__version__} is too old; wanted 4.13 or newer. Install it: {_INSTALL}"
+        )
     return cv2

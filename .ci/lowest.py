@@ -1,0 +1,27 @@
+"""Write the lowest versions that pyproject.toml allows as constraints of pip, one a line.
+
+A bound must be a version that was released, because pip takes it literally.
+"""
+
+# ruff: noqa: INP001  a script, and no module of a package
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+
+def main() -> None:
+    """Write a line for each requirement of the package and its tests that has a bound."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *extras["sklearn"], *extras["xarray"], *extras["test"]]:
+        bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement)
+        if bound:
+            sys.stdout.write(f"{bound[1]}=={bound[2]}\n")
+
+
+if __name__ == "__main__":
+    main()
