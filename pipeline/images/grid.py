@@ -95,6 +95,11 @@ class Grid:
         return (-(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1]))
 
     @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width of the largest block, clipped to the image."""
+        return min(self.block[0], self.shape[0]), min(self.block[1], self.shape[1])
+
+    @property
     def n_blocks(self) -> int:
         """The number of blocks."""
         return math.prod(self.counts)

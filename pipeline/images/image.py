@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipeline.images.channels import fit_channels
+from pipeline.images.footprint import Footprint
 from pipeline.images.grid import LARGEST_BLOCK, choose_grid
 from pipeline.images.lazy import as_dask_array, read_whole
 from pipeline.images.masking import Masking
@@ -195,10 +196,15 @@ class Image:
         mask = self.masking.mask
         return (self.source,) if mask is None else (self.source, mask)
 
-    def region_bytes(self, extent: tuple[int, int]) -> int:
-        """Return the memory in bytes that reading and masking a region of this height and width takes."""
-        source = self.source
-        return source.region_bytes(extent) + self.masking.region_bytes(extent, source.pixel_bytes)
+    def footprint(self, extent: tuple[int, int]) -> Footprint:
+        """Return the memory that reading regions of this height and width takes, with those of the mask."""
+        sources, masking = self.sources, self.masking
+        return Footprint(
+            held=sum(source.held_bytes for source in sources),
+            present=sum(source.present_bytes for source in sources),
+            opening=max(source.opening_bytes for source in sources),
+            region=sources[0].region_bytes(extent) + masking.region_bytes(extent, sources[0].pixel_bytes),
+        )
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -321,14 +327,7 @@ class Image:
             facts.append("pixels of {:.4g} x {:.4g} µm".format(*self.pixel_size))
         if self.tile != (1, 1):
             facts.append(f"tiles of {_sides(self.tile)}")
-        if self._masking.has_alpha:
-            facts.append("masked by alpha")
-        elif self._masking.mask is not None:
-            mask = self._masking.mask.paths
-            facts.append(f"masked by {mask[0]}" if mask else "masked")
-        if self.no_data is not None:
-            facts.append(f"no data where {self.no_data:g}")
-        return f"<Image: {', '.join([*facts, *map(str, self._base.paths)])}>"
+        return f"<Image: {', '.join([*facts, *self._masking.facts, *map(str, self._base.paths)])}>"
 
     def _pixels(self) -> Source:
         """Return the source of the pixels, without the alpha channel that is a mask."""

@@ -43,6 +43,14 @@ class Masking:
         """Whether every pixel has data."""
         return self.mask is None and not self.has_alpha and self.no_data is None
 
+    @property
+    def facts(self) -> list[str]:
+        """What marks pixels without data, in a few words each."""
+        facts = ["masked by alpha"] if self.has_alpha else []
+        if self.mask is not None:
+            facts.append(f"masked by {self.mask.paths[0]}" if self.mask.paths else "masked")
+        return facts if self.no_data is None else [*facts, f"no data where {self.no_data:g}"]
+
     def view(self, rows: range, columns: range) -> Masking:
         """Return the masks of some of the rows and columns."""
         mask = None if self.mask is None else view(self.mask, rows, columns)

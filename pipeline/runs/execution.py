@@ -124,14 +124,18 @@ class _Tally:
 
     def add(self, outcome: Outcome[Block, Done], reporter: Reporter) -> None:
         """Count a block that has ended; raise the error of a block that failed, or note it."""
-        if outcome.error is None:
-            done = outcome.result
-            self.kept += done.is_kept
-            self.n_bytes += done.n_bytes
-            self.nearness = self.nearness.plus(done.nearness)
-            reporter.advance(done.pixels, memory=done.memory, kept=done.is_kept)
+        if outcome.error is not None:
+            self._add_failed(outcome.key, outcome.error)
+            reporter.advance(outcome.key.n_pixels, skipped=True)
             return
-        block, error = outcome.key, outcome.error
+        done = outcome.result
+        reporter.advance(done.pixels, memory=done.memory, kept=done.is_kept)
+        self.kept += done.is_kept
+        self.n_bytes += done.n_bytes
+        self.nearness = self.nearness.plus(done.nearness)
+
+    def _add_failed(self, block: Block, error: BaseException) -> None:
+        """Raise the error of a block, or note it if blocks may be skipped."""
         message = str(error) or type(error).__name__
         # Readers of files mostly name the file.
         of_image = "" if self._image in message else f" of {self._image}"
@@ -149,4 +153,3 @@ class _Tally:
                 "error": message,
             }
         )
-        reporter.advance(block.n_pixels, skipped=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -12,8 +12,10 @@ from pipeline.compute.engines import ENGINES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
+    from pipeline.images.footprint import Footprint
     from pipeline.images.grid import Grid
-    from pipeline.images.image import Image
     from pipeline.models.output import Output
 
 # An interpreter that has imported everything that a run uses.
@@ -25,19 +27,23 @@ _THREAD = 32 * 2**20
 
 
 def project_memory(
-    image: Image,
+    footprint: Footprint,
+    dtype: np.dtype[Any],
     grid: Grid,
     outputs: Sequence[Output],
+    *,
     engines: Mapping[str, str],
     threads: int,
-    *,
     is_local: bool,
 ) -> int:
     """Project the peak resident memory of a process that computes blocks.
 
     Parameters
     ----------
-    image : Image
+    footprint : Footprint
+        The memory that reading blocks takes.
+    dtype : dtype
+        The dtype of the pixels.
     grid : Grid
     outputs : sequence of Output
     engines : mapping of str to str
@@ -53,34 +59,29 @@ def project_memory(
         The memory in bytes, which a run doesn't exceed. Measured peaks are at least 0.6 of it
         (``python tests/benchmarks/memory.py``).
     """
-    extent = (min(grid.block[0], grid.shape[0]), min(grid.block[1], grid.shape[1]))
-    n_pixels = math.prod(extent)
+    n_pixels = math.prod(grid.largest)
     results = [n_pixels * output.n_results * output.dtype.itemsize for output in outputs]
     # A block is read, then computed, then written; its pixels are free before it is written.
-    writing = max(_writing_bytes(grid, extent, output) for output in outputs)
-    block = sum(results) + max(image.region_bytes(extent), writing)
+    writing = max(_writing_bytes(grid, output) for output in outputs)
+    block = sum(results) + max(footprint.region, writing)
     blocks = min(threads, grid.n_blocks)
-    held = sum(source.held_bytes for source in image.sources)
-    opening = max(source.opening_bytes for source in image.sources)
     shared = own = 0
     for name, engine in ENGINES.items():
         if chosen := [output for output in outputs if engines[output.name] == name]:
-            shared += engine.process_bytes(chosen, image.dtype)
-            own += engine.thread_bytes(chosen, image.dtype)
-    present = 0
-    if is_local:
-        present = psutil.Process().memory_info().rss - sum(source.present_bytes for source in image.sources)
+            shared += engine.process_bytes(chosen, dtype)
+            own += engine.thread_bytes(chosen, dtype)
+    present = psutil.Process().memory_info().rss - footprint.present if is_local else 0
     # Images are decoded before anything is computed.
-    work = max(opening, shared + blocks * (block + own + _THREAD))
-    return int(max(_INTERPRETER, present) + held + work)
+    work = max(footprint.opening, shared + blocks * (block + own + _THREAD))
+    return int(max(_INTERPRETER, present) + footprint.held + work)
 
 
-def _writing_bytes(grid: Grid, extent: tuple[int, int], output: Output) -> int:
+def _writing_bytes(grid: Grid, output: Output) -> int:
     """Return the memory that zarr takes to write a block of an output, if nothing is compressed.
 
     It collects the encoded chunks, and joins them to a shard.
     """
-    counts = [-(-side // chunk) for side, chunk in zip(extent, grid.chunk, strict=True)]
+    counts = [-(-side // chunk) for side, chunk in zip(grid.largest, grid.chunk, strict=True)]
     n_chunks, chunk = math.prod(counts) * output.n_results, math.prod(grid.chunk) * output.dtype.itemsize
     at_once = min(_ENCODING, n_chunks)
     return chunk * max(2 * n_chunks, n_chunks - at_once + _COPIES * at_once)

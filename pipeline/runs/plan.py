@@ -173,11 +173,12 @@ class Plan:
 
     def _project(self, grid: Grid, threads: int) -> int:
         return project_memory(
-            self._image,
+            self._image.footprint(grid.largest),
+            self._image.dtype,
             grid,
             self._job.outputs,
-            self._job.engines,
-            threads,
+            engines=self._job.engines,
+            threads=threads,
             is_local=self._executor.is_local,
         )
 
@@ -231,7 +232,15 @@ def make_plan(
         )
     limit = _memory_limit(options["memory_limit"], executor)
     for grid in grids:
-        needed = project_memory(image, grid, outputs, engines, executor.threads, is_local=executor.is_local)
+        needed = project_memory(
+            image.footprint(grid.largest),
+            image.dtype,
+            grid,
+            outputs,
+            engines=engines,
+            threads=executor.threads,
+            is_local=executor.is_local,
+        )
         if needed <= limit:
             break
     return Plan(

@@ -235,14 +235,14 @@ def test_the_mask_follows_the_selection() -> None:
 def test_memory_counts_what_is_read(opened: dict[str, Image], tmp_path: Path) -> None:
     """Reading takes the source's memory; a mask takes its own, a copy of the pixels and two bytes a pixel."""
     for kind, image in opened.items():
-        assert image.region_bytes((10, 10)) == image.source.region_bytes((10, 10)) >= 300
+        assert image.footprint((10, 10)).region == image.source.region_bytes((10, 10)) >= 300
         assert image.unit == image.source.unit
         assert [source.held_bytes for source in image.sources] == [PIXELS.nbytes if kind == "PNG" else 0]
-    assert open_image(PIXELS, no_data=3).region_bytes((10, 10)) == 300 + 500
-    assert open_image(PIXELS, mask="alpha").region_bytes((10, 10)) == 300 + 500
+    assert open_image(PIXELS, no_data=3).footprint((10, 10)).region == 300 + 500
+    assert open_image(PIXELS, mask="alpha").footprint((10, 10)).region == 300 + 500
     cv2.imwrite(os.fspath(tmp_path / "m.png"), PIXELS[..., 0])
     masked = open_image(opened["PNG"], mask=tmp_path / "m.png")
-    assert masked.region_bytes((10, 10)) == 300 + 100 + 500
+    assert masked.footprint((10, 10)).region == 300 + 100 + 500
     assert [source.held_bytes for source in masked.sources] == [PIXELS.nbytes, PIXELS[..., 0].nbytes]
     assert masked.paths == (*opened["PNG"].paths, tmp_path / "m.png")
 

@@ -262,3 +262,13 @@ def test_checks_return_what_they_check() -> None:
     assert check_mask(mask, SHAPE) is mask
     assert check_no_data(None) is None
     assert check_no_data(np.uint8(3)) == 3.0
+
+
+def test_masks_in_words(tmp_path: Path) -> None:
+    """Each kind of mask is told in a few words."""
+    zarr.create_array(tmp_path / "mask.zarr", data=np.ones((4, 5), bool), chunks=(4, 5))
+    assert Masking().facts == []
+    assert Masking(has_alpha=True, no_data=0.5).facts == ["masked by alpha", "no data where 0.5"]
+    assert Masking(open_source(np.ones((4, 5)), role="mask")).facts == ["masked"]
+    stored = Masking(open_source(tmp_path / "mask.zarr", role="mask"))
+    assert stored.facts == [f"masked by {tmp_path / 'mask.zarr'}"]

@@ -54,7 +54,15 @@ def project(
     outputs = make_outputs({f"q{number}": quantity for number, quantity in enumerate(quantities)})
     engines = {output.name: engine for output in outputs}
     grid = Grid(image.extent, block, (16, 16))
-    return project_memory(image, grid, outputs, engines, threads, is_local=is_local)
+    return project_memory(
+        image.footprint(grid.largest),
+        image.dtype,
+        grid,
+        outputs,
+        engines=engines,
+        threads=threads,
+        is_local=is_local,
+    )
 
 
 ENDLESS = lazy()
@@ -187,7 +195,7 @@ def test_the_chunks_of_a_shard_are_decoded_at_once() -> None:
     sharded = zarr.create_array({}, chunks=(512, 512, 3), shards=(4096, 4096, 3), **options)
     block = 3 * 4096**2
     images = [open_image(array) for array in (chunked, sharded)]
-    apart, together = (image.region_bytes((4096, 4096)) for image in images)
+    apart, together = (image.footprint((4096, 4096)).region for image in images)
     assert apart >= block
     assert block <= together - apart <= 3 * block
     assert project(images[1], (4096, 4096), 1, DENSITY) >= 200 * 2**20 + together

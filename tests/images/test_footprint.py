@@ -1,0 +1,34 @@
+"""The footprint: what an image and its mask take together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.images.opening import open_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+
+
+def test_a_mask_counts_too(tmp_path: Path) -> None:
+    """Photos are held whole, and a mask too; a region takes its pixels, the mask's, and masking."""
+    cv2.imwrite(str(tmp_path / "image.png"), PIXELS)
+    cv2.imwrite(str(tmp_path / "mask.png"), PIXELS[..., 0])
+    image = open_image(tmp_path / "image.png")
+    alone, masked = (
+        image.footprint((10, 10)),
+        open_image(image, mask=tmp_path / "mask.png").footprint((10, 10)),
+    )
+    assert alone == (PIXELS.nbytes, PIXELS.nbytes, PIXELS.nbytes, 300)
+    assert masked == (PIXELS.nbytes + 2000, PIXELS.nbytes + 2000, PIXELS.nbytes, 300 + 100 + 500)
+
+
+def test_arrays_are_held_by_their_callers() -> None:
+    """What is in memory anyway isn't counted, and needs no opening."""
+    assert open_image(PIXELS).footprint((10, 10)) == (0, 0, 0, 300)
+    assert open_image(PIXELS, no_data=3).footprint((10, 10)).region == 300 + 500
