@@ -16,6 +16,7 @@ from runs.disturbed import (
     begin,
     resume_with,
 )
+from stores.records import signed
 
 from pipeline import (
     Density,
@@ -77,6 +78,7 @@ def test_no_receipt_where_there_is_none(tmp_path: Path, photo: NDArray[np.uint8]
     group = zarr.open_group(store)
     recorded: Any = group.attrs["mixture_pipeline"]
     assert read_receipt(store) == receipt
-    group.attrs["mixture_pipeline"] = {**recorded, "receipt": {**recorded["receipt"], "energy": 3}}
+    changed = {**recorded, "receipt": {**recorded["receipt"], "energy": 3}}
+    group.attrs["mixture_pipeline"] = signed(changed)
     with pytest.raises(ValueError, match="has a damaged receipt"):
         read_receipt(store)
