@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from uuid import uuid4
 
 # Some systems and network disks can't flush a directory.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+# How temporary files end, those of Zarr as well.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.partial$")
 # Arguments of the system call renameat2, from Linux's headers.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -36,7 +39,7 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         If the file can't be written. No temporary file is left then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A killed writer leaves this file. Zarr's own temporary files have such names, too.
+    # A killed writer leaves this file.
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
         # Windows would translate the ends of lines without the last flag.
@@ -54,6 +57,13 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         if isinstance(error, OSError) and error.filename is None:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
+
+
+def remove_temporary_files(directory: Path) -> None:
+    """Remove the files in a directory and below it that killed writers left."""
+    for path in directory.rglob("*.partial"):
+        if _TEMPORARY.search(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def make_directory(directory: Path) -> None:

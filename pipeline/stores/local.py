@@ -156,6 +156,8 @@ class LocalStore(Store):
         The shards and the metadata are there since they were written, but their names may not be.
         """
         record = replace(self.read_record(), receipt=dict(receipt))
+        # A cluster may have lost a worker while it was writing.
+        disk.remove_temporary_files(self.directory)
         disk.sync_tree(self.directory)
         root = self.directory / layout.METADATA
         disk.write_file(root, layout.encode_root(record.to_dict(), root.read_bytes()))

@@ -11,7 +11,6 @@ the other from before it is replaced or discarded until nothing else is left of 
 
 from __future__ import annotations
 
-import re
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -34,8 +33,6 @@ from pipeline.stores.target import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_ORPHAN = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 
 def find_store(path: Path, *, to_resume: bool = False) -> Path:
@@ -128,7 +125,7 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
         check_free(path)
     if partial.exists() and resume:
         if is_created(partial):
-            _remove_orphans(partial)
+            disk.remove_temporary_files(partial)
             return partial
         if holds_shards(partial):
             raise FileExistsError(
@@ -137,7 +134,7 @@ def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
             )
         _discard(partial)
     if path.exists() and resume:
-        _remove_orphans(path)
+        disk.remove_temporary_files(path)
         return path
     if partial.exists():
         _discard(partial)
@@ -201,10 +198,3 @@ def _discard(directory: Path) -> None:
         directory.rmdir()
     except OSError as error:
         raise OSError(f"{directory} can't be removed: {error}. Remove it yourself.") from error
-
-
-def _remove_orphans(directory: Path) -> None:
-    """Remove the temporary files of killed writers, which hadn't got their final names yet."""
-    for orphan in directory.rglob("*.partial"):
-        if _ORPHAN.search(orphan.name) and orphan.is_file():
-            orphan.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from runs.disturbed import (
     begin,
     resume_with,
 )
+from stores.records import signed
 
 from pipeline import (
     Density,
@@ -231,7 +232,7 @@ def test_a_store_of_another_version(
     shutil.copytree(undisturbed, store)
     group = zarr.open_group(store)
     recorded: Any = group.attrs["mixture_pipeline"]
-    group.attrs["mixture_pipeline"] = {**recorded, "version": version}
+    group.attrs["mixture_pipeline"] = signed({**recorded, "version": version})
     (store / "label" / "0" / "c" / "1" / "2").unlink()
     for go_on in (lambda: resume(store, progress="none"), lambda: resume_with(small, store)):
         with pytest.raises(ValueError, match=message):

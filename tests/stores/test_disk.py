@@ -75,6 +75,16 @@ def test_a_file_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_temporary_files_are_removed(tmp_path: Path) -> None:
+    """What killed writers left goes, and nothing else that has a similar name."""
+    (tmp_path / "c" / "0").mkdir(parents=True)
+    others = [tmp_path / "out.partial", tmp_path / "c" / f"{31 * '0'}.partial"]
+    for path in (*others, tmp_path / "c" / "0" / f"1.{32 * 'a'}.partial", tmp_path / f"x.{32 * '0'}.partial"):
+        path.touch()
+    disk.remove_temporary_files(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(others)
+
+
 def test_directories_are_flushed_from_below(tmp_path: Path, flushed: list[str]) -> None:
     """A name is on the disk before the directory that it leads to has its own name there."""
     disk.make_directory(tmp_path / "a" / "b")

@@ -90,6 +90,14 @@ def test_a_lost_error_is_noticed_and_mended(store: LocalStore, content: bytes | 
     assert store.largest_errors(OUTPUTS) == {"chances": 0.25}
 
 
+def test_what_a_lost_worker_was_writing_isnt_published(store: LocalStore) -> None:
+    """A store that is finished holds no temporary file of a worker that was lost on the way."""
+    orphan = store.directory / "density" / "0" / "c" / "0" / f"1.{32 * '0'}.partial"
+    orphan.write_bytes(b"half")
+    store.finish(make_receipt(make_record()))
+    assert not orphan.exists()
+
+
 def test_a_directory_is_no_shard(store: LocalStore) -> None:
     """Where something else has the name of a shard, the shard is missing."""
     shard = store.directory / layout.shard_path(OUTPUTS[2], (0, 0))
