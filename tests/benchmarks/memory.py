@@ -1,4 +1,4 @@
-"""Compare the memory that plans project with what runs take, measured from outside, and print a table.
+"""Compare the memory and the time that plans project with what runs take, and print a table.
 
 Each run is a process of its own, whose highest resident memory the system tells when it ends; so is making
 an image, since the highest memory of a process counts what its parent had when it started it.
@@ -169,16 +169,16 @@ ROWS: dict[str, tuple[Callable[[Path, int], Any], Callable[[], Any], dict[str, A
 
 
 def run(name: str, folder: Path, side: int, *, only_make: bool) -> None:
-    """Plan and execute one row; the projection goes to standard output."""
+    """Plan and execute one row; projected bytes, planned and taken seconds go to standard output."""
     make, quantities, options = ROWS[name]
     image = make(folder, side)
     if only_make:
-        print(0)
+        print(0, 0, 0)
         return
     output = folder / "out.zarr"
     planned = plan(image, quantities(), output, overwrite=True, progress="none", **options)
-    print(planned.peak_memory)
     receipt = planned.execute()
+    print(planned.peak_memory, planned.seconds, receipt.seconds)
     print(f"  blocks {planned.grid.block}, receipt {receipt.peak_memory / 2**20:.0f}", file=sys.stderr)
 
 
@@ -194,22 +194,27 @@ def main() -> None:
         run(options.run[0], Path(options.run[1]), options.side, only_make=options.only_make)
         return
     wrong = []
-    print("| run | projected | measured | ratio |\n| --- | --- | --- | --- |")
+    print("| run | projected MiB | measured MiB | ratio | planned s | taken s | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for name in ROWS:
             if options.only and options.only not in name:
                 continue
             measure(name, folder, options.side, "--only-make")
-            projected, measured = measure(name, folder, options.side)
+            projected, measured, planned, taken = measure(name, folder, options.side)
             ratio = measured / projected
-            print(f"| {name} | {projected:.0f} | {measured:.0f} | {ratio:.2f} |", flush=True)
+            print(
+                f"| {name} | {projected:.0f} | {measured:.0f} | {ratio:.2f} | {planned:.1f} | {taken:.1f} | "
+                f"{taken / planned:.2f} |",
+                flush=True,
+            )
             wrong += [] if LEAST <= ratio <= MOST else [name]
     if wrong:
         sys.exit(f"the projection is wrong: {', '.join(wrong)}")
 
 
-def measure(name: str, folder: str, side: int, *extra: str) -> tuple[float, float]:
-    """Run a row in a process, and give both peaks in MiB."""
+def measure(name: str, folder: str, side: int, *extra: str) -> tuple[float, float, float, float]:
+    """Run a row in a process, and give both peaks in MiB, and both times in seconds."""
     reading, writing = os.pipe()
     arguments = [sys.executable, __file__, "--side", str(side), "--run", name, folder, *extra]
     child = os.posix_spawn(
@@ -217,11 +222,12 @@ def measure(name: str, folder: str, side: int, *extra: str) -> tuple[float, floa
     )
     os.close(writing)
     with os.fdopen(reading) as output:
-        projected = int(output.read() or 0)
+        projected, planned, taken = map(float, output.read().split() or (0, 0, 0))
     _, status, usage = os.wait4(child, 0)
     if status:
         sys.exit(f"{name} failed")
-    return projected / 2**20, usage.ru_maxrss * (1 if sys.platform == "darwin" else 2**10) / 2**20
+    measured = usage.ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
+    return projected / 2**20, measured / 2**20, planned, taken
 
 
 if __name__ == "__main__":
