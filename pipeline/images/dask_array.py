@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _MADE_BY_DASK = re.compile(r"-[0-9a-f]{32}$")
 
 
+# The C library gives larger arrays back to the system as soon as they are freed.
+_RETAINED = 2**25
+
+
 def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray | None:
     """Return a Dask array as a source, or None if it is something else.
 
@@ -92,8 +96,10 @@ class DaskArray(Source):
         """
         axes = zip(extent, places or map(range, self.extent), self._array.chunks, strict=False)
         chunks = math.prod(_length_touched(*axis) for axis in axes) * self.pixel_bytes
-        # The chunks are joined one by one, so that only one of them is at work.
-        return math.prod(extent) * self.pixel_bytes + chunks + math.prod(self.tile) * self.pixel_bytes
+        # One chunk is computed at a time. Of what others came from, the allocator keeps small arrays, and it
+        # does so for threads of other libraries too, such as those in which zarr decodes.
+        chunk = math.prod(self.tile) * self.pixel_bytes
+        return math.prod(extent) * self.pixel_bytes + chunks + chunk + 2 * min(chunk, _RETAINED)
 
     @property
     def is_held_by_cluster(self) -> bool:

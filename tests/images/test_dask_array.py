@@ -80,12 +80,12 @@ def test_the_name_is_the_identity_and_chunks_are_tiles() -> None:
 def test_memory_of_chunks() -> None:
     """However small a region, its chunks are computed whole, from something as large."""
     source, chunk = open_source(da.zeros((500, 900, 3), chunks=(50, 100, 2), dtype="uint16")), 50 * 100 * 6
-    assert source.region_bytes((1, 1)) == 6 + 2 * chunk
-    assert source.region_bytes((50, 100)) == 2 * chunk + chunk
-    assert source.region_bytes((52, 102)) == 52 * 102 * 6 + 2 * 2 * chunk + chunk
-    assert source.region_bytes((53, 101)) == 53 * 101 * 6 + 3 * 2 * chunk + chunk
+    assert source.region_bytes((1, 1)) == 6 + 4 * chunk
+    assert source.region_bytes((50, 100)) == 2 * chunk + 3 * chunk
+    assert source.region_bytes((52, 102)) == 52 * 102 * 6 + 2 * 2 * chunk + 3 * chunk
+    assert source.region_bytes((53, 101)) == 53 * 101 * 6 + 3 * 2 * chunk + 3 * chunk
     assert open_source(da.zeros((500, 900, 3), chunks=((100, 30, 370), -1, 3))).region_bytes((1, 900)) == (
-        3 * 8 * (900 + 500 * 900 + 370 * 900)
+        3 * 8 * (900 + 500 * 900 + 3 * 370 * 900)
     )
     whole = open_source(da.zeros((8192, 8192, 3), chunks=-1, dtype="uint8"))
     assert whole.region_bytes((256, 256)) >= 8192 * 8192 * 3
