@@ -224,7 +224,7 @@ def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
     if largest < tile <= limit and tile < extent:
         chunk = _largest_divisor(tile, largest)
         if chunk >= min(largest, _SMALLEST_CHUNK):
-            return min(limit // tile, -(-extent // tile)) * tile, chunk
+            return min(limit // tile * tile, -(-extent // chunk) * chunk), chunk
     chunk = largest // tile * tile if tile <= largest else largest
     chunk = min(chunk, max(1, -(-extent // _ROUNDING)) * _ROUNDING)
     chunks = min(limit // chunk, -(-extent // chunk))

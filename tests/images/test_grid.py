@@ -169,3 +169,14 @@ def test_grids_to_try() -> None:
         choose_grid((10_000, 10_000), block=512)
     ]
     assert len(choose_grids((100, 100), tile=(1, 1), block=None)) == 1
+
+
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))
+def test_blocks_hold_what_is_decoded_at_once(shape: tuple[int, int], unit: tuple[int, int]) -> None:
+    """However short a length is tried, a block is no smaller than the unit, up to 4096 pixels."""
+    unit = (min(unit[0], shape[0]), min(unit[1], shape[1]))
+    for grid in choose_grids(shape, tile=unit, unit=unit, block=None):
+        for extent, block, chunk, least in zip(shape, grid.block, grid.chunk, unit, strict=True):
+            assert block % chunk == 0
+            assert block < extent + max(16, chunk, 1024)
+            assert block > min(least, 4096) - chunk
