@@ -1,7 +1,7 @@
 """Compare the memory and the time that plans project with what runs take, and print a table.
 
-Each run is a process of its own, whose highest resident memory the system tells when it ends; so is making
-an image, since the highest memory of a process counts what its parent had when it started it.
+Each run is a process of its own, whose highest resident memory the system tells when it ends; so are its plan
+and making its image, since the highest memory of a process counts what its parent had when it started it.
 """
 
 # ruff: noqa: T201 - printing is what a benchmark is for
@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ import zarr
 from images import photo
 from one_pass import CLASSES, OTHER, QUANTITIES, SKIN
 
-from pipeline import Density, LogDensity, LogRatio, Mixture, Posterior, open_image, plan
+from pipeline import Density, LogDensity, LogRatio, Mixture, Posterior, open_image, plan, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,30 +169,29 @@ ROWS: dict[str, tuple[Callable[[Path, int], Any], Callable[[], Any], dict[str, A
 }
 
 
-def run(name: str, folder: Path, side: int, *, only_make: bool) -> None:
-    """Plan and execute one row; projected bytes, planned and taken seconds go to standard output."""
+def run(name: str, folder: Path, side: int, step: str) -> None:
+    """Make the image of a row, plan its run or execute it; bytes and seconds go to standard output."""
     make, quantities, options = ROWS[name]
     image = make(folder, side)
-    if only_make:
-        print(0, 0, 0)
-        return
     output = folder / "out.zarr"
-    planned = plan(image, quantities(), output, overwrite=True, progress="none", **options)
-    receipt = planned.execute()
-    print(planned.peak_memory, planned.seconds, receipt.seconds)
-    print(f"  blocks {planned.grid.block}, receipt {receipt.peak_memory / 2**20:.0f}", file=sys.stderr)
+    if step == "plan":
+        planned = plan(image, quantities(), output, overwrite=True, progress="none", **options)
+        print(planned.peak_memory, planned.seconds)
+    elif step == "stream":
+        started = time.perf_counter()
+        stream(image, quantities(), output, overwrite=True, progress="none", **options)
+        print(0, time.perf_counter() - started)
 
 
 def main() -> None:
-    """Run every row and print projected and measured peaks; end with status 1 if a projection is wrong."""
+    """Run every row and print what was projected and measured; end with status 1 if memory is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=10_240, help="of the square image, in pixels")
     parser.add_argument("--only", help="a part of the names of the rows to measure")
-    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--only-make", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        run(options.run[0], Path(options.run[1]), options.side, only_make=options.only_make)
+        run(options.run[0], Path(options.run[1]), options.side, options.run[2])
         return
     wrong = []
     print("| run | projected MiB | measured MiB | ratio | planned s | taken s | ratio |")
@@ -200,8 +200,9 @@ def main() -> None:
         for name in ROWS:
             if options.only and options.only not in name:
                 continue
-            measure(name, folder, options.side, "--only-make")
-            projected, measured, planned, taken = measure(name, folder, options.side)
+            measure(name, folder, options.side, "make")
+            _, projected, planned = measure(name, folder, options.side, "plan")
+            measured, _, taken = measure(name, folder, options.side, "stream")
             ratio = measured / projected
             print(
                 f"| {name} | {projected:.0f} | {measured:.0f} | {ratio:.2f} | {planned:.1f} | {taken:.1f} | "
@@ -213,21 +214,21 @@ def main() -> None:
         sys.exit(f"the projection is wrong: {', '.join(wrong)}")
 
 
-def measure(name: str, folder: str, side: int, *extra: str) -> tuple[float, float, float, float]:
-    """Run a row in a process, and give both peaks in MiB, and both times in seconds."""
+def measure(name: str, folder: str, side: int, step: str) -> tuple[float, float, float]:
+    """Do a step of a row in a process of its own; give its peak and what it printed, in MiB and seconds."""
     reading, writing = os.pipe()
-    arguments = [sys.executable, __file__, "--side", str(side), "--run", name, folder, *extra]
+    arguments = [sys.executable, __file__, "--side", str(side), "--run", name, folder, step]
     child = os.posix_spawn(
         sys.executable, arguments, dict(os.environ), file_actions=[(os.POSIX_SPAWN_DUP2, writing, 1)]
     )
     os.close(writing)
     with os.fdopen(reading) as output:
-        projected, planned, taken = map(float, output.read().split() or (0, 0, 0))
+        n_bytes, seconds = map(float, output.read().split() or (0, 0))
     _, status, usage = os.wait4(child, 0)
     if status:
         sys.exit(f"{name} failed")
-    measured = usage.ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
-    return projected / 2**20, measured / 2**20, planned, taken
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
+    return peak / 2**20, n_bytes / 2**20, seconds
 
 
 if __name__ == "__main__":
