@@ -88,9 +88,15 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
             first = time.perf_counter() - started
             started = time.perf_counter()
             list(pool.map(compute, places[1:]))
-            together = (time.perf_counter() - started) / here
+            together = time.perf_counter() - started
     share = math.prod(image.extent) / done.pixels
-    seconds = first + together * share * here / at_once
+    reading = 0.0
+    if math.prod(image.unit) > done.pixels:
+        # What is decoded for the piece is decoded once for a block, however many pixels the block has of it.
+        started = time.perf_counter()
+        image.part((rows, columns)).read()
+        reading = time.perf_counter() - started
+    seconds = first + (max(0.0, together - reading) * share + reading * n_blocks) / at_once
     return Estimate(seconds, round(done.n_bytes * share), done.nearness.warning)
 
 
