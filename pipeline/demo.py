@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
+from dask.base import compute
 
 from pipeline.images.opencv import import_opencv
 from pipeline.images.opening import open_image
@@ -18,6 +18,7 @@ from pipeline.stores.results import open_result
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import dask.array as da
     from numpy.typing import NDArray
 
 _PHOTO = 512
@@ -49,7 +50,7 @@ def run_demo(output: Path) -> Iterator[str]:
     receipt = stream(mosaic, Density(load_model("jones-rehg-skin")), store, overwrite=True)
     yield f"density: {store}, {receipt}"
     density = open_result(store)["density"]
-    share, mean = da.compute((density > _UNIFORM).mean(), density.mean(dtype=np.float64))
+    share, mean = compute((density > _UNIFORM).mean(), density.mean(dtype=np.float64))
     yield f"result: {share:.1%} of the pixels are skin-colored, denser than 256^-3; mean density {mean:.4g}"
     _write_preview(preview, mosaic, density)
     yield f"preview: {preview}"
@@ -88,6 +89,8 @@ def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
     cv2 = import_opencv()
     image = open_image(mosaic).to_dask()
     first = (slice(_PHOTO), slice(_PHOTO))
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
     small = da.coarsen(np.mean, image, {0: _TILES, 1: _TILES})
     overview, photo, values = da.compute(small, image[first], density[first])
     panels = [overview.astype(np.uint8)[..., ::-1], photo[..., ::-1], _heat_map(values)]

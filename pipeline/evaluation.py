@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
-from dask.base import tokenize
+from dask.base import compute, tokenize
 from dask.delayed import delayed
 
 from pipeline.compute.engines import choose_engines, evaluate_pixels
+from pipeline.images.dask_array import is_dask_array
 from pipeline.images.grid import choose_grid
 from pipeline.images.image import Image
 from pipeline.images.masking import check_no_data
@@ -27,6 +27,7 @@ from pipeline.runs.task import compute_part
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import dask.array as da
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from pipeline.images.opening import ImageLike
@@ -160,12 +161,12 @@ def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
     if isinstance(image, Image | str | os.PathLike) or isinstance(mask, Image | str | os.PathLike):
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
         lazy = _evaluate_image(opened, outputs, engine)
-        is_lazy = isinstance(image, Image | str | os.PathLike | da.Array)
-        return lazy if is_lazy else list(da.compute(*lazy))
-    array = image if isinstance(image, da.Array) else np.asanyarray(image)
+        is_lazy = isinstance(image, Image | str | os.PathLike) or is_dask_array(image)
+        return lazy if is_lazy else list(compute(*lazy))
+    array = image if is_dask_array(image) else np.asanyarray(image)
     model = outputs[0].quantity
     axis = check_pixels(array, model.n_channels, model.channels, channel_axis=channel_axis)
-    if isinstance(array, da.Array):
+    if is_dask_array(array):
         results = _evaluate_lazily(array, outputs, channel_axis, engine)
     else:
         results = _evaluate_now(array, outputs, channel_axis, axis, engine)
@@ -213,6 +214,8 @@ def _map_chunks(image: da.Array, output: Output, channel_axis: int | None, engin
     if output.class_names is not None:
         added = dropped or [image.ndim]
         chunks.insert(added[0], (output.n_results,))
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
     result: da.Array = da.map_blocks(
         _evaluate_chunk,
         blocks,
@@ -253,6 +256,8 @@ def _evaluate_image(image: Image, outputs: Sequence[Output], engine: str) -> lis
         outputs, choose_engines(engine, outputs, fitted.dtype, grid.n_pixels), strict=True
     ):
         classes = () if output.class_names is None else ((output.n_results,),)
+        import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
         result: da.Array = da.map_blocks(
             _evaluate_region,
             delayed(fitted, pure=True),
@@ -280,7 +285,7 @@ def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None
     shape = array.shape if channel_axis is None else array.shape[:axis] + array.shape[axis:][1:]
     keep = None
     if mask is not None:
-        keep = has_data(mask if isinstance(mask, da.Array) else np.asarray(mask))
+        keep = has_data(mask if is_dask_array(mask) else np.asarray(mask))
         if keep.shape != shape:
             raise ValueError(
                 f"mask has shape {keep.shape}; wanted {shape}, that of the image without channels"
@@ -295,10 +300,11 @@ def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None
 
 def _without_masked(result: Any, keep: Any, output: Output, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
     """Replace the results of pixels without data."""
-    lazy = isinstance(result, da.Array) or isinstance(keep, da.Array)
+    lazy = is_dask_array(result) or is_dask_array(keep)
+    library: Any = sys.modules["dask.array"] if lazy else np
     if output.class_names is not None:
-        keep = (da if lazy else np).expand_dims(keep, axis)
-    return (da if lazy else np).where(keep, result, result.dtype.type(output.no_data))
+        keep = library.expand_dims(keep, axis)
+    return library.where(keep, result, result.dtype.type(output.no_data))
 
 
 def _plain_mask(mask: Any, image: Any, channel_axis: int | None) -> Any:  # noqa: ANN401  xarray's

@@ -7,7 +7,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 import zarr
 from dask.base import optimize
@@ -19,8 +18,10 @@ from pipeline.images.zarr_array import identify_zarr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
     from numpy.typing import NDArray
+    from typing_extensions import TypeIs
 
     from pipeline.images.source import Part, Places, Region
 
@@ -30,6 +31,12 @@ _MADE_BY_DASK = re.compile(r"-[0-9a-f]{32}$")
 
 # The C library gives larger arrays back to the system as soon as they are freed.
 _RETAINED = 2**25
+
+
+def is_dask_array(array: object) -> TypeIs[da.Array]:
+    """Return whether something is a Dask array. There is none before somebody has imported dask.array."""
+    module: Any = sys.modules.get("dask.array")
+    return module is not None and isinstance(array, module.Array)
 
 
 def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray | None:
@@ -52,8 +59,10 @@ def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray |
     TypeError, ValueError
         If the array can't be an image or a mask.
     """
-    if not isinstance(array, da.Array):
+    if not is_dask_array(array):
         return None
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
     axis = check_array(array, role, channel_axis)
     if axis is None:
         return DaskArray(array[..., np.newaxis])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
@@ -13,6 +12,7 @@ from pipeline.images.selection import Selection
 from pipeline.images.view import view
 
 if TYPE_CHECKING:
+    import dask.array as da
     from numpy.typing import NDArray
 
     from pipeline.images.source import Source
@@ -37,6 +37,8 @@ def as_dask_array(source: Source, block: tuple[int, int]) -> da.Array:
     if array is not None:
         rechunked: da.Array = array.rechunk((*block, -1))
         return rechunked
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
     place = source.place()
     # Behind one place and identity are the same pixels; those in memory have no identity that is certain.
     token = uuid.uuid4().hex if place is None else tokenize(source.description.to_dict(), block)

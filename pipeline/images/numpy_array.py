@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
@@ -13,6 +12,7 @@ from pipeline.images.pixels import check_array
 from pipeline.images.source import Source
 
 if TYPE_CHECKING:
+    import dask.array as da
     from numpy.typing import NDArray
 
     from pipeline.images.source import Part, Region
@@ -82,6 +82,8 @@ class NumpyArray(Source):
 
     def as_dask(self) -> da.Array:
         """Return the array as a Dask array, whose tasks hold their chunks alone."""
+        import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
         array: da.Array = da.from_array(
             self._array.astype(self.dtype, copy=False), chunks=(_CHUNK, _CHUNK, -1)
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING
 
-import dask.array as da
 from dask.base import tokenize
 
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
+
+    import dask.array as da
 
     from pipeline.models.output import Output
     from pipeline.stores.store import Store
@@ -59,6 +60,8 @@ def _open(store: Store, output: Output, level: int) -> da.Array:
         raise ValueError(f"{store.address} has no level {level} of {output.name}") from None
     token = tokenize(store.identity, output.name, level)
     # Without chunks, Dask takes those inside the shards, with a task for each.
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
     stored = da.from_array(array, chunks=array.shards or array.chunks, name=f"{output.name}-{token}")
     encoding = output.encoding
     values: da.Array = (
