@@ -46,8 +46,7 @@ def check_pixels(
         If there is no such axis, if its length isn't the model's number of channels, or if the dtype isn't
         boolean, integer or floating point.
     """
-    if not (channel_axis is None or isinstance(channel_axis, int | np.integer)):
-        raise TypeError(f"channel_axis is {channel_axis!r:.80}; wanted the number of an axis, or None")
+    _check_axis_type(channel_axis)
     if is_masked(array):
         raise TypeError(
             "the image is a masked array, whose mask would be lost. Fill it: "
@@ -137,8 +136,7 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
         hold numbers.
     """
     shape = tuple(array.shape)
-    if not (channel_axis is None or isinstance(channel_axis, int | np.integer)):
-        raise TypeError(f"channel_axis is {channel_axis!r:.80}; wanted -1, 0, 1, 2 or None")
+    _check_axis_type(channel_axis)
     n_axes = 2 if channel_axis is None or (channel_axis == -1 and len(shape) == 2) else _COLOR_AXES  # noqa: PLR2004  rows, columns
     if len(shape) != n_axes:
         reason = "" if channel_axis == -1 else f" with channel_axis={channel_axis}"
@@ -168,3 +166,9 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
             )
         return channel_axis % _COLOR_AXES
     return None
+
+
+def _check_axis_type(channel_axis: object) -> None:
+    """Raise TypeError unless this can be the number of an axis, or None."""
+    if not (channel_axis is None or isinstance(channel_axis, int | np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r:.80}; wanted the number of an axis, or None")

@@ -131,3 +131,13 @@ def test_arrays_that_are_refused(array: Any, what: str, axis: int | None, messag
 def test_channels_are_counted_in_words() -> None:
     """One is singular."""
     assert [count_channels(n) for n in (0, 1, 2)] == ["0 channels", "1 channel", "2 channels"]
+
+
+@pytest.mark.parametrize("axis", ["c", 1.0, (2,)])
+def test_an_axis_is_a_number(axis: Any) -> None:
+    """Something else is refused in the same words wherever an array comes in."""
+    message = "channel_axis is .*; wanted the number of an axis, or None"
+    with pytest.raises(TypeError, match=message):
+        check_pixels(np.zeros((4, 5, 3)), 3, channel_axis=axis)
+    with pytest.raises(TypeError, match=message):
+        check_array(np.zeros((4, 5, 3)), "image", axis)
