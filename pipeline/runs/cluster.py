@@ -12,11 +12,12 @@ from pipeline.runs.executor import Executor
 from pipeline.runs.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from distributed import Client
     from distributed import Future as RemoteFuture
+
+    from pipeline.runs.executor import Task
 
 R = TypeVar("R")
 
@@ -72,7 +73,7 @@ class Cluster(Executor):
         """Send the value to every worker."""
         return self._client.scatter(value, broadcast=True, hash=False)
 
-    def submit(self, task: Callable[..., R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
+    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
         """Start a task on one of the workers."""
         promise: Future[R] = Future()
         number = self._n_submitted
@@ -86,7 +87,9 @@ class Cluster(Executor):
             finally:
                 self._held.pop(number, None)
 
-        remote = self._client.submit(task, shared, *arguments, key=(self._group, number), pure=False)
+        remote = self._client.submit(
+            _complete, task, shared, *arguments, key=(self._group, number), pure=False
+        )
         self._held[number] = remote
         remote.add_done_callback(settle)
         return promise
@@ -105,3 +108,8 @@ class Cluster(Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the cluster as it is."""
+
+
+def _complete(task: Task[R], shared: Any, *arguments: Any) -> R:  # noqa: ANN401  as `task` takes them
+    """Compute a task and finish it, on a worker."""
+    return task(shared, *arguments)()

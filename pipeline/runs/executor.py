@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, wait
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 R = TypeVar("R")
+Task: TypeAlias = "Callable[..., Callable[[], R]]"
 
 # After this many tasks all that are in flight are awaited: Dask's scheduler notes each task of a computation
 # for as long as the computation goes on, and a new one begins when nothing is in flight.
@@ -37,8 +38,9 @@ class Executor(ABC):
     """Where tasks are computed.
 
     An executor is a context manager: inside ``with`` it takes tasks, and at its end no task is at work any
-    more. A task is a function of a shared value and arguments of its own. Everything that isn't local must be
-    picklable.
+    more. A task is a function of a shared value and arguments of its own. It returns a function without
+    arguments that needs next to no processor, finishes the task and returns its result; the next task may be
+    computed in the meantime. All that isn't local must be picklable, apart from that function.
 
     Attributes
     ----------
@@ -73,8 +75,8 @@ class Executor(ABC):
         """Send a value to every process once, and return what :meth:`submit` takes in its place."""
 
     @abstractmethod
-    def submit(self, task: Callable[..., R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
-        """Start ``task(value, *arguments)`` for a shared value."""
+    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
+        """Start ``task(value, *arguments)()`` for a shared value."""
 
     @abstractmethod
     def __enter__(self) -> Self:
@@ -94,7 +96,7 @@ class Executor(ABC):
 
     def outcomes(
         self,
-        task: Callable[..., R],
+        task: Task[R],
         shared: Any,  # noqa: ANN401  a value of any kind, or a handle to it
         calls: Iterable[tuple[K, tuple[Any, ...]]],
     ) -> Generator[Outcome[K, R]]:
@@ -128,7 +130,8 @@ class Executor(ABC):
                     in_flight[self.submit(task, shared, *arguments)] = key
                 if not in_flight:
                     return
-                for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+                done = wait(in_flight, return_when=FIRST_COMPLETED).done
+                for future in [future for future in in_flight if future in done]:
                     yield Outcome(in_flight.pop(future), future)
         finally:
             # Nothing may write any more once the caller goes on.

@@ -74,7 +74,7 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
 
     def compute(directory: Path) -> Done:
         task = replace(job, store=LocalStore(directory))
-        return run_task(task, image.part((rows, columns)), grid[0, 0])
+        return run_task(task, image.part((rows, columns)), grid[0, 0])()
 
     with tempfile.TemporaryDirectory(prefix="mixture-pipeline-", dir=job.store.scratch) as directory:
         places = [Path(directory, f"{number}") for number in range(1 + here)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,14 +14,14 @@ from pipeline.compute.plausibility import Nearness, count_near
 from pipeline.runs.peak import high_water, resident
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.images.grid import Block
     from pipeline.images.masking import MaskedPart
     from pipeline.models.output import Output
-    from pipeline.stores.store import Store
+    from pipeline.stores.store import Store, Written
 
 
 # The system counts resident memory in steps, so that its mark may seem to rise by less than this.
@@ -70,7 +72,7 @@ class Done(NamedTuple):
     nearness: Nearness
 
 
-def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
+def run_task(job: Job, part: MaskedPart, block: Block) -> Callable[[], Done]:
     """Read, compute and write one block, so that no pixel leaves the task.
 
     Outputs whose shards are there and whole are kept, and a block that has them all isn't read.
@@ -84,21 +86,36 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Done:
 
     Returns
     -------
-    Done
+    callable
+        It publishes the shards in the store and returns what was done. Disks take long for that and use no
+        processor, so that the next block may be computed in the meantime.
     """
     before = high_water()
     names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
     outputs = [output for output in job.outputs if output.name in names]
-    n_bytes, nearness = 0, Nearness()
-    if outputs:
-        engines = [job.engines[output.name] for output in outputs]
-        results, errors, nearness = compute_part(part, block.extent, outputs, engines)
-        for output, result, error in zip(outputs, results, errors, strict=True):
-            lossy_error = error if output.encoding.is_lossy else None
-            n_bytes += job.store.write_block(output, block, result, lossy_error)
-    after = high_water()
-    memory = after if after > before + _GRAIN else resident()
-    return Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness)
+    shards: list[Written] = []
+    nearness = Nearness()
+    with ExitStack() as unpublished:
+        if outputs:
+            engines = [job.engines[output.name] for output in outputs]
+            results, errors, nearness = compute_part(part, block.extent, outputs, engines)
+            for output, result, error in zip(outputs, results, errors, strict=True):
+                lossy_error = error if output.encoding.is_lossy else None
+                shard = job.store.write_block(output, block, result, lossy_error)
+                shards.append(unpublished.enter_context(shard))
+        after = high_water()
+        memory = after if after > before + _GRAIN else resident()
+        n_bytes = sum(shard.n_bytes for shard in shards)
+        done = Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness)
+        return partial(_publish, shards, unpublished.pop_all(), done)
+
+
+def _publish(shards: Iterable[Written], unpublished: ExitStack, done: Done) -> Done:
+    """Publish the shards of a block, and discard those that are left if one can't be."""
+    with unpublished:
+        for shard in shards:
+            shard.publish()
+    return done
 
 
 def compute_part(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
@@ -13,8 +14,10 @@ from pipeline.runs.executor import Executor
 from pipeline.runs.limits import available_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    from pipeline.runs.executor import Task
 
 R = TypeVar("R")
 
@@ -44,28 +47,50 @@ class Threads(Executor):
 
     @property
     def slots(self) -> int:
-        """One task for each thread."""
-        return self._threads
+        """One task for each thread, and one that is being finished."""
+        return self._threads + 1
 
     def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind
         """Return the value itself: all threads see it."""
         return value
 
-    def submit(self, task: Callable[..., R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
-        """Start a task in the next free thread."""
-        return self._pool.submit(task, shared, *arguments)
+    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
+        """Start a task in the next free thread; another one finishes it, so that this one is free again."""
+        promise: Future[R] = Future()
+
+        def compute() -> None:
+            with _told(promise):
+                self._finishing.submit(finish, task(shared, *arguments))
+
+        def finish(rest: Callable[[], R]) -> None:
+            with _told(promise):
+                promise.set_result(rest())
+
+        self._computing.submit(compute)
+        return promise
 
     def __enter__(self) -> Self:
         """Start the threads."""
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline")
+        self._computing = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline")
+        self._finishing = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline-finishing")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the threads, and forget the giant pieces of images that they shared."""
-        self._pool.shutdown()
+        self._computing.shutdown()
+        self._finishing.shutdown()
         KEPT.release()
+
+
+@contextmanager
+def _told(promise: Future[Any]) -> Iterator[None]:
+    """Hand an error to whoever waits for a future."""
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001  a task may fail in any way
+        promise.set_exception(error)
 
 
 def n_threads() -> int:

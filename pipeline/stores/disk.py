@@ -12,8 +12,13 @@ import errno
 import os
 import re
 import sys
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Some systems and network disks can't flush a directory.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
@@ -23,40 +28,85 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
-def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file, which afterwards is on the disk as a whole; until then the file at the path stays.
+class Draft(AbstractContextManager["Draft"]):
+    """A file that is written under another name, so that it may not be on the disk yet.
+
+    It is a context manager: at its end the file is removed, unless it was published.
 
     Parameters
     ----------
     path : Path
-        Missing directories are created. The name in its directory is on the disk once the directory is
-        flushed.
+        Where the file will be. Missing directories are created.
     content : bytes or memoryview
+
+    Attributes
+    ----------
+    n_bytes : int
+        The size of the file.
 
     Raises
     ------
     OSError
-        If the file can't be written. No temporary file is left then.
+        If the file can't be written. Nothing is left of it then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A killed writer leaves this file.
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-    try:
-        # Windows would translate the ends of lines without the last flag.
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            rest = memoryview(content).cast("B")
+
+    def __init__(self, path: Path, content: bytes | memoryview) -> None:
+        rest = memoryview(content).cast("B")
+        self.n_bytes = rest.nbytes
+        self._path = path
+        self._file: int | None = None
+        # A killed writer leaves this file.
+        self._temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._removed_on_error():
+            # Windows would translate the ends of lines without the last flag.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._file = os.open(self._temporary, flags, 0o666)
             while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)
-        finally:
+                rest = rest[os.write(self._file, rest) :]
+
+    def publish(self) -> None:
+        """Bring the content to the disk and give the file its name; until then the file at the path stays.
+
+        The name in its directory is on the disk once the directory is flushed.
+
+        Raises
+        ------
+        OSError
+            If the system can't. Nothing is left of the file then.
+        """
+        with self._removed_on_error():
+            if self._file is not None:
+                os.fsync(self._file)
+            self._close()
+            self._temporary.replace(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the file, unless it was published."""
+        self._close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
             os.close(file)
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-        raise
+
+    @contextmanager
+    def _removed_on_error(self) -> Iterator[None]:
+        """Remove the file after an error, which then names the path."""
+        try:
+            yield
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, OSError) and error.filename is None:
+                raise OSError(error.errno, error.strerror, os.fspath(self._path)) from error
+            raise
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file, which afterwards is on the disk as a whole: a :class:`Draft` that is published."""
+    with Draft(path, content) as draft:
+        draft.publish()
 
 
 def remove_temporary_files(directory: Path) -> None:

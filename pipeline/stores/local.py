@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +14,7 @@ import zarr
 
 from pipeline.stores import disk, layout, placement, target
 from pipeline.stores.record import read_record
-from pipeline.stores.store import Fault, Store
+from pipeline.stores.store import Fault, Store, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +25,25 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
     from pipeline.stores.record import Record
     from pipeline.stores.store import Index
+
+
+class _Shard(Written):
+    """A shard that is written, and what must be on the disk before it."""
+
+    def __init__(self, drafts: Iterable[disk.Draft]) -> None:
+        with ExitStack() as unpublished:
+            self._drafts = [unpublished.enter_context(draft) for draft in drafts]
+            self._unpublished = unpublished.pop_all()
+        self.n_bytes = self._drafts[-1].n_bytes
+
+    def publish(self) -> None:
+        """Bring each file to the disk and give it its name, the shard last."""
+        for draft in self._drafts:
+            draft.publish()
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what wasn't published."""
+        self._unpublished.close()
 
 
 class LocalStore(Store):
@@ -113,18 +132,20 @@ class LocalStore(Store):
 
     def write_block(
         self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
-    ) -> int:
-        """Write one block of an output to the disk, and return the size of its shard in bytes.
+    ) -> Written:
+        """Write one block of an output, which is a part of the store once it is published.
 
-        A damaged shard stays until the new one is whole.
+        A damaged shard stays until then.
         """
+        drafts: list[tuple[str, tuple[Any, ...], Any]] = []
         if output.encoding.is_lossy:
             if error is None:
                 raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")
-            # The error is written first, because the shard says that the block is done.
-            self._write_block(layout.errors_path(output.name), block.index, error)
+            # The error is published first, because the shard says that the block is done.
+            drafts.append((layout.errors_path(output.name), block.index, error))
         planes = values[0] if output.class_names is None else values
-        return self._write_block(layout.level_path(output.name), (..., *block.region), planes)
+        drafts.append((layout.level_path(output.name), (..., *block.region), planes))
+        return _Shard(self._draft(*draft) for draft in drafts)
 
     def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
@@ -189,12 +210,11 @@ class LocalStore(Store):
         for path, content in layout.encode_output(record, output).items():
             disk.write_file(self.directory / path, content)
 
-    def _write_block(self, path: str, region: tuple[Any, ...], values: Any) -> int:  # noqa: ANN401  an array or a number
-        """Write one block of the array at a path, and return the size of its file."""
+    def _draft(self, path: str, region: tuple[Any, ...], values: Any) -> disk.Draft:  # noqa: ANN401  an array or a number
+        """Write one block of the array at a path."""
         folder = self.directory / path
         name, content = layout.encode_block((folder / layout.METADATA).read_bytes(), region, values)
-        disk.write_file(folder / name, content)
-        return content.nbytes
+        return disk.Draft(folder / name, content)
 
     def _is_whole(self, output: Output, shard: Path, index: Index) -> bool:
         """Return whether a shard can be decoded: its index and its chunks have checksums."""

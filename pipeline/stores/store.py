@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pipeline.stores.resumption import check_resumable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import zarr
@@ -39,6 +39,30 @@ class Fault(NamedTuple):
     output: str
     block: Index
     kind: Literal["missing", "damaged"]
+
+
+class Written(AbstractContextManager["Written"]):
+    """A block of an output that a store has taken, but that another program doesn't see yet.
+
+    It is a context manager: at its end the block is discarded, unless it was published.
+
+    Attributes
+    ----------
+    n_bytes : int
+        The size of the shard in bytes.
+    """
+
+    n_bytes: int
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Make the block a part of the store that survives a power cut, which may take a while.
+
+        Raises
+        ------
+        OSError
+            If that fails. The block isn't in the store then.
+        """
 
 
 class Store(ABC):
@@ -164,8 +188,8 @@ class Store(ABC):
     @abstractmethod
     def write_block(
         self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
-    ) -> int:
-        """Write one block of an output.
+    ) -> Written:
+        """Write one block of an output, which is a part of the store once it is published.
 
         Parameters
         ----------
@@ -178,8 +202,7 @@ class Store(ABC):
 
         Returns
         -------
-        int
-            The size of the shard in bytes.
+        Written
         """
 
     @abstractmethod

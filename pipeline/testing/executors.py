@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pipeline.runs.executor import Executor
+from pipeline.runs.executor import Executor, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def add(shared: int, number: int) -> int:
+def add(shared: int, number: int) -> Callable[[], int]:
     """Add a number to the shared one."""
-    return shared + number
+    return lambda: shared + number
 
 
 def fail(shared: int, number: int) -> NoReturn:
@@ -21,10 +24,16 @@ def fail(shared: int, number: int) -> NoReturn:
     raise KeyError(f"{shared} {number}")
 
 
-def name_process(shared: int, number: int) -> int:
+def fail_at_the_end(shared: int, number: int) -> Callable[[], NoReturn]:
+    """Raise an error when the task is finished."""
+    return lambda: fail(shared, number)
+
+
+def name_process(shared: int, number: int) -> Callable[[], int]:
     """Return the number of the process that computes the task."""
     del shared, number
-    return os.getpid()
+    process = os.getpid()
+    return lambda: process
 
 
 class ExecutorContract(ABC):
@@ -51,10 +60,11 @@ class ExecutorContract(ABC):
             futures = [executor.submit(add, shared, number) for number in range(10)]
             assert [future.result(timeout=60) for future in futures] == list(range(100, 110))
 
-    def test_an_error_is_that_of_the_task(self, executor: Executor) -> None:
-        """The future of a task that failed has its error."""
+    @pytest.mark.parametrize("task", [fail, fail_at_the_end])
+    def test_an_error_is_that_of_the_task(self, executor: Executor, task: Callable[..., Any]) -> None:
+        """The future of a task that failed, at once or when it was finished, has its error."""
         with executor:
-            error = executor.submit(fail, executor.share(1), 2).exception(timeout=60)
+            error = executor.submit(task, executor.share(1), 2).exception(timeout=60)
         assert isinstance(error, KeyError)
         assert "1 2" in str(error)
 
@@ -80,7 +90,9 @@ class ExecutorContract(ABC):
     def test_outcomes_tell_errors(self, executor: Executor) -> None:
         """A task that fails is an outcome with an error, and the others go on."""
         with executor:
-            ended = list(executor.outcomes(fail, executor.share(0), ((n, (n,)) for n in range(3))))
+            ended: list[Outcome[int, int]] = list(
+                executor.outcomes(fail, executor.share(0), ((n, (n,)) for n in range(3)))
+            )
         assert [type(outcome.error) for outcome in ended] == [KeyError] * 3
         with pytest.raises(KeyError):
             _ = ended[0].result

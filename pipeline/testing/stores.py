@@ -72,7 +72,7 @@ def fill(store: Store, record: Record, *, seed: int = 0, n_blocks: int | None = 
     store.create(record)
     for block in list(record.grid.blocks())[:n_blocks]:
         for output in record.outputs:
-            store.write_block(output, block, make_values(output, block, seed), error=0.25)
+            store.write_block(output, block, make_values(output, block, seed), error=0.25).publish()
     if n_blocks is None:
         store.finish(make_receipt(record))
 
@@ -179,15 +179,30 @@ class StoreContract(ABC):
         with pytest.raises(FileNotFoundError):
             filled.open_level(OUTPUTS[0], 9)
 
-    def test_the_size_of_a_shard_is_returned(self, store: Store) -> None:
-        """Writing a block returns the size of its shard, which exists even if every value is no data."""
+    def test_a_shard_is_there_once_it_is_published(self, store: Store) -> None:
+        """A block that is written has the size of its shard, which exists even if every value is no data."""
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
             assert not opened.holds_shards()
-            size = opened.write_block(OUTPUTS[0], GRID[1, 1], np.full((1, 18, 22), np.nan, np.float32))
-            assert len(self.read_shard(opened, OUTPUTS[0], (1, 1))) == size > 0
+            with opened.write_block(
+                OUTPUTS[0], GRID[1, 1], np.full((1, 18, 22), np.nan, np.float32)
+            ) as shard:
+                assert opened.check_block(OUTPUTS[:1], (1, 1)) == [Fault("density", (1, 1), "missing")]
+                shard.publish()
+            assert len(self.read_shard(opened, OUTPUTS[0], (1, 1))) == shard.n_bytes > 0
             assert opened.holds_shards()
             assert opened.check_block(OUTPUTS[:1], (1, 1)) == []
+
+    @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+    def test_a_shard_that_is_not_published_is_discarded(self, store: Store, output: Output) -> None:
+        """Nothing is left of a block that is written but not published."""
+        with store.opened_for_run(**FRESH) as opened:
+            opened.create(make_record())
+            with opened.write_block(output, GRID[1, 1], make_values(output, GRID[1, 1]), error=0.25):
+                pass
+            assert opened.check_block([output], (1, 1)) == [Fault(output.name, (1, 1), "missing")]
+            assert not opened.holds_shards()
+            assert set(opened.largest_errors(OUTPUTS).values()) == {0}
 
     def test_a_lossy_block_needs_its_error(self, store: Store) -> None:
         """A block whose encoding is lossy isn't written without its largest error."""
@@ -211,7 +226,7 @@ class StoreContract(ABC):
             content[place] ^= 0x20
             self.write_shard(filled, output, index, bytes(content))
             assert filled.check_block(OUTPUTS, index) == [Fault(output.name, index, "damaged")], place
-        filled.write_block(output, GRID[index], make_values(output, GRID[index]), error=0.25)
+        filled.write_block(output, GRID[index], make_values(output, GRID[index]), error=0.25).publish()
         assert self.read_shard(filled, output, index) == whole
         assert filled.check_block(OUTPUTS, index) == []
 
@@ -238,7 +253,7 @@ class StoreContract(ABC):
             opened.create(make_record())
             assert opened.largest_errors(OUTPUTS) == {"chances": 0}
             for block, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
-                opened.write_block(OUTPUTS[1], block, make_values(OUTPUTS[1], block), error=error)
+                opened.write_block(OUTPUTS[1], block, make_values(OUTPUTS[1], block), error=error).publish()
             assert opened.largest_errors(OUTPUTS) == {"chances": 0.5}
 
     def test_tasks_write_by_themselves(self, store: Store) -> None:
@@ -252,7 +267,7 @@ class StoreContract(ABC):
             def write(block: Block) -> None:
                 task = pickle.loads(content)  # noqa: S301  made above
                 for output in OUTPUTS:
-                    task.write_block(output, block, make_values(output, block), error=0.25)
+                    task.write_block(output, block, make_values(output, block), error=0.25).publish()
 
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(write, GRID.blocks()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from distributed import Client
@@ -19,12 +19,16 @@ from distributed import Client
 from pipeline.images.grid import Grid
 from pipeline.runs.executors import choose_executor
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROWS_OF_TABLE = 10
 
 
-def do_nothing(shared: None, index: tuple[int, int]) -> None:
+def do_nothing(shared: None, index: tuple[int, int]) -> Callable[[], None]:
     """Stand in for a block."""
     del shared, index
+    return lambda: None
 
 
 def measure(n_blocks: int, client: Client | None) -> None:

@@ -94,7 +94,7 @@ def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[...,
 
     def task(block: Block) -> None:
         pixels = np.asarray(source[block.region])
-        store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis])
+        store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis]).publish()
 
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         list(pool.map(task, grid.blocks()))

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from pipeline.images.grid import Block
     from pipeline.models.output import Output
+    from pipeline.stores.store import Written
 
 
 def sources(tiff: Path, photo: NDArray[np.uint8]) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def test_every_pixel_is_written_once(
     times, shards = np.zeros(shape, int), []
     lock, write = threading.Lock(), LocalStore.write_block
 
-    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> int:
+    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> Written:
         height, width = self.read_record().grid.block
         with lock:
             times[block.region] += 1
@@ -233,7 +234,7 @@ def test_of_a_block_only_what_is_missing_is_computed(
     for name in ("label/0/c/1/2", "posterior/0/c/0/3/3"):
         (store / name).unlink()
 
-    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> int:
+    def note(self: LocalStore, output: Output, block: Block, *more: Any) -> Written:
         written.append((output.name, block.index))
         return write(self, output, block, *more)
 

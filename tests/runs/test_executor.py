@@ -28,7 +28,7 @@ class Immediate(Executor):
         """Compute the task."""
         self.submitted += 1
         future: Future[Any] = Future()
-        future.set_result(task(shared, *arguments))
+        future.set_result(task(shared, *arguments)())
         return future
 
     def __enter__(self) -> Self:
@@ -42,7 +42,7 @@ class Immediate(Executor):
 def test_calls_are_taken_as_slots_are_free() -> None:
     """As many calls are submitted as there are slots, and then one for each that ended."""
     with Immediate() as executor:
-        outcomes = executor.outcomes(lambda shared, n: shared * n, 2, ((n, (n,)) for n in range(10)))
+        outcomes = executor.outcomes(lambda shared, n: lambda: shared * n, 2, ((n, (n,)) for n in range(10)))
         first = next(outcomes)
         assert executor.submitted == 3
         assert first.result == 2 * first.key
@@ -62,7 +62,7 @@ def test_all_in_flight_are_awaited_now_and_then(monkeypatch: Any) -> None:
             taken.append(number)
             yield number, (number,)
 
-    seen = [outcome.key for outcome in executor.outcomes(lambda _, n: n, None, calls())]
+    seen = [outcome.key for outcome in executor.outcomes(lambda _, n: lambda: n, None, calls())]
     assert sorted(seen) == taken == list(range(14))
 
 

@@ -13,6 +13,7 @@ from pipeline import Density, Label, LogDensity, Mixture, Packed, Posterior, eva
 from pipeline.images.grid import Grid
 from pipeline.models.output import make_outputs
 from pipeline.runs.task import Job, run_task
+from pipeline.stores.disk import Draft
 from pipeline.stores.local import LocalStore
 from pipeline.testing.stores import make_record
 
@@ -52,7 +53,7 @@ def test_a_task_writes_the_outputs_that_are_missing(tmp_path: Path, image: NDArr
     block, opened = GRID[2, 2], open_image(image)
     job = make_job(tmp_path / "out.zarr", QUANTITIES)
     directory = tmp_path / "out.zarr"
-    assert not run_task(job, opened.part(block.region), block).is_kept
+    assert not run_task(job, opened.part(block.region), block)().is_kept
     shards = {path: path.read_bytes() for path in directory.glob("*/0/c/**/*") if path.is_file()}
     assert sorted(path.relative_to(directory).as_posix() for path in shards) == [
         "density/0/c/2/2",
@@ -62,7 +63,7 @@ def test_a_task_writes_the_outputs_that_are_missing(tmp_path: Path, image: NDArr
     lost = [directory / "label/0/c/2/2", directory / "packed/0/c/0/2/2"]
     lost[0].unlink()
     lost[1].write_bytes(b"damaged")
-    done = run_task(job, opened.part(block.region), block)
+    done = run_task(job, opened.part(block.region), block)()
     assert {path: path.read_bytes() for path in shards} == shards
     assert done.pixels == 6 * 26
     assert done.n_bytes == sum(len(shards[path]) for path in lost)
@@ -74,9 +75,9 @@ def test_a_whole_block_is_not_read(tmp_path: Path, image: NDArray[np.uint8]) -> 
     """A task leaves a block as it is whose shards are all there."""
     block = GRID[0, 1]
     job = make_job(tmp_path / "out.zarr", QUANTITIES)
-    run_task(job, open_image(image).part(block.region), block)
+    run_task(job, open_image(image).part(block.region), block)()
     unreadable: Any = None
-    done = run_task(job, unreadable, block)
+    done = run_task(job, unreadable, block)()
     assert (done.pixels, done.n_bytes, done.is_kept) == (32 * 32, 0, True)
 
 
@@ -106,7 +107,42 @@ def test_errors_are_those_of_pixels_with_data(
     source, options = sources[kind]
     opened = open_image(source, **options).fitted(3, None)
     for block in GRID.blocks():
-        run_task(job, opened.part(block.region), block)
+        run_task(job, opened.part(block.region), block)()
     recorded = job.store.largest_errors(job.outputs)["packed"]
     assert recorded == pytest.approx(errors[valid].max(), rel=1e-6)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "out.zarr", path="packed/0", mode="r")[:], codes)
+
+
+def test_shards_are_published_when_a_task_is_finished(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """Until then the block isn't in the store, and what isn't published in the end is discarded."""
+    block = GRID[0, 1]
+    job = make_job(tmp_path / "out.zarr", QUANTITIES)
+    publish = run_task(job, open_image(image).part(block.region), block)
+    assert {fault.kind for fault in job.store.check_block(job.outputs, block.index)} == {"missing"}
+    publish()
+    assert job.store.check_block(job.outputs, block.index) == []
+
+
+@pytest.mark.parametrize("step", ["write_block", "publish"])
+def test_a_task_that_fails_leaves_no_other_file(
+    tmp_path: Path, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """If one shard can't be written or published, nothing is left of those that weren't published."""
+    block, calls = GRID[0, 1], []
+    job = make_job(tmp_path / "out.zarr", QUANTITIES)
+    before = set((tmp_path / "out.zarr").rglob("*"))
+    owner: Any = LocalStore if step == "write_block" else Draft
+    original = getattr(owner, step)
+
+    def fail_second(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError("the disk is gone")
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, step, fail_second)
+    with pytest.raises(OSError, match="the disk is gone"):
+        run_task(job, open_image(image).part(block.region), block)()
+    new = {path for path in set((tmp_path / "out.zarr").rglob("*")) - before if path.is_file()}
+    assert len(new) == (step == "publish")
+    assert not [path for path in new if path.suffix == ".partial"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import dask
@@ -14,6 +16,9 @@ from pipeline.images import kept
 from pipeline.images.kept import KEPT
 from pipeline.runs.threads import Threads, n_threads
 from pipeline.testing.executors import ExecutorContract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TestThreads(ExecutorContract):
@@ -28,10 +33,25 @@ class TestThreads(ExecutorContract):
 def test_threads_follow_dasks_settings() -> None:
     """The number of workers, the synchronous scheduler, or else a thread for each core."""
     with dask.config.set(num_workers=3):
-        assert n_threads() == Threads().threads == Threads().slots == 3
+        assert n_threads() == Threads().threads == Threads().slots - 1 == 3
     with dask.config.set(scheduler="synchronous"):
         assert n_threads() == 1
     assert n_threads() == CPU_COUNT
+
+
+def test_a_task_is_computed_while_another_is_finished() -> None:
+    """A task that waits for the disk doesn't keep its thread from computing the next one."""
+    computed = threading.Event()
+
+    def task(shared: int, number: int) -> Callable[[], bool]:
+        del shared
+        if number == 1:
+            computed.set()
+        return lambda: computed.wait(60)
+
+    with dask.config.set(num_workers=1), Threads() as executor:
+        futures = [executor.submit(task, 0, number) for number in range(2)]
+        assert all(future.result(timeout=60) for future in futures)
 
 
 def test_available_memory_is_at_most_what_is_free() -> None:

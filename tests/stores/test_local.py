@@ -65,10 +65,11 @@ def test_every_block_is_one_file(tmp_path: Path) -> None:
     """A block is one file of the size that is returned, at the path that the layout says."""
     store = LocalStore(tmp_path / "out.zarr")
     store.create(make_record())
-    size = store.write_block(OUTPUTS[0], GRID[1, 1], make_values(OUTPUTS[0], GRID[1, 1]))
+    shard = store.write_block(OUTPUTS[0], GRID[1, 1], make_values(OUTPUTS[0], GRID[1, 1]))
+    shard.publish()
     files = [file for file in (store.directory / "density" / "0" / "c").rglob("*") if file.is_file()]
     assert [file.relative_to(store.directory).as_posix() for file in files] == ["density/0/c/1/1"]
-    assert files[0].stat().st_size == size > 0
+    assert files[0].stat().st_size == shard.n_bytes > 0
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_lost_error_is_noticed_and_mended(store: LocalStore, content: bytes | 
         entry.write_bytes(content)
     assert store.check_block(OUTPUTS, (1, 1)) == [Fault("chances", (1, 1), "damaged")]
     assert store.check_block(OUTPUTS, (0, 1)) == []
-    store.write_block(OUTPUTS[1], GRID[1, 1], np.zeros((2, 18, 22), np.uint8), error=0.25)
+    store.write_block(OUTPUTS[1], GRID[1, 1], np.zeros((2, 18, 22), np.uint8), error=0.25).publish()
     assert entry.read_bytes() == whole
     assert store.check_block(OUTPUTS, (1, 1)) == []
     assert store.largest_errors(OUTPUTS) == {"chances": 0.25}
@@ -134,7 +135,7 @@ def test_a_block_writes_its_own_file_alone(
     folder = store.directory / "density" / "0" / "c"
     before: dict[Path, int] = {}
     for number, block in enumerate(grid.blocks()):
-        store.write_block(OUTPUTS[0], block, np.full((1, *block.extent), number, np.float32))
+        store.write_block(OUTPUTS[0], block, np.full((1, *block.extent), number, np.float32)).publish()
         files = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
         assert files.items() >= before.items()
         assert len(files) == number + 1

@@ -92,7 +92,7 @@ def test_exactly_the_faults_are_named_and_mended(
     assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
     for name, index, _ in found.faults:
         values = make_values(BY_NAME[name], GRID[index])
-        store.write_block(BY_NAME[name], GRID[index], values, error=0.25)
+        store.write_block(BY_NAME[name], GRID[index], values, error=0.25).publish()
     after = files_of(store)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
