@@ -17,7 +17,13 @@ def main() -> None:
     """Write a line for each requirement of the package and its tests that has a bound."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for requirement in [*project["dependencies"], *extras["sklearn"], *extras["xarray"], *extras["test"]]:
+    for requirement in [
+        *project["dependencies"],
+        *extras["fast"],
+        *extras["sklearn"],
+        *extras["xarray"],
+        *extras["test"],
+    ]:
         bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement)
         if bound:
             sys.stdout.write(f"{bound[1]}=={bound[2]}\n")

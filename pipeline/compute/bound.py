@@ -11,13 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.compute.exponent import Exponent
-    from pipeline.compute.program import Step
 
 # Half a unit in the last place of float64, relative to the number: the error of one rounding.
 UNIT = 2.0**-53
-# The part of the promised relative error of 1e-12 that a program may use. The remainder is for the rounding
-# of the bounds themselves.
-TOLERATED = 9e-13
 # Densities, posteriors, confidences and entropies below this value may be less exact.
 LOWEST = 1e-300
 
@@ -55,8 +51,7 @@ class Bound(NamedTuple):
         return Bound(self.slope + UNIT, self.constant + 3 * self.spread * UNIT, self.spread)
 
     @classmethod
-    def of_logs(cls, classes: Sequence[Sequence[Exponent]], steps: Sequence[Sequence[Step]]) -> Bound:
-        """Return one bound for the log-sum-exp of each of several classes. `spread` counts the classes."""
-        bounds = [cls.of_sum(terms, len(taken)).of_log() for terms, taken in zip(classes, steps, strict=True)]
+    def of_classes(cls, bounds: Sequence[Bound]) -> Bound:
+        """Return one bound for the logarithms of several classes. `spread` counts the classes."""
         slope, constant = (max(bound[part] for bound in bounds) for part in (0, 1))
-        return cls(slope, constant, math.log(len(classes)))
+        return cls(slope, constant, math.log(len(bounds)))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipeline.compute.bound import LOWEST, TOLERATED, UNIT, Bound
+from pipeline.compute.arithmetic import EXPRESSIONS
+from pipeline.compute.bound import LOWEST, UNIT
 from pipeline.compute.double import (
     Double,
     exponential,
@@ -27,7 +28,6 @@ from pipeline.compute.formula import Formula
 from pipeline.compute.program import DOUBT, Step
 from pipeline.compute.reduction import (
     SUM_LEVELS,
-    log_sum_exp,
     maximum_of,
     minimum_of,
     reduce_planes,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.compute.arithmetic import Arithmetic
     from pipeline.compute.formula import Groups
     from pipeline.models.quantity import Quantity
 
@@ -70,7 +71,7 @@ class _ClassFormula(Formula[AnyClasses]):
 class PosteriorFormula(_ClassFormula[Posterior]):
     """A softmax of the logarithms of the classes."""
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the softmax, doubtful where logarithms are large, far from all classes."""
         del dtype  # every dtype can hold a probability
         classes, only = self._classes(), range(len(self.quantity.names))
@@ -81,7 +82,7 @@ class PosteriorFormula(_ClassFormula[Posterior]):
                 # There may be a thousand kernels as classes. All but the requested one are one sum.
                 others = chain(*classes[:number], *classes[number + 1 :])
                 classes, only = (classes[number], tuple(others)), range(1)
-        logs, taken = _logarithms(classes)
+        logs, taken = _logarithms(classes, arithmetic)
         steps, parts, n_steps = _softmax_steps(logs)
         steps = [*chain(*taken), *steps]
         steps += [
@@ -93,8 +94,10 @@ class PosteriorFormula(_ClassFormula[Posterior]):
         # A logarithm lies below the peak by -log(part), and on average by at most log n. The first counts for
         # the part, the second for the total. Besides, both have the roundings of an exponential, and the
         # total has those of its sum. The error of the peak itself cancels.
-        slope, constant, spread = Bound.of_logs(classes, taken)
-        rest = 2 * constant + (5 + SUM_LEVELS + n_steps) * UNIT + spread * (slope + UNIT) - TOLERATED
+        slope, constant, spread = arithmetic.class_bound(classes)
+        rest = (
+            2 * constant + (5 + SUM_LEVELS + n_steps) * UNIT + spread * (slope + UNIT) - arithmetic.tolerated
+        )
         text = f"abs(peak)*{2 * slope!r} - log(maximum(lowest, {LOWEST!r}))*{slope + UNIT!r} + {rest!r}"
         return [
             *steps,
@@ -114,7 +117,7 @@ class PosteriorFormula(_ClassFormula[Posterior]):
 class LabelFormula(_ClassFormula[Label]):
     """The number of the class with the highest logarithm."""
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps that compare the classes, a group at a time. Almost equal classes are doubtful.
 
         The highest logarithm, the second highest, and the number of the highest are kept between the groups.
@@ -122,15 +125,18 @@ class LabelFormula(_ClassFormula[Label]):
         no_data = no_data_value(dtype)
         classes = self._classes()
         if len(classes) == 1:
-            return [*log_sum_exp(classes[0], "best"), Step("out0", _labelled("0.0", no_data), ("best",))]
+            return [
+                *arithmetic.log_steps(classes[0], "best"),
+                Step("out0", _labelled("0.0", no_data), ("best",)),
+            ]
         planes = [f"class{number % _COMPARED}" for number in range(len(classes))]
-        taken = list(map(log_sum_exp, classes, planes))
+        taken = list(map(arithmetic.log_steps, classes, planes))
         steps = []
         for start in range(0, len(classes), _COMPARED):
             group = slice(start, start + _COMPARED)
             steps += [*chain(*taken[group]), *_comparison_steps(tuple(planes[group]), start)]
         steps.append(Step("out0", _labelled("label", no_data), ("best", "label")))
-        slope, constant, _ = Bound.of_logs(classes, taken)
+        slope, constant, _ = arithmetic.class_bound(classes)
         # Both logarithms may have an error, and that of the second grows with its distance from the best.
         doubt = f"2.01*(abs(best)*{slope!r} + {constant!r}) - (best - second)"
         return [*steps, Step(DOUBT, doubt, ("best", "second"))]
@@ -147,14 +153,14 @@ class ConfidenceFormula(_ClassFormula[Confidence]):
     It is (1 - exp(second - peak)) / sum of exp(logarithm - peak), for the two highest logarithms.
     """
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the softmax and of the difference. Almost equal classes are doubtful."""
         del dtype  # every dtype can hold a number between 0 and 1
         classes = self._classes()
         if len(classes) == 1:
             # The sum is 1 for every pixel that isn't NaN.
-            return [*log_sum_exp(classes[0], "peak"), Step("out0", "peak - peak + 1.0", ("peak",))]
-        logs, taken = _logarithms(classes)
+            return [*arithmetic.log_steps(classes[0], "peak"), Step("out0", "peak - peak + 1.0", ("peak",))]
+        logs, taken = _logarithms(classes, arithmetic)
         steps, _, n_steps = _softmax_steps(logs)
         steps = [*chain(*taken), *_second_steps(logs), *steps]
         steps.append(Step("gap", "0.0 - expm1(second - peak)", ("second", "peak")))
@@ -163,8 +169,8 @@ class ConfidenceFormula(_ClassFormula[Confidence]):
         # error of the gap is at most 2 E / expm1(d), and that of the total at most 2 E: together 2 E / gap.
         # The second logarithm is lower than the peak by d, and on average the others are by at most log n,
         # which counts by the slope and by the rounding of the differences.
-        slope, constant, spread = Bound.of_logs(classes, taken)
-        rest = (spread + 1) * (slope + UNIT) + (7 + SUM_LEVELS + n_steps) * UNIT - TOLERATED
+        slope, constant, spread = arithmetic.class_bound(classes)
+        rest = (spread + 1) * (slope + UNIT) + (7 + SUM_LEVELS + n_steps) * UNIT - arithmetic.tolerated
         text = f"(abs(peak)*{2 * slope!r} + {2 * constant!r})/gap + {rest!r}"
         return [*steps, Step(DOUBT, text, ("peak", "gap"))]
 
@@ -191,13 +197,13 @@ class EntropyFormula(_ClassFormula[Entropy]):
     class, which is 1, the entropy is log(1 + r) + sum of t (peak - logarithm) / (1 + r).
     """
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the two sums, a group of classes at a time."""
         del dtype  # every dtype can hold the logarithm of a number of classes
         classes = self._classes()
         if len(classes) == 1:
-            return [*log_sum_exp(classes[0], "peak"), Step("out0", "peak - peak", ("peak",))]
-        logs, taken = _logarithms(classes)
+            return [*arithmetic.log_steps(classes[0], "peak"), Step("out0", "peak - peak", ("peak",))]
+        logs, taken = _logarithms(classes, arithmetic)
         steps = [*chain(*taken), *reduce_planes(logs, "peak", maximum_of)]
         starts = range(0, len(classes), _COMPARED)
         for start in starts:
@@ -205,7 +211,7 @@ class EntropyFormula(_ClassFormula[Entropy]):
         steps.append(Step("rest", "below + (ties - 1.0)", ("below", "ties")))
         text = f"minimum(log1p(rest) + weighted/(rest + 1.0), {math.log(len(classes))!r})"
         steps.append(Step("out0", text, ("rest", "weighted")))
-        return [*steps, Step(DOUBT, _entropy_doubt(classes, taken, len(starts)), ("peak", "rest"))]
+        return [*steps, Step(DOUBT, _entropy_doubt(arithmetic, classes, len(starts)), ("peak", "rest"))]
 
     def finish(self, logarithms: Double, dtype: np.dtype[Any]) -> Array:
         """Return the entropy from the same sums."""
@@ -222,10 +228,10 @@ class EntropyFormula(_ClassFormula[Entropy]):
         return np.where(np.isnan(peaks), np.nan, values)[np.newaxis]
 
 
-def _logarithms(classes: Groups) -> tuple[list[str], list[list[Step]]]:
+def _logarithms(classes: Groups, arithmetic: Arithmetic) -> tuple[list[str], list[list[Step]]]:
     """Return the planes of the logarithms of the classes, and the steps that fill each of them."""
     logs = [f"class{number}" for number in range(len(classes))]
-    return logs, list(map(log_sum_exp, classes, logs))
+    return logs, list(map(arithmetic.log_steps, classes, logs))
 
 
 def _softmax_steps(logs: Sequence[str]) -> tuple[list[Step], list[str], int]:
@@ -311,7 +317,7 @@ def _entropy_steps(logs: Sequence[str], *, is_first: bool) -> list[Step]:
     return steps
 
 
-def _entropy_doubt(classes: Groups, taken: Sequence[Sequence[Step]], n_steps: int) -> str:
+def _entropy_doubt(arithmetic: Arithmetic, classes: Groups, n_steps: int) -> str:
     """Return the expression of the doubt of an entropy H.
 
     An error e_c of each logarithm changes H by at most the sum over c of p_c (abs(log p_c) + H) abs(e_c). As
@@ -321,11 +327,11 @@ def _entropy_doubt(classes: Groups, taken: Sequence[Sequence[Step]], n_steps: in
     for the others it is at most -log r + log n and the variance of -log p_c over their mean, which is at
     least log 2. That variance is at most log(n)**2 / 4 + 1 for any n probabilities.
     """
-    slope, constant, spread = Bound.of_logs(classes, taken)
+    slope, constant, spread = arithmetic.class_bound(classes)
     others = spread + (spread**2 / 4 + 1) / math.log(2)
     roundings = 2 * (3 + SUM_LEVELS + n_steps) + 5
     # log(1 + rest), by which -log r and -log(rest) differ, is at most log n.
-    rest = 2 * constant + (slope + UNIT) * (2 * spread + others) + roundings * UNIT - TOLERATED
+    rest = 2 * constant + (slope + UNIT) * (2 * spread + others) + roundings * UNIT - arithmetic.tolerated
     # An entropy above LOWEST has a rest that is at most 1000 times lower.
     return f"abs(peak)*{2 * slope!r} - log(maximum(rest, {LOWEST / 1000!r}))*{slope + UNIT!r} + {rest!r}"
 

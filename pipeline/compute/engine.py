@@ -40,6 +40,10 @@ class Engine(ABC):
         """Estimate the time in seconds that one thread needs for so many pixels. The output isn't refused."""
 
     @abstractmethod
+    def is_close(self, output: Output) -> bool:
+        """Return whether the results are at most one unit in the last place from those of the reference."""
+
+    @abstractmethod
     def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
         """Return the memory in bytes that a process holds for these outputs, whatever its threads do."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.compute.color_table import MOST_KEPT, MOST_MEMORY
+from pipeline.compute.numba_engine import NumbaEngine
 from pipeline.compute.numexpr_engine import NumexprEngine
 from pipeline.compute.table_engine import TableEngine
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.compute.engine import Engine
     from pipeline.models.output import Output
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (NumexprEngine(), TableEngine())}
+ENGINES: dict[str, Engine] = {
+    engine.name: engine for engine in (NumexprEngine(), TableEngine(), NumbaEngine())
+}
 ENGINE_NAMES = ("auto", *ENGINES)
 
 
@@ -40,7 +43,7 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
     ----------
     engine : str
         The request of the caller, one of :data:`ENGINE_NAMES`. ``"auto"`` takes the fastest engine whose
-        results have the bits of the reference.
+        results are at most one unit in the last place from those of the reference.
     output : Output
     dtype : dtype
         The dtype of the pixels.
@@ -62,7 +65,11 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
         if (reason := ENGINES[engine].refusal(output, dtype)) is not None:
             raise ValueError(f"engine is {engine!r}, but {reason}. Use engine='auto'.")
         return Choice(engine, "as asked for")
-    candidates = [one for one in ENGINES.values() if one.is_reference]
+    return _fastest([one for one in ENGINES.values() if one.is_close(output)], output, dtype, n_pixels)
+
+
+def _fastest(candidates: Sequence[Engine], output: Output, dtype: np.dtype[Any], n_pixels: int) -> Choice:
+    """Choose the engine with the lowest estimate among those that don't refuse the output."""
     refusals = {one.name: one.refusal(output, dtype) for one in candidates}
     seconds = {
         one.name: one.seconds(output, dtype, n_pixels) for one in candidates if refusals[one.name] is None
@@ -94,7 +101,7 @@ def choose_engines(
     -------
     list of Choice
         The choice for each output alone, except that a process keeps 1 GiB of tables at most: outputs whose
-        tables don't fit are computed by the program, those first whose program is fastest. Else each block
+        tables don't fit are computed by another engine, those first for which it is fastest. Else each block
         would fill tables that the next block has lost.
 
     Raises
@@ -103,18 +110,28 @@ def choose_engines(
         As :func:`choose_engine` says.
     """
     choices = [choose_engine(engine, output, dtype, n_pixels) for output in outputs]
-    table, program = ENGINES[TableEngine.name], ENGINES[NumexprEngine.name]
+    table = ENGINES[TableEngine.name]
     tabled = [number for number, choice in enumerate(choices) if choice.engine == table.name]
     if engine != "auto" or len(tabled) <= MOST_KEPT // MOST_MEMORY:
         return choices
+    others = {
+        number: _fastest(
+            [one for one in ENGINES.values() if one is not table and one.is_close(outputs[number])],
+            outputs[number],
+            dtype,
+            n_pixels,
+        ).engine
+        for number in tabled
+    }
+    seconds = {n: ENGINES[name].seconds(outputs[n], dtype, n_pixels) for n, name in others.items()}
     kept: list[int] = []
-    for number in sorted(tabled, key=lambda n: -program.seconds(outputs[n], dtype, n_pixels)):
+    for number in sorted(tabled, key=lambda n: -seconds[n]):
         fitting = [*kept, number]
         if table.process_bytes([outputs[n] for n in sorted(fitting)], dtype) <= MOST_KEPT:
             kept = fitting
         else:
             reason = f"its table doesn't fit the {MOST_KEPT // 2**20} MiB of tables that a process keeps"
-            choices[number] = Choice(program.name, reason)
+            choices[number] = Choice(others[number], reason)
     return choices
 
 

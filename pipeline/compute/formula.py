@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pipeline.compute.arithmetic import EXPRESSIONS
 from pipeline.models.quantity import Quantity
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.compute.arithmetic import Arithmetic
     from pipeline.compute.double import Double
     from pipeline.compute.exponent import Exponent
     from pipeline.compute.program import Step
@@ -44,13 +46,15 @@ class Formula(ABC, Generic[AnyQuantity]):
         """Return the exponents of each mixture or class, with every factor that the results depend on."""
 
     @abstractmethod
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps that compute the results in float64.
 
         Parameters
         ----------
         dtype : dtype
             The dtype of the results. Its finite numbers limit them.
+        arithmetic : Arithmetic
+            How the sums of exponentials are computed, by default as the reference does.
 
         Returns
         -------

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.compute.bound import LOWEST, TOLERATED, Bound
+from pipeline.compute.arithmetic import EXPRESSIONS
+from pipeline.compute.bound import LOWEST
 from pipeline.compute.double import rounded_exponential, subtract
 from pipeline.compute.exponent import exponents
 from pipeline.compute.formula import Formula
 from pipeline.compute.program import DOUBT, Step
-from pipeline.compute.reduction import log_sum_exp, reduce_exponents, sum_of
 from pipeline.models.mixture_quantities import Density, LogDensity, LogRatio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.compute.arithmetic import Arithmetic
     from pipeline.compute.double import Double
     from pipeline.compute.formula import Groups
     from pipeline.models.quantity import Quantity
@@ -35,20 +36,19 @@ class DensityFormula(Formula[Density]):
         """Return the exponents of the mixture."""
         return exponents(self.quantity.mixtures, normalized=self.quantity.normalized)
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps that sum the exponentials, with a limit or a doubt only where one is needed."""
         (terms,) = self.groups()
-        steps = reduce_exponents(terms, "out0", "exp({})", sum_of)
-        bound = Bound.of_sum(terms, len(steps))
+        bound = arithmetic.sum_bound(terms)
         # No rounding exceeds the tolerated error where abs(log density) is at most this.
-        reach = (TOLERATED - bound.constant) / bound.slope
+        reach = (arithmetic.tolerated - bound.constant) / bound.slope
         highest = max(float(term.offset) for term in terms) + bound.spread
         largest = float(np.finfo(dtype).max)
         is_limited = highest > math.log(largest)
         doubts = reach < max(-math.log(LOWEST), highest)
         if not (is_limited or doubts):
-            return steps
-        steps = reduce_exponents(terms, "total", "exp({})", sum_of)
+            return arithmetic.sum_steps(terms, "out0")
+        steps = arithmetic.sum_steps(terms, "total")
         steps.append(Step("out0", f"minimum(total, {largest!r})", ("total",)))
         if doubts:
             # The logarithm of a high density counts too. If it can exceed the reach, all pixels are doubtful.
@@ -69,14 +69,13 @@ class LogDensityFormula(Formula[LogDensity]):
         """Return the exponents of the mixture."""
         return exponents(self.quantity.mixtures, normalized=self.quantity.normalized)
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the log-sum-exp. The logarithm of a density near 1 is doubtful."""
         (terms,) = self.groups()
-        steps = log_sum_exp(terms, "logarithm")
-        slope, constant, _ = Bound.of_sum(terms, len(steps)).of_log()
-        doubt = f"abs(logarithm)*{slope - TOLERATED!r} + {constant!r}"
+        slope, constant, _ = arithmetic.log_bound(terms)
+        doubt = f"abs(logarithm)*{slope - arithmetic.tolerated!r} + {constant!r}"
         return [
-            *steps,
+            *arithmetic.log_steps(terms, "logarithm"),
             Step("out0", _limited("logarithm", dtype), ("logarithm",)),
             Step(DOUBT, doubt, ("logarithm",)),
         ]
@@ -93,17 +92,15 @@ class LogRatioFormula(Formula[LogRatio]):
         """Return the exponents of the numerator and those of the denominator."""
         return exponents(self.quantity.mixtures)
 
-    def steps(self, dtype: np.dtype[Any]) -> list[Step]:
+    def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of both log-densities. A difference far smaller than these is doubtful."""
         planes = ("numerator", "denominator")
         groups = self.groups()
-        steps = [log_sum_exp(terms, plane) for terms, plane in zip(groups, planes, strict=True)]
-        above, below = (
-            Bound.of_sum(terms, len(taken)).of_log() for terms, taken in zip(groups, steps, strict=True)
-        )
+        steps = map(arithmetic.log_steps, groups, planes)
+        above, below = map(arithmetic.log_bound, groups)
         doubt = (
             f"abs(numerator)*{above.slope!r} + abs(denominator)*{below.slope!r} "
-            f"+ {above.constant + below.constant!r} - abs(numerator - denominator)*{TOLERATED!r}"
+            f"+ {above.constant + below.constant!r} - abs(numerator - denominator)*{arithmetic.tolerated!r}"
         )
         return [
             *chain(*steps),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.compute.arithmetic import EXPRESSIONS
 from pipeline.compute.expression import compile_program
 from pipeline.compute.precise import compute_precisely
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.compute.arithmetic import Arithmetic
     from pipeline.models.output import Output
     from pipeline.models.quantity import Quantity
 
@@ -22,42 +24,79 @@ if TYPE_CHECKING:
 # time as the computation.
 _STRIP_VALUES = 3 * 42 * 1024
 _BLOCK = 1024
+# Beyond this size squares overflow, and a full covariance would subtract infinities.
+_LARGEST = 1e150
 
 
-def strip_length(outputs: Sequence[Output]) -> int:
+def planes_of(pixels: NDArray[Any], memory: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return pixels as planes.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (h, w, C)
+    memory : ndarray of float64, optional
+        At least as many numbers, which the planes may take.
+
+    Returns
+    -------
+    ndarray of float64, shape (C, h * w)
+        One contiguous plane for each channel.
+    """
+    height, width, n_channels = pixels.shape
+    memory = np.empty(pixels.size) if memory is None else memory[: pixels.size]
+    planes = memory.reshape(n_channels, height, width)
+    np.copyto(planes, np.moveaxis(pixels, -1, 0))
+    # Floats of every size can be infinite.
+    if pixels.dtype.kind == "f":
+        np.clip(planes, -_LARGEST, _LARGEST, out=planes)
+    return planes.reshape(n_channels, -1)
+
+
+def count_constants(quantity: Quantity) -> int:
+    """Return the number of constants in the exponents of a quantity, to which its time is proportional."""
+    n = quantity.n_channels
+    return sum(
+        mixture.n_kernels * (2 * n + 1 + (0 if mixture.is_diagonal else n * (n - 1) // 2))
+        for mixture in quantity.mixtures
+    )
+
+
+def strip_length(outputs: Sequence[Output], arithmetic: Arithmetic = EXPRESSIONS) -> int:
     """Return the number of pixels that are best computed at once.
 
     Parameters
     ----------
     outputs : sequence of Output
+    arithmetic : Arithmetic
 
     Returns
     -------
     int
         A multiple of 1024. It is smaller for more channels or classes.
     """
-    program = compile_program(_computed(outputs))
+    program = compile_program(_computed(outputs), arithmetic)
     numbers = max(outputs[0].quantity.n_channels, len(program.scratch))
     return max(2 * _BLOCK, _STRIP_VALUES // numbers // _BLOCK * _BLOCK)
 
 
-def program_bytes(outputs: Sequence[Output]) -> int:
+def program_bytes(outputs: Sequence[Output], arithmetic: Arithmetic = EXPRESSIONS) -> int:
     """Return the memory in bytes that a thread takes to compute outputs at a strip of pixels.
 
     Parameters
     ----------
     outputs : sequence of Output
+    arithmetic : Arithmetic
 
     Returns
     -------
     int
         The compiled program, and the planes of the channels, of what is computed from them, and of doubts.
     """
-    program = compile_program(_computed(outputs))
+    program = compile_program(_computed(outputs), arithmetic)
     # A lossy output is computed in float64, and its error is too.
     results = sum(2 * output.n_results for output in outputs if output.encoding.is_lossy)
     planes = outputs[0].quantity.n_channels + len(program.scratch) + results + len(outputs)
-    return program.compiled_bytes + planes * strip_length(outputs) * np.dtype(np.float64).itemsize
+    return program.compiled_bytes + planes * strip_length(outputs, arithmetic) * np.dtype(np.float64).itemsize
 
 
 def compute_planes(
@@ -66,6 +105,7 @@ def compute_planes(
     results: Sequence[NDArray[Any]],
     *,
     serial: bool,
+    arithmetic: Arithmetic = EXPRESSIONS,
 ) -> list[NDArray[np.float64] | None]:
     """Compute outputs at every pixel.
 
@@ -81,6 +121,8 @@ def compute_planes(
     serial : bool
         If True, everything is computed in the calling thread. If False, numexpr uses as many threads as its
         settings say.
+    arithmetic : Arithmetic
+        How sums of exponentials are computed, by default as the reference does.
 
     Returns
     -------
@@ -89,16 +131,16 @@ def compute_planes(
 
     Notes
     -----
-    The relative error is below 1e-12 for log-densities and log-ratios, and for densities, posteriors,
-    confidences and entropies above 1e-300, at pixels up to about 1e140. A pixel has the same bits wherever it
-    stands and whatever else is computed.
+    In the arithmetic of the reference the relative error is below 1e-12 for log-densities and log-ratios, and
+    for densities, posteriors, confidences and entropies above 1e-300, at pixels up to about 1e140. A pixel
+    has the same bits wherever it stands and whatever else is computed.
     """
     computed = _computed(outputs)
     values = [
         np.empty(result.shape, dtype) if output.encoding.is_lossy else result
         for output, (_, dtype), result in zip(outputs, computed, results, strict=True)
     ]
-    doubts = compile_program(computed).run(planes, values, serial=serial)
+    doubts = compile_program(computed, arithmetic).run(planes, values, serial=serial)
     for (quantity, dtype), array, doubt in zip(computed, values, doubts, strict=True):
         doubtful = np.flatnonzero(doubt > 0) if doubt is not None else ()
         if len(doubtful):

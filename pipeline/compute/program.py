@@ -1,9 +1,10 @@
-"""Programs: steps of numexpr expressions, which run over planes of pixels."""
+"""Programs: steps, most of them numexpr expressions, which run over planes of pixels."""
 
 from __future__ import annotations
 
 import re
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,16 +29,25 @@ _CONSTANT_BYTES = 8 * _SERIAL_PIECE
 DOUBT = "doubt"
 
 
+class Reduction(ABC):
+    """What a step computes from all channels by other means than an expression. It is hashable."""
+
+    @abstractmethod
+    def fill(self, planes: NDArray[np.float64], out: NDArray[Any]) -> None:
+        """Fill a plane of shape (n,) from the channel planes, of shape (C, n) and each of them contiguous."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One expression, the planes that it reads, and the plane that it fills.
+    """One expression or reduction, the planes that it reads, and the plane that it fills.
 
-    `names` are the names of the inputs in the expression, if these differ from the names of the planes. Steps
-    that differ only in their planes are compiled once.
+    A reduction reads the channels, which aren't among the `inputs`. `names` are the names of the inputs in
+    the expression, if these differ from the names of the planes. Steps that differ only in their planes are
+    compiled once.
     """
 
     target: str
-    expression: str
+    expression: str | Reduction
     inputs: tuple[str, ...]
     names: tuple[str, ...] = ()
 
@@ -61,8 +71,9 @@ class Program:
     @cached_property
     def compiled_bytes(self) -> int:
         """The memory in bytes of the compiled steps, which each thread has."""
-        expressions = [expression for expression, _ in set(map(_key, self.steps))]
-        return sum(len(set(_CONSTANT.findall(text))) for text in expressions) * _CONSTANT_BYTES
+        expressions = {expression for expression, _ in set(map(_key, self.steps))}
+        texts = [expression for expression in expressions if isinstance(expression, str)]
+        return sum(len(set(_CONSTANT.findall(text))) for text in texts) * _CONSTANT_BYTES
 
     def run(
         self, planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool
@@ -88,12 +99,14 @@ class Program:
         Notes
         -----
         No setting of numexpr is changed. If the thread count of numexpr is above 1, a serial run takes 1024
-        pixels at a time, which costs about 3% of the time for sixteen kernels over three channels.
+        pixels at a time, which costs about 3% of the time for sixteen kernels over three channels. Only the
+        steps that are expressions need that, so that a program with reductions takes all pixels at a time.
         """
         length = planes.shape[1]
         piece = _SERIAL_PIECE if serial and numexpr.get_num_threads() > 1 else length
+        at_once = length if self._has_reductions else piece
         compiled = _per_thread.compiled(self)
-        scratch = {name: np.empty(piece) for name in self.scratch}
+        scratch = {name: np.empty(at_once) for name in self.scratch}
         whole = {f"x{channel}": plane for channel, plane in enumerate(planes)}
         targets = {step.target for step in self.steps}
         doubts: list[NDArray[np.float64] | None] = []
@@ -103,19 +116,30 @@ class Program:
             doubts.append(np.empty(length) if name in targets else None)
             if (doubt := doubts[-1]) is not None:
                 whole[name] = doubt
-        for start in range(0, length, piece):
-            stop = min(start + piece, length)
+        for start in range(0, length, at_once):
+            stop = min(start + at_once, length)
             known = {name: plane[start:stop] for name, plane in whole.items()}
             known |= {name: plane[: stop - start] for name, plane in scratch.items()}
             for step, expression in zip(self.steps, compiled, strict=True):
-                expression(
-                    *(known[name] for name in step.inputs),
-                    out=known[step.target],
-                    order="K",
-                    casting="unsafe",
-                    ex_uses_vml=False,
-                )
+                target = known[step.target]
+                if isinstance(expression, Reduction):
+                    expression.fill(planes[:, start:stop], target)
+                    continue
+                inputs = [known[name] for name in step.inputs]
+                for first in range(0, stop - start, piece):
+                    part = slice(first, first + piece)
+                    expression(
+                        *(plane[part] for plane in inputs),
+                        out=target[part],
+                        order="K",
+                        casting="unsafe",
+                        ex_uses_vml=False,
+                    )
         return doubts
+
+    @cached_property
+    def _has_reductions(self) -> bool:
+        return any(isinstance(step.expression, Reduction) for step in self.steps)
 
 
 def join(programs: Sequence[Program]) -> Program:
@@ -131,7 +155,7 @@ def join(programs: Sequence[Program]) -> Program:
     Program
         The results have the same bits as those of each program alone, because the expressions are the same.
     """
-    values: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+    values: dict[tuple[str | Reduction, tuple[str, ...], tuple[str, ...]], str] = {}
     steps: list[Step] = []
     for quantity, program in enumerate(programs):
         # A plane may be filled several times. Each content of a plane is a value, which has one name.
@@ -187,15 +211,17 @@ class _PerThread(threading.local):
 
 
 def _compile_steps(program: Program) -> list[Any]:
-    compiled: dict[tuple[str, tuple[str, ...]], Any] = {}
+    compiled: dict[tuple[str | Reduction, tuple[str, ...]], Any] = {}
     for step in program.steps:
-        if _key(step) not in compiled:
+        if isinstance(step.expression, Reduction):
+            compiled[_key(step)] = step.expression
+        elif _key(step) not in compiled:
             signature = [(name, np.float64) for name in _key(step)[1]]
             compiled[_key(step)] = numexpr.NumExpr(step.expression, signature)
     return [compiled[_key(step)] for step in program.steps]
 
 
-def _key(step: Step) -> tuple[str, tuple[str, ...]]:
+def _key(step: Step) -> tuple[str | Reduction, tuple[str, ...]]:
     return step.expression, step.names or step.inputs
 
 

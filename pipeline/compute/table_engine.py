@@ -59,6 +59,11 @@ class TableEngine(Engine):
         bits = self._bits(output, dtype)
         return float(2**bits * _SECONDS_PER_COLOR + n_pixels * _SECONDS_PER_PIXEL)
 
+    def is_close(self, output: Output) -> bool:
+        """Return True: the bits are those of the reference."""
+        del output
+        return True
+
     def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
         """Return the memory of the tables."""
         return sum(

@@ -270,8 +270,8 @@ def test_twenty_outputs_say_which_have_no_table(tmp_path: Path) -> None:
     """The plan of a run that needs more tables than a process keeps gives the rest to the program."""
     quantities = {f"density{seed}": Density(random_mixture(3, 3, seed=seed)) for seed in range(20)}
     planned = plan(endless(10**5), quantities, tmp_path / "out.zarr", memory_limit="64 GiB")
-    computed = [engine for engine in planned.engines.values() if engine.startswith("numexpr")]
-    assert computed == ["numexpr (its table doesn't fit the 1024 MiB of tables that a process keeps)"] * 4
+    computed = [engine for engine in planned.engines.values() if engine.startswith("numba")]
+    assert computed == ["numba (its table doesn't fit the 1024 MiB of tables that a process keeps)"] * 4
     assert planned.peak_memory > 2**30
 
 

@@ -1,0 +1,276 @@
+"""The engine ``numba``: it computes every pixel by compiled loops instead of numexpr's expressions."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from pipeline.compute.arithmetic import Arithmetic
+from pipeline.compute.bound import UNIT, Bound
+from pipeline.compute.engine import Engine
+from pipeline.compute.environment import numexpr
+from pipeline.compute.formulas import formula_of
+from pipeline.compute.planes import compute_planes, count_constants, planes_of, program_bytes, strip_length
+from pipeline.compute.program import Reduction, Step
+from pipeline.compute.strips import cut_strips, flat_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.compute.exponent import Exponent
+    from pipeline.models.output import Output
+
+# As for numexpr: the time for one constant of the program and one pixel.
+_SECONDS_PER_CONSTANT = 0.13e-9
+# Converting a pixel, and the steps that make results of sums.
+_SECONDS_PER_PIXEL = 4e-9
+# Importing Numba and loading the compiled functions; compiling them takes longer, but only once.
+_SECONDS_AT_FIRST = 0.5
+# Exponents above this one may overflow, as those of kernels with tiny variances do.
+_HIGHEST = 690.0
+
+
+@dataclass(frozen=True)
+class FusedArithmetic(Arithmetic):
+    """The arithmetic of compiled loops in float64.
+
+    Parameters
+    ----------
+    is_precise : bool
+        If True, results have a relative error of at most 1e-12, as those of the reference. If False, they
+        have one of at most 5e-8: rounded to float32 they are the reference's, or a number next to that.
+
+    Notes
+    -----
+    The square root of each scale is part of the factors of its row, so that a factor has two roundings more
+    than :class:`~pipeline.compute.exponent.Exponent` counts, and a row of a diagonal kernel one product more.
+    The error of a square grows by four times the condition of the kernel. Squares are subtracted from the
+    offset one by one, so that it counts for each of them. The sum of K exponentials has K roundings.
+    """
+
+    is_precise: bool
+
+    @property
+    def tolerated(self) -> float:
+        """The relative error of a result from which on a pixel is computed again in double-double."""
+        return 9e-13 if self.is_precise else 5e-8
+
+    def sum_steps(self, terms: Sequence[Exponent], target: str) -> list[Step]:
+        """Return one reduction."""
+        return [Step(target, FusedSum(tuple(terms), is_log=False, degree=self._degree(is_log=False)), ())]
+
+    def log_steps(self, terms: Sequence[Exponent], target: str) -> list[Step]:
+        """Return one reduction."""
+        return [Step(target, FusedSum(tuple(terms), is_log=True, degree=self._degree(is_log=True)), ())]
+
+    def sum_bound(self, terms: Sequence[Exponent]) -> Bound:
+        """Return the bound of the exponents, of the polynomial and of the sum."""
+        return self._bound(terms, is_log=False)
+
+    def log_bound(self, terms: Sequence[Exponent]) -> Bound:
+        """Return the bound of the sum, with the roundings of the logarithm and of its conversion."""
+        slope, constant, spread = self._bound(terms, is_log=True)
+        return Bound(slope + 4 * UNIT, constant + (3 * spread + 8) * UNIT, spread)
+
+    def _bound(self, terms: Sequence[Exponent], *, is_log: bool) -> Bound:
+        n_channels = len(terms[0].rows)
+        largest = max(term.amplification for term in terms)
+        condition = (largest - n_channels - 3) / (2 * (n_channels + 2))
+        amplification = largest + 4 * condition + 3
+        offsets = [float(term.offset) for term in terms]
+        offset = max(amplification * max(one, 0.0) + (n_channels + 2) * abs(one) for one in offsets)
+        spread = math.log(len(terms))
+        roundings = amplification * spread + offset + 8 + len(terms)
+        error = _polynomial_error(self._degree(is_log=is_log))
+        return Bound(amplification * UNIT, roundings * UNIT + error, spread)
+
+    def _degree(self, *, is_log: bool) -> int:
+        """Return the degree of the polynomial. Logarithms near 0 need a more exact one than sums."""
+        if self.is_precise:
+            return 11
+        return 8 if is_log else 6
+
+
+def _polynomial_error(degree: int) -> float:
+    """Return a bound of the relative error of :func:`pipeline.compute.fused.coefficients`."""
+    return {6: 4e-9, 8: 3e-12, 11: 3e-15}[degree]
+
+
+@dataclass(frozen=True)
+class FusedSum(Reduction):
+    """The sum of the exponentials of some exponents, or its logarithm, with a polynomial of a degree."""
+
+    terms: tuple[Exponent, ...]
+    is_log: bool
+    degree: int
+
+    def fill(self, planes: NDArray[np.float64], out: NDArray[Any]) -> None:
+        """Fill a plane of shape (n,) from the channel planes."""
+        values = out if out.dtype == np.float64 else np.empty(out.shape)
+        self._reduce(planes, *self._parameters, values)
+        if values is not out:
+            np.copyto(out, values, casting="unsafe")
+
+    @cached_property
+    def _reduce(self) -> Callable[..., None]:
+        from pipeline.compute.fused import compile_reduction  # noqa: PLC0415  Numba is an extra
+
+        n_channels = len(self.terms[0].rows)
+        return compile_reduction(n_channels, is_full=self._is_full, is_log=self.is_log, degree=self.degree)
+
+    @cached_property
+    def _parameters(self) -> _Parameters:
+        return _parameters(self.terms, is_full=self._is_full)
+
+    @property
+    def _is_full(self) -> bool:
+        return any(row.factors for term in self.terms for row in term.rows)
+
+
+class _Parameters(NamedTuple):
+    """The kernels as exponents of 2: an offset minus the squares of rows of factors times deviations."""
+
+    means: NDArray[np.float64]
+    factors: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+
+
+def _parameters(terms: Sequence[Exponent], *, is_full: bool) -> _Parameters:
+    n_channels = len(terms[0].rows)
+    log2_e = 1 / math.log(2)
+    means = np.array([[row.centers[-1][1] for row in term.rows] for term in terms])
+    factors = np.zeros((len(terms), n_channels, n_channels))
+    for kernel, term in enumerate(terms):
+        for row, square in enumerate(term.rows):
+            root = float((-square.scale).sqrt()) * log2_e**0.5
+            factors[kernel, row, row] = root
+            for column, factor in square.factors:
+                factors[kernel, row, column] = float(factor) * root
+    if not is_full:
+        factors = np.ascontiguousarray(factors.diagonal(axis1=1, axis2=2))
+    offsets = np.array([float(term.offset) for term in terms]) * log2_e
+    return _Parameters(means, factors.reshape(len(terms), -1), offsets)
+
+
+class NumbaEngine(Engine):
+    """The engine of compiled loops, which needs the extra ``fast``."""
+
+    name: ClassVar[str] = "numba"
+    is_reference: ClassVar[bool] = False
+
+    def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
+        """Return a reason if Numba isn't installed, or if a density may exceed the range of float64."""
+        del dtype
+        if not _is_installed():
+            return "Numba isn't installed: pip install 'mixture-pipeline[fast]'"
+        if max(_offsets(output)) > _HIGHEST:
+            return "a kernel has so small a variance that its density may exceed the range of float64"
+        return None
+
+    def seconds(self, output: Output, dtype: np.dtype[Any], n_pixels: int) -> float:
+        """Estimate the time from the number of constants of the kernels, and that of loading Numba."""
+        del dtype  # all pixels are converted to float64
+        each = count_constants(output.quantity) * _SECONDS_PER_CONSTANT + _SECONDS_PER_PIXEL
+        return _SECONDS_AT_FIRST + n_pixels * each
+
+    def is_close(self, output: Output) -> bool:
+        """Return whether the dtype has so few digits that the error is at most its last place."""
+        return output.dtype != np.float64
+
+    def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return 0: the compiled functions take little, and threads share them."""
+        del outputs, dtype
+        return 0
+
+    def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
+        """Return the memory of the planes of a strip."""
+        del dtype  # all pixels are converted to float64
+        return max(program_bytes(group, arithmetic) for arithmetic, group, _ in _by_arithmetic(outputs))
+
+    def prepare(self) -> None:
+        """Import Numba."""
+        importlib.import_module("pipeline.compute.fused")
+
+    def evaluate(
+        self,
+        pixels: NDArray[Any],
+        outputs: Sequence[Output],
+        results: Sequence[NDArray[Any]],
+        *,
+        serial: bool,
+    ) -> list[float]:
+        """Compute the outputs at every pixel, see :meth:`Engine.evaluate`."""
+        largest = [0.0] * len(outputs)
+        n_threads = 1 if serial else numexpr.get_num_threads()
+        with ThreadPoolExecutor(n_threads) as pool:
+            for arithmetic, group, numbers in _by_arithmetic(outputs):
+                group_results = [results[number] for number in numbers]
+                shares = [
+                    _Share(arithmetic, group, pixels, group_results, n, n_threads) for n in range(n_threads)
+                ]
+                for errors in (pool.map if n_threads > 1 else map)(_Share.compute, shares):
+                    for number, error in zip(numbers, errors, strict=True):
+                        largest[number] = max(largest[number], error)
+        return largest
+
+
+class _Share(NamedTuple):
+    """The strips that one of several threads computes."""
+
+    arithmetic: FusedArithmetic
+    outputs: Sequence[Output]
+    pixels: NDArray[Any]
+    results: Sequence[NDArray[Any]]
+    number: int
+    n_shares: int
+
+    def compute(self) -> NDArray[np.float64]:
+        """Compute the strips, and return the largest error of each output."""
+        length = min(strip_length(self.outputs, self.arithmetic), math.prod(self.pixels.shape[:2]))
+        memory = np.empty(self.pixels.shape[-1] * length)
+        largest = np.zeros(len(self.outputs))
+        strips = cut_strips(self.pixels.shape, length)
+        for strip in islice(strips, self.number, None, self.n_shares):
+            planes = planes_of(self.pixels[strip], memory)
+            flat = [flat_strip(result, strip) for result in self.results]
+            errors = compute_planes(self.outputs, planes, flat, serial=True, arithmetic=self.arithmetic)
+            for number, error in enumerate(errors):
+                if error is not None:
+                    largest[number] = max(largest[number], error.max())
+        return largest
+
+
+def _by_arithmetic(
+    outputs: Sequence[Output],
+) -> list[tuple[FusedArithmetic, list[Output], list[int]]]:
+    """Return the arithmetics that outputs need, and the outputs and their numbers for each.
+
+    A result has the same bits whatever else is computed.
+    """
+    groups = []
+    for is_precise in (True, False):
+        numbers = [n for n, output in enumerate(outputs) if (output.dtype == np.float64) == is_precise]
+        if numbers:
+            groups.append((FusedArithmetic(is_precise), [outputs[number] for number in numbers], numbers))
+    return groups
+
+
+def _offsets(output: Output) -> list[float]:
+    """Return the highest exponents of all kernels."""
+    groups = formula_of(output.quantity).groups()
+    return [float(term.offset) for terms in groups for term in terms]
+
+
+@lru_cache(maxsize=1)
+def _is_installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
