@@ -28,7 +28,7 @@ from pipeline import (
     open_result,
     stream,
 )
-from pipeline.compute.color_table import color_bits
+from pipeline.compute.colors import color_bits
 from pipeline.models.output import make_outputs
 
 if TYPE_CHECKING:

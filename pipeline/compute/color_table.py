@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.compute.colors import STRIP, are_different, unpack_colors
 from pipeline.compute.planes import compute_planes
 from pipeline.models.quantity import no_data_value
 
@@ -25,40 +26,15 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
     from pipeline.models.quantity import Quantity
 
-# The number of pixels that are looked up at once. Their indices and results stay in the cache of a core, and
-# the conversion of so few pixels by OpenCV stays in the calling thread, whatever the thread count of OpenCV
-# is.
-STRIP = 2**16
 # The largest size of one table in bytes, enough for a posterior of four classes.
 MOST_MEMORY = 2**28
 # The largest size in bytes of a row that several outputs share.
 _SHARED_ROW = 16
-# The largest size in bytes of a pixel that a table can index: 2^24 float32 values take 64 MiB.
-_MOST_BYTES = 3
 _ERROR = np.dtype("float32")
 # The largest size in bytes of all tables that a process keeps. The least recently used ones are dropped.
 MOST_KEPT = 2**30
 # What a thread needs to look a strip up: packed colors, indices, rows; and the unknown colors of a strip.
 SCRATCH_BYTES = STRIP * (4 + 8 + _SHARED_ROW) + 4 * 8 * STRIP
-
-
-def color_bits(dtype: np.dtype[Any], n_channels: int) -> int | None:
-    """Return the number of bits of a pixel that a table can index, or None if there can't be a table.
-
-    Parameters
-    ----------
-    dtype : dtype
-        The dtype of the pixels.
-    n_channels : int
-
-    Returns
-    -------
-    int or None
-        8, 16 or 24 for one to three channels of uint8, and 16 for one channel of uint16.
-    """
-    if dtype.kind == "u" and dtype.itemsize * n_channels <= _MOST_BYTES:
-        return 8 * dtype.itemsize * n_channels
-    return None
 
 
 def table_bytes(outputs: Sequence[Output], bits: int) -> int:
@@ -120,43 +96,10 @@ class _Scratch(threading.local):
     """Memory for one strip, kept by each thread, because new memory would take as long as the look-up."""
 
     def __init__(self) -> None:
-        self.bytes = np.empty((STRIP, 4), np.uint8)
-        self.colors = np.empty(STRIP, np.intp)
         self.rows = np.empty(STRIP * _SHARED_ROW, np.uint8)
 
 
 _scratch = _Scratch()
-
-
-def pack_colors(pixels: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the color of each pixel as a number, with the first channel in the lowest bits.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (h, w, C)
-        At most `STRIP` pixels, for which :func:`color_bits` isn't None.
-
-    Returns
-    -------
-    ndarray of intp, shape (h * w,)
-        An array that the calling thread uses again in its next call.
-    """
-    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-    n_channels = pixels.shape[-1]
-    if n_channels == 3:  # noqa: PLR2004  red, green, blue
-        import cv2  # noqa: PLC0415  takes half a second, and only three channels need it
-
-        four = _scratch.bytes[: pixels.size // 3].reshape(*pixels.shape[:2], 4)
-        packed = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA, dst=four).view("<u4")
-        packed &= 0xFFFFFF
-    elif n_channels == 2:  # noqa: PLR2004  one byte each
-        packed = pixels.view("<u2")
-    else:
-        packed = pixels
-    # np.take would convert indices of another type in each call, and more slowly.
-    colors = _scratch.colors[: packed.size]
-    np.copyto(colors, packed.reshape(-1))
-    return colors
 
 
 class ColorTable:
@@ -236,7 +179,11 @@ class ColorTable:
             missing = [out for out in outs if self._is_missing(out.max())]
             if missing:
                 absent = np.any([self._is_missing(out).any(axis=0) for out in missing], axis=0)
-                self._fill(colors[piece][absent])
+                unknown = colors[piece][absent]
+                if are_different(unknown):
+                    self._compute(unknown)
+                else:
+                    self._fill(unknown)
                 rows = self._take(colors[piece], outs)
             for number, output in enumerate(self._outputs):
                 if output.encoding.is_lossy:
@@ -293,12 +240,8 @@ class ColorTable:
             colors = np.concatenate([colors[:0], *(both for other, both in shared if not other.is_done)])
 
     def _compute(self, colors: NDArray[np.intp]) -> None:
-        n_channels = self._outputs[0].quantity.n_channels
-        bits = 8 if n_channels > 1 else 16
-        planes = np.array(
-            [colors >> bits * channel & (1 << bits) - 1 for channel in range(n_channels)],
-            dtype=np.float64,
-        )
+        """Compute the rows of colors, of which some may be the same."""
+        planes = unpack_colors(colors, self._outputs[0].quantity.n_channels)
         results = [np.empty((output.n_results, len(colors)), output.dtype) for output in self._outputs]
         errors = compute_planes(self._outputs, planes, results, serial=True)
         for number, (values, error) in enumerate(zip(results, errors, strict=True)):

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.compute.color_table import (
     MOST_MEMORY,
     SCRATCH_BYTES,
-    STRIP,
-    color_bits,
     find_table,
-    pack_colors,
     share_tables,
     table_bytes,
 )
+from pipeline.compute.colors import STRIP, color_bits, pack_colors
 from pipeline.compute.engine import Engine
 from pipeline.compute.planes import program_bytes
 from pipeline.compute.strips import cut_strips, flat_strip

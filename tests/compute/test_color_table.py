@@ -30,12 +30,11 @@ from pipeline import (
 from pipeline.compute import color_table
 from pipeline.compute.color_table import (
     ColorTable,
-    color_bits,
     find_table,
-    pack_colors,
     share_tables,
     table_bytes,
 )
+from pipeline.compute.colors import pack_colors
 from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.program import Program
 from pipeline.models.output import make_outputs
@@ -108,6 +107,18 @@ def test_all_colors_of_the_published_models(model: str) -> None:
         wanted = evaluate_array(image, quantity, engine="numexpr")
         np.testing.assert_array_equal(look_up(table, image), wanted)
     assert not np.isnan(table.rows["0"]).any()
+
+
+def test_noise_has_the_bits_of_the_program(tables: OrderedDict[Any, ColorTable]) -> None:
+    """Colors that hardly ever occur twice are computed without being sorted, and kept all the same."""
+    mixture = random_mixture(3, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    wanted = evaluate_array(pixels, Density(mixture), engine="numexpr")
+    for _ in range(2):
+        np.testing.assert_array_equal(evaluate_array(pixels, Density(mixture), engine="table"), wanted)
+    (table,) = tables.values()
+    n_colors = len(np.unique(pixels.reshape(-1, 3), axis=0))
+    assert np.count_nonzero(~np.isnan(table.rows["0"])) == n_colors
 
 
 def test_each_color_is_computed_once(
@@ -337,23 +348,6 @@ def test_quantities_that_share_a_table_have_the_bits_of_each_alone(
         for result, error, ((alone,), (alone_error,)) in zip(together, errors, apart, strict=True):
             np.testing.assert_array_equal(result.view("u1"), alone.view("u1"))
             assert error == np.float32(alone_error)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "n_channels", "bits"),
-    [
-        ("u1", 1, 8),
-        ("u1", 2, 16),
-        ("u1", 3, 24),
-        ("u2", 1, 16),
-        ("u1", 4, None),
-        ("u2", 2, None),
-        ("i1", 1, None),
-    ],
-)
-def test_which_pixels_have_tables(dtype: str, n_channels: int, bits: int | None) -> None:
-    """Pixels of up to three channels of a byte, or of one channel of two bytes, have tables."""
-    assert color_bits(np.dtype(dtype), n_channels) == bits
 
 
 def test_opencvs_thread_count_is_left_alone(photo: NDArray[np.uint8], skin: Mixture) -> None:
