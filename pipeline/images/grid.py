@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ LARGEST_BLOCK = 4096
 _ROUNDING = 16
 # Blocks are as large as this only where the source would else decode the same pixels again and again.
 _LARGEST_UNIT = 4 * LARGEST_BLOCK
+# A thread has at least this many blocks, unless blocks would be smaller than this.
+_BLOCKS_PER_THREAD = 4
+_FINEST_BLOCK = 512
 # Sides of blocks that are tried until one fits the memory.
 _SIDES = (LARGEST_BLOCK, 2048, 1024, 512, 256)
 
@@ -180,6 +184,7 @@ def choose_grids(
     tile: tuple[int, int],
     unit: tuple[int, int] = (1, 1),
     block: int | tuple[int, int] | None,
+    n_threads: int = 1,
 ) -> list[Grid]:
     """Choose the grids to try until one fits the memory, that of the largest blocks first.
 
@@ -187,6 +192,9 @@ def choose_grids(
     ----------
     shape, tile, unit, block
         As for :func:`choose_grid`.
+    n_threads : int
+        How many blocks are computed at once. Blocks are so small that each thread has several, so that none
+        is left to wait for the last block, but no smaller than 512 pixels for that.
 
     Returns
     -------
@@ -202,7 +210,15 @@ def choose_grids(
     if block is not None:
         return [choose_grid(shape, block=block)]
     sides = _SIDES if max(unit) <= LARGEST_BLOCK else (min(max(unit), _LARGEST_UNIT), *_SIDES)
-    return list(dict.fromkeys(choose_grid(shape, tile=tile, unit=unit, length=side) for side in sides))
+    grids = list(dict.fromkeys(choose_grid(shape, tile=tile, unit=unit, length=side) for side in sides))
+    if max(unit) > LARGEST_BLOCK:
+        return grids
+    coarse = [
+        grid
+        for grid, finer in pairwise(grids)
+        if grid.n_blocks < _BLOCKS_PER_THREAD * n_threads and min(finer.block) >= _FINEST_BLOCK
+    ]
+    return grids[len(coarse) :]
 
 
 def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass anything

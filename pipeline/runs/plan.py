@@ -218,7 +218,13 @@ def make_plan(
     grids = (
         [begun.grid]
         if begun and options["block"] is None
-        else choose_grids(image.extent, tile=image.tile, unit=image.unit, block=options["block"])
+        else choose_grids(
+            image.extent,
+            tile=image.tile,
+            unit=image.unit,
+            block=options["block"],
+            n_threads=executor.threads * executor.n_processes,
+        )
     )
     choices = _choose_engines(outputs, image, begun)
     engines = {name: choice.engine for name, choice in choices.items()}

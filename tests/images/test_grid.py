@@ -180,3 +180,24 @@ def test_blocks_hold_what_is_decoded_at_once(shape: tuple[int, int], unit: tuple
             assert block % chunk == 0
             assert block < extent + max(16, chunk, 1024)
             assert block > min(least, 4096) - chunk
+
+
+@pytest.mark.parametrize(
+    ("side", "n_threads", "block"),
+    [(300, 8, 304), (2048, 1, 1024), (2048, 2, 512), (2048, 64, 512), (10_240, 2, 4096), (10_240, 16, 1024)],
+)
+def test_every_thread_has_several_blocks(side: int, n_threads: int, block: int) -> None:
+    """Blocks are as large as leaves each thread four, but not below 512 pixels."""
+    grids = choose_grids((side, side), tile=(1, 1), block=None, n_threads=n_threads)
+    assert grids[0].block == (block, block)
+    assert all(grid in choose_grids((side, side), tile=(1, 1), block=None) for grid in grids)
+
+
+def test_pieces_that_are_decoded_whole_are_not_divided_for_threads() -> None:
+    """A source that decodes the whole image for every block has blocks as large as that."""
+    for unit in ((4096, 4096), (9000, 9000)):
+        grids = [
+            choose_grids((9000, 9000), tile=(1, 1), unit=unit, block=None, n_threads=n_threads)[0]
+            for n_threads in (1, 64)
+        ]
+        assert grids[0] == grids[1]
