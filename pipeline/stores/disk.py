@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Some systems and network disks can't flush a directory.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
@@ -37,7 +37,8 @@ class Draft(AbstractContextManager["Draft"]):
     ----------
     path : Path
         Where the file will be. Missing directories are created.
-    content : bytes or memoryview
+    content : iterable of bytes or memoryview
+        The parts of the content one after the other.
 
     Attributes
     ----------
@@ -50,9 +51,8 @@ class Draft(AbstractContextManager["Draft"]):
         If the file can't be written. Nothing is left of it then.
     """
 
-    def __init__(self, path: Path, content: bytes | memoryview) -> None:
-        rest = memoryview(content).cast("B")
-        self.n_bytes = rest.nbytes
+    def __init__(self, path: Path, content: Iterable[bytes | memoryview]) -> None:
+        self.n_bytes = 0
         self._path = path
         self._file: int | None = None
         # A killed writer leaves this file.
@@ -62,8 +62,11 @@ class Draft(AbstractContextManager["Draft"]):
             # Windows would translate the ends of lines without the last flag.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._file = os.open(self._temporary, flags, 0o666)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            for part in content:
+                rest = memoryview(part).cast("B")
+                self.n_bytes += rest.nbytes
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
 
     def publish(self) -> None:
         """Bring the content to the disk and give the file its name; until then the file at the path stays.
@@ -105,7 +108,7 @@ class Draft(AbstractContextManager["Draft"]):
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file, which afterwards is on the disk as a whole: a :class:`Draft` that is published."""
-    with Draft(path, content) as draft:
+    with Draft(path, [content]) as draft:
         draft.publish()
 
 

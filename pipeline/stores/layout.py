@@ -4,11 +4,12 @@ A store is a Zarr group. Each output is a group in it that is an OME-Zarr 0.5 im
 levels, "0", "1" and so on. One block is one shard. Beside the levels of an output whose encoding is lossy
 lies an array with the largest error of each block.
 
-Zarr makes the content of every file in memory, because it doesn't bring to the disk what it writes itself.
+Zarr makes the content of metadata files in memory, because it doesn't bring to the disk what it writes.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,9 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
+
+from pipeline.models.quantity import no_data_value
+from pipeline.stores.shard import encode_shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,7 +139,7 @@ def encode_block(
     metadata: bytes,
     region: tuple[Any, ...],
     values: Any,  # noqa: ANN401  an array or a number
-) -> tuple[str, memoryview]:
+) -> tuple[str, list[bytes]]:
     """Return the file of one block of an array, which is a shard of its own.
 
     Parameters
@@ -151,14 +155,28 @@ def encode_block(
     -------
     path : str
         The path of the file in the array.
-    content : memoryview
+    content : list of bytes
+        The parts of the content one after the other.
     """
-    files: dict[str, Buffer] = {METADATA: default_buffer_prototype().buffer.from_bytes(metadata)}
+    described = json.loads(metadata)
+    shape = described["chunk_grid"]["configuration"]["chunk_shape"]
+    if described["codecs"][0]["name"] != "sharding_indexed":
+        return _encode_chunk(metadata, region, values)
+    leading = [0] * (len(shape) - 2)
+    corners = [part.start // side for part, side in zip(region[-2:], shape[-2:], strict=True)]
+    configuration = {**described["codecs"][0]["configuration"], "shard_shape": shape}
     # A block that equals the fill value is stored too, because its shard says that it is done.
+    content = encode_shard(configuration, values, no_data_value(values.dtype))
+    return "/".join(["c", *map(str, (*leading, *corners))]), content
+
+
+def _encode_chunk(metadata: bytes, region: tuple[Any, ...], value: float) -> tuple[str, list[bytes]]:
+    """Return the file of a chunk of an array that has no shards."""
+    files: dict[str, Buffer] = {METADATA: default_buffer_prototype().buffer.from_bytes(metadata)}
     array = zarr.open_array(MemoryStore(files), mode="r+").with_config({"write_empty_chunks": True})
-    array[region] = values
+    array[region] = value
     ((path, content),) = ((path, content) for path, content in files.items() if path != METADATA)
-    return path, content.as_numpy_array().data
+    return path, [content.to_bytes()]
 
 
 def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:
