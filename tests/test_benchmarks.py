@@ -96,3 +96,14 @@ def test_a_check_finds_what_is_worse() -> None:
     assert regressions(results(jax=2.1, copy=0.3, ours=70.0), recorded) == []
     assert regressions(results(jax=1.9, new=1.0), recorded) == ["jax: the ratio was 3, and is now 1.9"]
     assert regressions(results(ours=80.0), recorded) == ["ours: the ratio was 50, and is now 80"]
+
+
+def test_pixels() -> None:
+    """Every table has a row for each kind, and every engine a time."""
+    command = [sys.executable, str(COMPARE.with_name("pixels.py")), "--side", "512", "--turns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if "numexpr" not in row and row[0] != "---"]
+    assert len(rows) == 6 + 10 + 7
+    assert all(float(row[1]) > 0 and float(row[2]) > 0 for row in rows)
