@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Numbers = tuple[float, ...]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 # The pixels of a tile. The sums and the planes of a tile stay in the first cache of a core.
 _TILE = 512
@@ -48,8 +50,17 @@ _ONE_BITS = 0x3FF0000000000000
 # Its first parameter is typed as if a caller had to pass it.
 _to_tuple: Any = to_fixed_tuple
 # A product and a sum may be rounded together. No other liberty is allowed, so that NaN and infinities work.
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _inlined = njit(inline="always")
+
+
+def _compiled(function: F) -> F:
+    """Compile a function at its first call, and keep the code on the disk if there is a place for it."""
+    try:
+        return cast("F", njit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:
+        # Neither the directory of the package nor that of the user's caches can be written to.
+        return cast("F", njit(**_OPTIONS)(function))
 
 
 def coefficients(degree: int) -> Numbers:

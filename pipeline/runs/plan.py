@@ -215,17 +215,10 @@ def make_plan(
         image, channel_axis=options["channel_axis"], mask=options["mask"], no_data=options["no_data"]
     ).fitted(model.n_channels, model.channels)
     begun = _read_begun(place) if options["resume"] else None
-    grids = (
-        [begun.grid]
-        if begun and options["block"] is None
-        else choose_grids(
-            image.extent,
-            tile=image.tile,
-            unit=image.unit,
-            block=options["block"],
-            n_threads=executor.threads * executor.n_processes,
-        )
-    )
+    block, at_once = options["block"], executor.threads * executor.n_processes
+    grids = choose_grids(image.extent, tile=image.tile, unit=image.unit, block=block, n_threads=at_once)
+    if begun and block is None:
+        grids = [begun.grid]
     choices = _choose_engines(outputs, image, begun)
     engines = {name: choice.engine for name, choice in choices.items()}
     for name in set(engines.values()) if executor.is_local else ():

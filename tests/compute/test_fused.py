@@ -103,3 +103,17 @@ def test_loops_are_vectorized() -> None:
     if not (vector or scalar):
         pytest.skip("the processor has other instructions than those that this test knows")
     assert vector > scalar
+
+
+def test_without_a_place_for_caches_loops_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no directory can be written to, Numba refuses to keep code; the loops work all the same."""
+
+    def refuse(**options: Any) -> Any:
+        if options.pop("cache", False):
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr("pipeline.compute.fused.njit", refuse)
+    compile_reduction.cache_clear()
+    assert reduce([0.0, 1.0], 0.0, is_log=False) == pytest.approx([1.0, 0.5], rel=1e-15)
+    compile_reduction.cache_clear()
