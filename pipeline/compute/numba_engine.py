@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import islice
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,14 +14,13 @@ import numpy as np
 from pipeline.compute.arithmetic import Arithmetic
 from pipeline.compute.bound import UNIT, Bound
 from pipeline.compute.engine import Engine
-from pipeline.compute.environment import numexpr
 from pipeline.compute.formulas import formula_of
 from pipeline.compute.planes import compute_planes, count_constants, planes_of, program_bytes, strip_length
 from pipeline.compute.program import Reduction, Step
-from pipeline.compute.strips import cut_strips, flat_strip
+from pipeline.compute.strips import compute_strips, flat_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -211,43 +208,35 @@ class NumbaEngine(Engine):
     ) -> list[float]:
         """Compute the outputs at every pixel, see :meth:`Engine.evaluate`."""
         largest = [0.0] * len(outputs)
-        n_threads = 1 if serial else numexpr.get_num_threads()
-        with ThreadPoolExecutor(n_threads) as pool:
-            for arithmetic, group, numbers in _by_arithmetic(outputs):
-                group_results = [results[number] for number in numbers]
-                shares = [
-                    _Share(arithmetic, group, pixels, group_results, n, n_threads) for n in range(n_threads)
-                ]
-                for errors in (pool.map if n_threads > 1 else map)(_Share.compute, shares):
-                    for number, error in zip(numbers, errors, strict=True):
-                        largest[number] = max(largest[number], error)
+        for arithmetic, group, numbers in _by_arithmetic(outputs):
+            length = strip_length(group, arithmetic)
+            of_group = [results[number] for number in numbers]
+            compute = partial(_compute_strips, arithmetic, group, pixels, of_group)
+            errors = compute_strips(compute, pixels.shape, length, serial=serial)
+            for number, error in zip(numbers, errors, strict=True):
+                largest[number] = error
         return largest
 
 
-class _Share(NamedTuple):
-    """The strips that one of several threads computes."""
-
-    arithmetic: FusedArithmetic
-    outputs: Sequence[Output]
-    pixels: NDArray[Any]
-    results: Sequence[NDArray[Any]]
-    number: int
-    n_shares: int
-
-    def compute(self) -> NDArray[np.float64]:
-        """Compute the strips, and return the largest error of each output."""
-        length = min(strip_length(self.outputs, self.arithmetic), math.prod(self.pixels.shape[:2]))
-        memory = np.empty(self.pixels.shape[-1] * length)
-        largest = np.zeros(len(self.outputs))
-        strips = cut_strips(self.pixels.shape, length)
-        for strip in islice(strips, self.number, None, self.n_shares):
-            planes = planes_of(self.pixels[strip], memory)
-            flat = [flat_strip(result, strip) for result in self.results]
-            errors = compute_planes(self.outputs, planes, flat, serial=True, arithmetic=self.arithmetic)
-            for number, error in enumerate(errors):
-                if error is not None:
-                    largest[number] = max(largest[number], error.max())
-        return largest
+def _compute_strips(
+    arithmetic: FusedArithmetic,
+    outputs: Sequence[Output],
+    pixels: NDArray[Any],
+    results: Sequence[NDArray[Any]],
+    strips: Iterable[tuple[slice, slice]],
+) -> list[float]:
+    """Compute strips in the calling thread, with the same memory for the planes of all of them."""
+    length = min(strip_length(outputs, arithmetic), math.prod(pixels.shape[:2]))
+    memory = np.empty(pixels.shape[-1] * length)
+    largest = [0.0] * len(outputs)
+    for strip in strips:
+        planes = planes_of(pixels[strip], memory)
+        flat = [flat_strip(result, strip) for result in results]
+        errors = compute_planes(outputs, planes, flat, serial=True, arithmetic=arithmetic)
+        for number, error in enumerate(errors):
+            if error is not None:
+                largest[number] = max(largest[number], float(error.max()))
+    return largest
 
 
 def _by_arithmetic(

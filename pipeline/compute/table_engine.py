@@ -14,10 +14,10 @@ from pipeline.compute.color_table import (
 from pipeline.compute.colors import STRIP, color_bits, pack_colors
 from pipeline.compute.engine import Engine
 from pipeline.compute.planes import program_bytes
-from pipeline.compute.strips import cut_strips, flat_strip
+from pipeline.compute.strips import compute_strips, flat_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -88,20 +88,23 @@ class TableEngine(Engine):
         serial: bool,
     ) -> list[float]:
         """Look the outputs up at every pixel, see :meth:`Engine.evaluate`."""
-        del serial  # everything happens in the calling thread
         bits = self._bits(outputs[0], pixels.dtype)
         tables = [
             (numbers, find_table([outputs[number] for number in numbers], bits))
             for numbers in share_tables(outputs)
         ]
-        largest = [0.0] * len(outputs)
-        for strip in cut_strips(pixels.shape, STRIP):
-            colors = pack_colors(pixels[strip])
-            for numbers, table in tables:
-                errors = table.look_up(colors, [flat_strip(results[number], strip) for number in numbers])
-                for number, error in zip(numbers, errors, strict=True):
-                    largest[number] = max(largest[number], error)
-        return largest
+
+        def look_up(strips: Iterable[tuple[slice, slice]]) -> list[float]:
+            largest = [0.0] * len(outputs)
+            for strip in strips:
+                colors = pack_colors(pixels[strip])
+                for numbers, table in tables:
+                    flat = [flat_strip(results[number], strip) for number in numbers]
+                    for number, error in zip(numbers, table.look_up(colors, flat), strict=True):
+                        largest[number] = max(largest[number], error)
+            return largest
+
+        return compute_strips(look_up, pixels.shape, STRIP, serial=serial)
 
     def _bits(self, output: Output, dtype: np.dtype[Any]) -> int:
         """Return the number of bits of a color, or raise ValueError if the output is refused."""
