@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes, format_time, parse_bytes
 
-from pipeline.compute.engines import ENGINES, choose_engine, choose_engines
+from pipeline.compute.engines import ENGINES, Choice, choose_engines
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import execute, numerics
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from pipeline.compute.engines import Choice
     from pipeline.images.image import Image
     from pipeline.images.opening import ImageLike
     from pipeline.models.output import Output
@@ -290,7 +289,12 @@ def _choose_engines(outputs: Sequence[Output], image: Image, begun: Record | Non
         chosen[output.name] = choice
         recorded = begun.engines.get(output.name, choice.engine) if begun else choice.engine
         if same.get(recorded, recorded) != same.get(choice.engine, choice.engine) and recorded in ENGINES:
-            chosen[output.name] = choose_engine(recorded, output, image.dtype, n_pixels)
+            if (reason := ENGINES[recorded].refusal(output, image.dtype)) is not None:
+                raise ValueError(
+                    f"{output.name!r} was begun with the engine {recorded!r}, and other engines have other "
+                    f"last digits, but {reason}. Or begin anew: overwrite=True."
+                )
+            chosen[output.name] = Choice(recorded, "as the run began")
     return chosen
 
 

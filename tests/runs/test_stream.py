@@ -40,6 +40,9 @@ from pipeline import (
     stream,
     verify,
 )
+from pipeline.compute import numba_engine
+from pipeline.compute.engines import choose_engine
+from pipeline.compute.numba_engine import NumbaEngine
 from pipeline.runs import threads
 from pipeline.runs.options import DEFAULTS
 
@@ -260,3 +263,30 @@ def test_resume_takes_all_from_the_store(tmp_path: Path, tiff: Path, photo: NDAr
     assert 4 <= receipt.kept_blocks < 16
     stream(tiff, quantities, tmp_path / "wanted.zarr", progress="none", **options)
     assert_same(tmp_path / "out.zarr", tmp_path / "wanted.zarr")
+
+
+def test_a_run_goes_on_with_the_engine_that_it_began_with(
+    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other engines have other last digits; without the engine, resuming is refused with the remedy."""
+    image, store = photo.astype(np.float32), tmp_path / "out.zarr"
+    monkeypatch.setattr(NumbaEngine, "seconds", lambda *_: 0.0)
+    choose_engine.cache_clear()
+    plan(image, Density(skin), store, progress="none", block=256).execute()
+    whole = np.asarray(open_result(store)["density"])
+    monkeypatch.undo()
+    choose_engine.cache_clear()
+    assert (
+        plan(image, Density(skin), tmp_path / "other.zarr", block=256)
+        .engines["density"]
+        .startswith("numexpr")
+    )
+    (store / "density" / "0" / "c" / "1" / "0").unlink()
+    options: Any = {"resume": True, "progress": "none"}
+    resumed = plan(image, Density(skin), store, **options)
+    assert resumed.engines["density"] == "numba (as the run began)"
+    resumed.execute()
+    np.testing.assert_array_equal(np.asarray(open_result(store)["density"]), whole)
+    monkeypatch.setattr(numba_engine, "_is_installed", lambda: False)
+    with pytest.raises(ValueError, match=r"was begun with the engine 'numba'.*pip install"):
+        plan(image, Density(skin), store, **options)
