@@ -65,11 +65,12 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
         if (reason := ENGINES[engine].refusal(output, dtype)) is not None:
             raise ValueError(f"engine is {engine!r}, but {reason}. Use engine='auto'.")
         return Choice(engine, "as asked for")
-    return _fastest([one for one in ENGINES.values() if one.is_close(output)], output, dtype, n_pixels)
+    return _fastest(output, dtype, n_pixels)
 
 
-def _fastest(candidates: Sequence[Engine], output: Output, dtype: np.dtype[Any], n_pixels: int) -> Choice:
-    """Choose the engine with the lowest estimate among those that don't refuse the output."""
+def _fastest(output: Output, dtype: np.dtype[Any], n_pixels: int, *, without: Engine | None = None) -> Choice:
+    """Choose the engine with the lowest estimate among those that are exact enough and don't refuse."""
+    candidates = [one for one in ENGINES.values() if one.is_close(output) and one is not without]
     refusals = {one.name: one.refusal(output, dtype) for one in candidates}
     seconds = {
         one.name: one.seconds(output, dtype, n_pixels) for one in candidates if refusals[one.name] is None
@@ -114,15 +115,7 @@ def choose_engines(
     tabled = [number for number, choice in enumerate(choices) if choice.engine == table.name]
     if engine != "auto" or len(tabled) <= MOST_KEPT // MOST_MEMORY:
         return choices
-    others = {
-        number: _fastest(
-            [one for one in ENGINES.values() if one is not table and one.is_close(outputs[number])],
-            outputs[number],
-            dtype,
-            n_pixels,
-        ).engine
-        for number in tabled
-    }
+    others = {n: _fastest(outputs[n], dtype, n_pixels, without=table).engine for n in tabled}
     seconds = {n: ENGINES[name].seconds(outputs[n], dtype, n_pixels) for n, name in others.items()}
     kept: list[int] = []
     for number in sorted(tabled, key=lambda n: -seconds[n]):

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from pipeline.compute.arithmetic import Arithmetic
+from pipeline.compute.arithmetic import EXPRESSIONS, Arithmetic
 from pipeline.compute.bound import UNIT, Bound
 from pipeline.compute.engine import Engine
 from pipeline.compute.formulas import formula_of
-from pipeline.compute.planes import compute_planes, count_constants, planes_of, program_bytes, strip_length
+from pipeline.compute.planes import compute_pixels, count_constants, program_bytes, strip_length
 from pipeline.compute.program import Reduction, Step
-from pipeline.compute.strips import compute_strips, flat_strip
+from pipeline.compute.strips import compute_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,7 +60,7 @@ class FusedArithmetic(Arithmetic):
     @property
     def tolerated(self) -> float:
         """The relative error of a result from which on a pixel is computed again in double-double."""
-        return 9e-13 if self.is_precise else 5e-8
+        return EXPRESSIONS.tolerated if self.is_precise else 5e-8
 
     def sum_steps(self, terms: Sequence[Exponent], target: str) -> list[Step]:
         """Return one reduction."""
@@ -170,7 +170,8 @@ class NumbaEngine(Engine):
         del dtype
         if not _is_installed():
             return "Numba isn't installed: pip install 'mixture-pipeline[fast]'"
-        if max(_offsets(output)) > _HIGHEST:
+        groups = formula_of(output.quantity).groups()
+        if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
             return "a kernel has so small a variance that its density may exceed the range of float64"
         return None
 
@@ -211,32 +212,11 @@ class NumbaEngine(Engine):
         for arithmetic, group, numbers in _by_arithmetic(outputs):
             length = strip_length(group, arithmetic)
             of_group = [results[number] for number in numbers]
-            compute = partial(_compute_strips, arithmetic, group, pixels, of_group)
+            compute = partial(compute_pixels, group, pixels, of_group, serial=True, arithmetic=arithmetic)
             errors = compute_strips(compute, pixels.shape, length, serial=serial)
             for number, error in zip(numbers, errors, strict=True):
                 largest[number] = error
         return largest
-
-
-def _compute_strips(
-    arithmetic: FusedArithmetic,
-    outputs: Sequence[Output],
-    pixels: NDArray[Any],
-    results: Sequence[NDArray[Any]],
-    strips: Iterable[tuple[slice, slice]],
-) -> list[float]:
-    """Compute strips in the calling thread, with the same memory for the planes of all of them."""
-    length = min(strip_length(outputs, arithmetic), math.prod(pixels.shape[:2]))
-    memory = np.empty(pixels.shape[-1] * length)
-    largest = [0.0] * len(outputs)
-    for strip in strips:
-        planes = planes_of(pixels[strip], memory)
-        flat = [flat_strip(result, strip) for result in results]
-        errors = compute_planes(outputs, planes, flat, serial=True, arithmetic=arithmetic)
-        for number, error in enumerate(errors):
-            if error is not None:
-                largest[number] = max(largest[number], float(error.max()))
-    return largest
 
 
 def _by_arithmetic(
@@ -252,12 +232,6 @@ def _by_arithmetic(
         if numbers:
             groups.append((FusedArithmetic(is_precise), [outputs[number] for number in numbers], numbers))
     return groups
-
-
-def _offsets(output: Output) -> list[float]:
-    """Return the highest exponents of all kernels."""
-    groups = formula_of(output.quantity).groups()
-    return [float(term.offset) for terms in groups for term in terms]
 
 
 @lru_cache(maxsize=1)

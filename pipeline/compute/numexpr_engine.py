@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.compute.engine import Engine
-from pipeline.compute.planes import compute_planes, count_constants, planes_of, program_bytes, strip_length
-from pipeline.compute.strips import cut_strips, flat_strip
+from pipeline.compute.planes import compute_pixels, count_constants, program_bytes, strip_length
+from pipeline.compute.strips import cut_strips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,11 +65,5 @@ class NumexprEngine(Engine):
         serial: bool,
     ) -> list[float]:
         """Compute the outputs at every pixel, see :meth:`Engine.evaluate`."""
-        largest = [0.0] * len(outputs)
-        for strip in cut_strips(pixels.shape, strip_length(outputs)):
-            flat = [flat_strip(result, strip) for result in results]
-            errors = compute_planes(outputs, planes_of(pixels[strip]), flat, serial=serial)
-            for number, error in enumerate(errors):
-                if error is not None:
-                    largest[number] = max(largest[number], float(error.max()))
-        return largest
+        strips = cut_strips(pixels.shape, strip_length(outputs))
+        return compute_pixels(outputs, pixels, results, strips, serial=serial)

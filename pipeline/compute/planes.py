@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from pipeline.compute.arithmetic import EXPRESSIONS
 from pipeline.compute.expression import compile_program
 from pipeline.compute.precise import compute_precisely
+from pipeline.compute.strips import flat_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,30 +28,6 @@ _STRIP_VALUES = 3 * 42 * 1024
 _BLOCK = 1024
 # Beyond this size squares overflow, and a full covariance would subtract infinities.
 _LARGEST = 1e150
-
-
-def planes_of(pixels: NDArray[Any], memory: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Return pixels as planes.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (h, w, C)
-    memory : ndarray of float64, optional
-        At least as many numbers, which the planes may take.
-
-    Returns
-    -------
-    ndarray of float64, shape (C, h * w)
-        One contiguous plane for each channel.
-    """
-    height, width, n_channels = pixels.shape
-    memory = np.empty(pixels.size) if memory is None else memory[: pixels.size]
-    planes = memory.reshape(n_channels, height, width)
-    np.copyto(planes, np.moveaxis(pixels, -1, 0))
-    # Floats of every size can be infinite.
-    if pixels.dtype.kind == "f":
-        np.clip(planes, -_LARGEST, _LARGEST, out=planes)
-    return planes.reshape(n_channels, -1)
 
 
 def count_constants(quantity: Quantity) -> int:
@@ -97,6 +75,46 @@ def program_bytes(outputs: Sequence[Output], arithmetic: Arithmetic = EXPRESSION
     results = sum(2 * output.n_results for output in outputs if output.encoding.is_lossy)
     planes = outputs[0].quantity.n_channels + len(program.scratch) + results + len(outputs)
     return program.compiled_bytes + planes * strip_length(outputs, arithmetic) * np.dtype(np.float64).itemsize
+
+
+def compute_pixels(
+    outputs: Sequence[Output],
+    pixels: NDArray[Any],
+    results: Sequence[NDArray[Any]],
+    strips: Iterable[tuple[slice, slice]],
+    *,
+    serial: bool,
+    arithmetic: Arithmetic = EXPRESSIONS,
+) -> list[float]:
+    """Compute outputs at strips of pixels, with the same memory for the planes of all strips.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+    pixels : ndarray, shape (n, width, C)
+    results : sequence of ndarray, shape (n_results, n, width)
+        As for :meth:`Engine.evaluate`.
+    strips : iterable of (slice, slice)
+        Strips of at most :func:`strip_length` pixels, as :func:`cut_strips` yields them.
+    serial, arithmetic
+        As for :func:`compute_planes`.
+
+    Returns
+    -------
+    list of float
+        The largest error of each output whose encoding is lossy, and 0 for the others.
+    """
+    length = min(strip_length(outputs, arithmetic), math.prod(pixels.shape[:2]))
+    memory = np.empty(pixels.shape[-1] * length)
+    largest = [0.0] * len(outputs)
+    for strip in strips:
+        flat = [flat_strip(result, strip) for result in results]
+        planes = _planes_of(pixels[strip], memory)
+        errors = compute_planes(outputs, planes, flat, serial=serial, arithmetic=arithmetic)
+        for number, error in enumerate(errors):
+            if error is not None:
+                largest[number] = max(largest[number], float(error.max()))
+    return largest
 
 
 def compute_planes(
@@ -150,6 +168,17 @@ def compute_planes(
         output.encoding.encode(array, result).max(axis=0) if output.encoding.is_lossy else None
         for output, array, result in zip(outputs, values, results, strict=True)
     ]
+
+
+def _planes_of(pixels: NDArray[Any], memory: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return pixels of shape (h, w, C) as contiguous planes of shape (C, h * w), which lie in the memory."""
+    height, width, n_channels = pixels.shape
+    planes = memory[: pixels.size].reshape(n_channels, height, width)
+    np.copyto(planes, np.moveaxis(pixels, -1, 0))
+    # Floats of every size can be infinite.
+    if pixels.dtype.kind == "f":
+        np.clip(planes, -_LARGEST, _LARGEST, out=planes)
+    return planes.reshape(n_channels, -1)
 
 
 def _computed(outputs: Sequence[Output]) -> tuple[tuple[Quantity, np.dtype[Any]], ...]:
