@@ -24,6 +24,7 @@ from pipeline.stores.shard import encode_shard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from zarr.storage import StoreLike
 
     from pipeline.images.geometry import Geometry
@@ -64,6 +65,11 @@ def shard_path(output: Output, index: Index) -> str:
     """Return the path of the shard of a block."""
     leading = () if output.class_names is None else (0,)
     return "/".join([level_path(output.name), "c", *map(str, (*leading, *index))])
+
+
+def error_path(output: Output, index: Index) -> str:
+    """Return the path of the file that holds the largest error of a block."""
+    return "/".join([errors_path(output.name), "c", *map(str, index)])
 
 
 def create_output(group: zarr.Group, record: Record, output: Output) -> None:
@@ -135,48 +141,43 @@ def encode_root(content: Mapping[str, Any], before: bytes | None = None) -> byte
     return files[METADATA].to_bytes()
 
 
-def encode_block(
-    metadata: bytes,
-    region: tuple[Any, ...],
-    values: Any,  # noqa: ANN401  an array or a number
-) -> tuple[str, list[bytes]]:
-    """Return the file of one block of an array, which is a shard of its own.
+def encode_block(metadata: bytes, values: NDArray[Any]) -> list[bytes]:
+    """Return the content of the shard of a block.
 
     Parameters
     ----------
     metadata : bytes
-        The metadata file of the array.
-    region : tuple of slice or int
-        The indices of the block.
-    values : array-like
-        The numbers of the block.
+        The metadata file of an output's level.
+    values : ndarray
+        The stored numbers of the block. A block of nothing but no data is stored too, because its shard says
+        that it is done.
 
     Returns
     -------
-    path : str
-        The path of the file in the array.
-    content : list of bytes
+    list of bytes
         The parts of the content one after the other.
     """
     described = json.loads(metadata)
     shape = described["chunk_grid"]["configuration"]["chunk_shape"]
-    if described["codecs"][0]["name"] != "sharding_indexed":
-        return _encode_chunk(metadata, region, values)
-    leading = [0] * (len(shape) - 2)
-    corners = [part.start // side for part, side in zip(region[-2:], shape[-2:], strict=True)]
-    configuration = {**described["codecs"][0]["configuration"], "shard_shape": shape}
-    # A block that equals the fill value is stored too, because its shard says that it is done.
-    content = encode_shard(configuration, values, no_data_value(values.dtype))
-    return "/".join(["c", *map(str, (*leading, *corners))]), content
+    return encode_shard(described["codecs"][0]["configuration"], shape, values, no_data_value(values.dtype))
 
 
-def _encode_chunk(metadata: bytes, region: tuple[Any, ...], value: float) -> tuple[str, list[bytes]]:
-    """Return the file of a chunk of an array that has no shards."""
+def encode_error(metadata: bytes, index: Index, error: float) -> bytes:
+    """Return the content of the file that holds the largest error of a block.
+
+    Parameters
+    ----------
+    metadata : bytes
+        The metadata file of the array of the largest errors.
+    index : tuple of int
+        The row and the column of the block.
+    error : float
+    """
     files: dict[str, Buffer] = {METADATA: default_buffer_prototype().buffer.from_bytes(metadata)}
     array = zarr.open_array(MemoryStore(files), mode="r+").with_config({"write_empty_chunks": True})
-    array[region] = value
-    ((path, content),) = ((path, content) for path, content in files.items() if path != METADATA)
-    return path, [content.to_bytes()]
+    array[index] = error
+    (content,) = (content for path, content in files.items() if path != METADATA)
+    return content.to_bytes()
 
 
 def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:

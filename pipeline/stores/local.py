@@ -137,15 +137,17 @@ class LocalStore(Store):
 
         A damaged shard stays until then.
         """
-        drafts: list[tuple[str, tuple[Any, ...], Any]] = []
+        files: list[tuple[str, list[bytes]]] = []
         if output.encoding.is_lossy:
             if error is None:
                 raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")
             # The error is published first, because the shard says that the block is done.
-            drafts.append((layout.errors_path(output.name), block.index, error))
+            content = layout.encode_error(self._metadata(layout.errors_path(output.name)), block.index, error)
+            files.append((layout.error_path(output, block.index), [content]))
         planes = values[0] if output.class_names is None else values
-        drafts.append((layout.level_path(output.name), (..., *block.region), planes))
-        return _Shard(self._draft(*draft) for draft in drafts)
+        shard = layout.encode_block(self._metadata(layout.level_path(output.name)), planes)
+        files.append((layout.shard_path(output, block.index), shard))
+        return _Shard(disk.Draft(self.directory / path, parts) for path, parts in files)
 
     def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
@@ -210,11 +212,9 @@ class LocalStore(Store):
         for path, content in layout.encode_output(record, output).items():
             disk.write_file(self.directory / path, content)
 
-    def _draft(self, path: str, region: tuple[Any, ...], values: Any) -> disk.Draft:  # noqa: ANN401  an array or a number
-        """Write one block of the array at a path."""
-        folder = self.directory / path
-        name, content = layout.encode_block((folder / layout.METADATA).read_bytes(), region, values)
-        return disk.Draft(folder / name, content)
+    def _metadata(self, path: str) -> bytes:
+        """Return the metadata file of the array at a path."""
+        return (self.directory / path / layout.METADATA).read_bytes()
 
     def _is_whole(self, output: Output, shard: Path, index: Index) -> bool:
         """Return whether a shard can be decoded: its index and its chunks have checksums."""

@@ -14,7 +14,7 @@ import numpy as np
 from numcodecs.blosc import Blosc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,13 +23,17 @@ _ABSENT = 2**64 - 1
 _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
 
 
-def encode_shard(configuration: Mapping[str, Any], values: NDArray[Any], fill_value: float) -> list[bytes]:
+def encode_shard(
+    configuration: Mapping[str, Any], shape: Sequence[int], values: NDArray[Any], fill_value: float
+) -> list[bytes]:
     """Return the content of a shard.
 
     Parameters
     ----------
     configuration : mapping
-        That of the sharding codec in the metadata of the array. Its shape is that of a whole shard.
+        That of the sharding codec in the metadata of the array.
+    shape : sequence of int
+        The shape of a whole shard.
     values : ndarray
         The numbers of the block, which starts at the first number of the shard and may be smaller.
     fill_value : float
@@ -43,7 +47,7 @@ def encode_shard(configuration: Mapping[str, Any], values: NDArray[Any], fill_va
     chunk_shape = tuple(configuration["chunk_shape"])
     blosc = next(codec["configuration"] for codec in configuration["codecs"] if codec["name"] == "blosc")
     codec = Blosc(blosc["cname"], blosc["clevel"], _SHUFFLES[blosc["shuffle"]], blosc["blocksize"])
-    counts = [whole // side for whole, side in zip(configuration["shard_shape"], chunk_shape, strict=True)]
+    counts = [whole // side for whole, side in zip(shape, chunk_shape, strict=True)]
     index = np.full((*counts, 2), _ABSENT, "<u8")
     parts: list[bytes] = []
     offset = 0

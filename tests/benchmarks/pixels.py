@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from compare import ONE_THREAD, pinned
 
 from pipeline import (
     Confidence,
@@ -112,34 +113,38 @@ def compare(title: str, image: Image, quantity: Quantity, turns: int) -> None:
 
 
 def main() -> None:
-    """Measure and print the tables."""
+    """Read the arguments, and measure in one thread."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=2048, help="pixels of a side of the image")
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    os.environ |= ONE_THREAD
     numexpr.set_num_threads(1)
+    with pinned():
+        print_tables(arguments.side, arguments.turns)
+
+
+def print_tables(side: int, turns: int) -> None:
+    """Measure and print the tables."""
     skin, other = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
     head = "| numexpr | numba | numexpr / numba | JAX | numba / JAX |\n| --- | --- | --- | --- | --- | --- |"
     print(f"| density, 16 kernels, 3 channels {head}")
     for dtype in ("uint8", "uint16", "int16", "float16", "float32", "float64"):
-        compare(dtype, image_of(arguments.side, dtype), Density(skin), arguments.turns)
+        compare(dtype, image_of(side, dtype), Density(skin), turns)
     print(f"\n| density, float32 {head}")
     for n_kernels, n_channels, full in SIZES:
         mixture = make_mixture(n_kernels, n_channels, full=full)
         # Large mixtures get as much time as small ones.
-        side = max(512, int(arguments.side / max(1, n_kernels * n_channels / 48) ** 0.5) // 8 * 8)
-        image = image_of(min(side, arguments.side), "float32", n_channels)
+        shorter = max(512, int(side / max(1, n_kernels * n_channels / 48) ** 0.5) // 8 * 8)
+        image = image_of(min(shorter, side), "float32", n_channels)
         title = f"{n_kernels} kernels, {n_channels} channels, {'full' if full else 'diagonal'}"
-        compare(title, image, Density(mixture), arguments.turns)
+        compare(title, image, Density(mixture), turns)
     print(f"\n| float32, 16 kernels a mixture, 3 channels {head}")
     classes = {"skin": skin, "other": other}
-    image = image_of(arguments.side, "float32")
+    image = image_of(side, "float32")
     quantities = [Density(skin), LogDensity(skin), LogRatio(skin, other), Posterior(classes)]
     for quantity in [*quantities, Label(classes), Confidence(classes), Entropy(classes)]:
-        compare(type(quantity).__name__, image, quantity, arguments.turns)
+        compare(type(quantity).__name__, image, quantity, turns)
 
 
 if __name__ == "__main__":

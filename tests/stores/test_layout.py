@@ -187,9 +187,8 @@ def test_the_files_are_those_that_zarr_writes(tmp_path: Path) -> None:
             region = (..., *block.region)
             array[region] = values
             metadata = (tmp_path / "zarr" / output.name / "0" / "zarr.json").read_bytes()
-            path, content = layout.encode_block(metadata, region, values)
-            assert f"{output.name}/0/{path}" == layout.shard_path(output, block.index)
+            content = layout.encode_block(metadata, values)
             # The order of the chunks in a shard may be another one.
             assert chunks_of(b"".join(content), 6) == chunks_of(
-                (tmp_path / "zarr" / output.name / "0" / path).read_bytes(), 6
+                (tmp_path / "zarr" / layout.shard_path(output, block.index)).read_bytes(), 6
             )
