@@ -33,6 +33,8 @@ _SECONDS_PER_CONSTANT = 0.13e-9
 _SECONDS_PER_PIXEL = 4e-9
 # Importing Numba and loading the compiled functions; compiling them takes longer, but only once.
 _SECONDS_AT_FIRST = 0.5
+# Numba takes 60 MiB, and compiling the loops of sums and logarithms takes 130 MiB, which the process keeps.
+_PROCESS_BYTES = 192 * 2**20
 # Exponents above this one may overflow, as those of kernels with tiny variances do.
 _HIGHEST = 690.0
 
@@ -186,9 +188,9 @@ class NumbaEngine(Engine):
         return output.dtype != np.float64
 
     def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
-        """Return 0: the compiled functions take little, and threads share them."""
+        """Return the memory of Numba and of the compiler, which all threads share."""
         del outputs, dtype
-        return 0
+        return _PROCESS_BYTES
 
     def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
         """Return the memory of the planes of a strip."""
