@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import wait
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Executor(ABC):
             In the order in which tasks end. If the caller stops early, the tasks in flight are awaited.
         """
         in_flight: dict[Future[R], K] = {}
+        ended: SimpleQueue[Future[R]] = SimpleQueue()
         waiting = iter(calls)
         submitted = 0
         try:
@@ -127,12 +129,13 @@ class Executor(ABC):
                         break
                     submitted += 1
                     key, arguments = call
-                    in_flight[self.submit(task, shared, *arguments)] = key
+                    future = self.submit(task, shared, *arguments)
+                    in_flight[future] = key
+                    future.add_done_callback(ended.put)
                 if not in_flight:
                     return
-                done = wait(in_flight, return_when=FIRST_COMPLETED).done
-                for future in [future for future in in_flight if future in done]:
-                    yield Outcome(in_flight.pop(future), future)
+                future = ended.get()
+                yield Outcome(in_flight.pop(future), future)
         finally:
             # Nothing may write any more once the caller goes on.
             wait(in_flight)

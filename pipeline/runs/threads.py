@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
@@ -14,7 +13,7 @@ from pipeline.runs.executor import Executor
 from pipeline.runs.limits import available_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
     from pipeline.runs.executor import Task
@@ -58,21 +57,25 @@ class Threads(Executor):
         """Start a task in the next free thread; another one finishes it, so that this one is free again."""
         promise: Future[R] = Future()
 
+        def settle(step: Callable[[], object]) -> None:
+            try:
+                step()
+            except BaseException as error:  # noqa: BLE001  a task may fail in any way; whoever waits is told
+                promise.set_exception(error)
+
         def compute() -> None:
-            with _told(promise):
-                self._finishing.submit(finish, task(shared, *arguments))
+            rest = task(shared, *arguments)
+            self._finishing.submit(settle, lambda: promise.set_result(rest()))
 
-        def finish(rest: Callable[[], R]) -> None:
-            with _told(promise):
-                promise.set_result(rest())
-
-        self._computing.submit(compute)
+        self._computing.submit(settle, compute)
         return promise
 
     def __enter__(self) -> Self:
         """Start the threads."""
         self._computing = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline")
-        self._finishing = ThreadPoolExecutor(self._threads, thread_name_prefix="mixture-pipeline-finishing")
+        # Finishing waits for the disk, several times at once for disks that are quick at that.
+        n_finishing = -(-self._threads // 2)
+        self._finishing = ThreadPoolExecutor(n_finishing, thread_name_prefix="mixture-pipeline-finishing")
         return self
 
     def __exit__(
@@ -82,15 +85,6 @@ class Threads(Executor):
         self._computing.shutdown()
         self._finishing.shutdown()
         KEPT.release()
-
-
-@contextmanager
-def _told(promise: Future[Any]) -> Iterator[None]:
-    """Hand an error to whoever waits for a future."""
-    try:
-        yield
-    except BaseException as error:  # noqa: BLE001  a task may fail in any way
-        promise.set_exception(error)
 
 
 def n_threads() -> int:
