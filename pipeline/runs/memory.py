@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # An interpreter that has imported everything that a run uses.
 _INTERPRETER = 200 * 2**20
-# zarr encodes so many chunks of a shard at once, and holds each of them as a copy and twice encoded.
-_ENCODING, _COPIES = 10, 3
 # What a thread keeps besides its block: memory that the allocator doesn't give back.
 _THREAD = 32 * 2**20
 
@@ -77,11 +75,11 @@ def project_memory(
 
 
 def _writing_bytes(grid: Grid, output: Output) -> int:
-    """Return the memory that zarr takes to write a block of an output, if nothing is compressed.
+    """Return the memory that writing a block of an output takes, if nothing is compressed.
 
-    It collects the encoded chunks, and joins them to a shard.
+    The encoded chunks of the shard are kept until they are written, beside a copy of the chunk that is
+    encoded.
     """
     counts = [-(-side // chunk) for side, chunk in zip(grid.largest, grid.chunk, strict=True)]
     n_chunks, chunk = math.prod(counts) * output.n_results, math.prod(grid.chunk) * output.dtype.itemsize
-    at_once = min(_ENCODING, n_chunks)
-    return chunk * max(2 * n_chunks, n_chunks - at_once + _COPIES * at_once)
+    return chunk * (n_chunks + 2)
