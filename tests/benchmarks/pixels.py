@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     Image = NDArray[Any]
 
+# The compiler of JAX takes more than 16 GiB for the sum of 256 kernels.
+MOST_KERNELS_OF_JAX = 64
 # The number of kernels, the number of channels, and whether covariances are full.
 SIZES = [
     *((16, 3, False), (4, 3, False), (64, 3, False), (256, 3, False)),
@@ -102,7 +104,8 @@ def compare(title: str, image: Image, quantity: Quantity, turns: int) -> None:
     eighth = image[: len(image) // 8]
     ways = {"numexpr": ours(eighth, quantity, "numexpr"), "numba": ours(image, quantity, "numba")}
     (mixture, *others) = quantity.mixtures
-    if find_spec("jax") and isinstance(quantity, Density) and not others and mixture.is_diagonal:
+    is_simple = isinstance(quantity, Density) and not others and mixture.is_diagonal
+    if find_spec("jax") and is_simple and mixture.n_kernels <= MOST_KERNELS_OF_JAX:
         ways["jax"] = jax_density(image, mixture)
     n_pixels = {name: (eighth if name == "numexpr" else image)[..., 0].size for name in ways}
     found = measure(ways, n_pixels, turns)
