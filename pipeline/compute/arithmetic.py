@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.compute.bound import Bound
-from pipeline.compute.reduction import log_sum_exp, reduce_exponents, sum_of
+from pipeline.compute.log_sum import LogSum, log_sum_exp
+from pipeline.compute.program import Step
+from pipeline.compute.reduction import reduce_exponents, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.compute.exponent import Exponent
-    from pipeline.compute.program import Step
 
 
 class Arithmetic(ABC):
@@ -63,16 +64,21 @@ class Expressions(Arithmetic):
         return reduce_exponents(terms, target, "exp({})", sum_of)
 
     def log_steps(self, terms: Sequence[Exponent], target: str) -> list[Step]:
-        """Return expressions of the sum relative to the highest exponent, and of its logarithm."""
-        return log_sum_exp(terms, target)
+        """Return one reduction, or the expression of a single exponent."""
+        if len(terms) == 1:
+            return log_sum_exp(terms, target)
+        return [Step(target, LogSum(tuple(terms)), ())]
 
     def sum_bound(self, terms: Sequence[Exponent]) -> Bound:
         """Return the bound for the number of steps that there are."""
         return Bound.of_sum(terms, len(self.sum_steps(terms, "sum")))
 
     def log_bound(self, terms: Sequence[Exponent]) -> Bound:
-        """Return the bound for the number of steps that there are."""
-        return Bound.of_sum(terms, len(self.log_steps(terms, "logarithm"))).of_log()
+        """Return the bound for the number of steps relative to the highest exponent.
+
+        The logarithm of a sum that is taken as it stands has fewer roundings.
+        """
+        return Bound.of_sum(terms, len(log_sum_exp(terms, "logarithm"))).of_log()
 
 
 EXPRESSIONS = Expressions()

@@ -84,24 +84,26 @@ class PosteriorFormula(_ClassFormula[Posterior]):
                 classes, only = (classes[number], tuple(others)), range(1)
         logs, taken = _logarithms(classes, arithmetic)
         steps, parts, n_steps = _softmax_steps(logs)
-        steps = [*chain(*taken), *steps]
         steps += [
             Step(f"out{number}", "part/total", (parts[one], "total"), ("part", "total"))
             for number, one in enumerate(only)
         ]
         if len(classes) == 1:
-            return steps
-        # A logarithm lies below the peak by -log(part), and on average by at most log n. The first counts for
+            return [*chain(*taken), *steps]
+        # A logarithm lies below the peak by a distance, and on average by at most log n. The first counts for
         # the part, the second for the total. Besides, both have the roundings of an exponential, and the
         # total has those of its sum. The error of the peak itself cancels.
         slope, constant, spread = arithmetic.class_bound(classes)
         rest = (
             2 * constant + (5 + SUM_LEVELS + n_steps) * UNIT + spread * (slope + UNIT) - arithmetic.tolerated
         )
-        text = f"abs(peak)*{2 * slope!r} - log(maximum(lowest, {LOWEST!r}))*{slope + UNIT!r} + {rest!r}"
+        farthest = -math.log(LOWEST)
+        distance = f"where(peak - lowest < {farthest!r}, peak - lowest, {farthest!r})"
+        text = f"abs(peak)*{2 * slope!r} + {distance}*{slope + UNIT!r} + {rest!r}"
         return [
+            *chain(*taken),
+            *reduce_planes([logs[one] for one in only], "lowest", minimum_of),
             *steps,
-            *reduce_planes([parts[one] for one in only], "lowest", minimum_of),
             Step(DOUBT, text, ("peak", "lowest")),
         ]
 

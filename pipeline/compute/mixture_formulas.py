@@ -18,6 +18,7 @@ from pipeline.compute.double import rounded_exponential, subtract
 from pipeline.compute.exponent import exponents
 from pipeline.compute.formula import Formula
 from pipeline.compute.program import DOUBT, Step
+from pipeline.compute.reduction import limited
 from pipeline.models.mixture_quantities import Density, LogDensity, LogRatio
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class LogRatioFormula(Formula[LogRatio]):
 
 def _limited(text: str, dtype: np.dtype[Any]) -> str:
     largest = float(np.finfo(dtype).max)
-    return f"minimum(maximum({text}, {-largest!r}), {largest!r})"
+    return limited(text, -largest, largest)
 
 
 def _clipped(values: Double, dtype: np.dtype[Any]) -> NDArray[np.float64]:

@@ -113,8 +113,9 @@ class FusedSum(Reduction):
     is_log: bool
     degree: int
 
-    def fill(self, planes: NDArray[np.float64], out: NDArray[Any]) -> None:
-        """Fill a plane of shape (n,) from the channel planes."""
+    def fill(self, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
+        """Fill a plane of shape (n,) from the channel planes, in the calling thread."""
+        del serial
         values = out if out.dtype == np.float64 else np.empty(out.shape)
         self._reduce(planes, *self._parameters, values)
         if values is not out:

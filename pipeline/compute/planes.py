@@ -73,7 +73,7 @@ def program_bytes(outputs: Sequence[Output], arithmetic: Arithmetic = EXPRESSION
     program = compile_program(_computed(outputs), arithmetic)
     # A lossy output is computed in float64, and its error is too.
     results = sum(2 * output.n_results for output in outputs if output.encoding.is_lossy)
-    planes = outputs[0].quantity.n_channels + len(program.scratch) + results + len(outputs)
+    planes = outputs[0].quantity.n_channels + program.n_planes + results + len(outputs)
     return program.compiled_bytes + planes * strip_length(outputs, arithmetic) * np.dtype(np.float64).itemsize
 
 

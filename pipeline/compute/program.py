@@ -30,11 +30,25 @@ DOUBT = "doubt"
 
 
 class Reduction(ABC):
-    """What a step computes from all channels by other means than an expression. It is hashable."""
+    """What a step computes from all channels by other means than one expression. It is hashable.
+
+    Attributes
+    ----------
+    n_planes : int
+        The number of planes that it takes beside the channels and the plane that it fills.
+    compiled_bytes : int
+        The memory in bytes that each thread keeps for it.
+    """
+
+    n_planes: int = 0
+    compiled_bytes: int = 0
 
     @abstractmethod
-    def fill(self, planes: NDArray[np.float64], out: NDArray[Any]) -> None:
-        """Fill a plane of shape (n,) from the channel planes, of shape (C, n) and each of them contiguous."""
+    def fill(self, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
+        """Fill a plane of shape (n,) from the channel planes, of shape (C, n) and each of them contiguous.
+
+        With `serial`, everything happens in the calling thread.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,13 @@ class Program:
 
     steps: tuple[Step, ...]
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.steps)
+
     @cached_property
     def scratch(self) -> tuple[str, ...]:
         """The names of all planes except the channels, the results and the doubts."""
@@ -69,11 +90,16 @@ class Program:
         return tuple(name for name in targets if not _is_given(name))
 
     @cached_property
+    def n_planes(self) -> int:
+        """The number of planes that a run takes beside the channels, the results and the doubts."""
+        return len(self.scratch) + max((reduction.n_planes for reduction in self._reductions), default=0)
+
+    @cached_property
     def compiled_bytes(self) -> int:
         """The memory in bytes of the compiled steps, which each thread has."""
-        expressions = {expression for expression, _ in set(map(_key, self.steps))}
-        texts = [expression for expression in expressions if isinstance(expression, str)]
-        return sum(len(set(_CONSTANT.findall(text))) for text in texts) * _CONSTANT_BYTES
+        texts = {step.expression for step in self.steps if isinstance(step.expression, str)}
+        n_constants = sum(len(set(_CONSTANT.findall(text))) for text in texts)
+        return n_constants * _CONSTANT_BYTES + sum(reduction.compiled_bytes for reduction in self._reductions)
 
     def run(
         self, planes: NDArray[np.float64], outputs: Sequence[NDArray[Any]], *, serial: bool
@@ -103,8 +129,8 @@ class Program:
         steps that are expressions need that, so that a program with reductions takes all pixels at a time.
         """
         length = planes.shape[1]
-        piece = _SERIAL_PIECE if serial and numexpr.get_num_threads() > 1 else length
-        at_once = length if self._has_reductions else piece
+        piece = _SERIAL_PIECE if serial and numexpr.get_num_threads() > 1 else max(1, length)
+        at_once = max(1, length) if self._reductions else piece
         compiled = _per_thread.compiled(self)
         scratch = {name: np.empty(at_once) for name in self.scratch}
         whole = {f"x{channel}": plane for channel, plane in enumerate(planes)}
@@ -123,7 +149,7 @@ class Program:
             for step, expression in zip(self.steps, compiled, strict=True):
                 target = known[step.target]
                 if isinstance(expression, Reduction):
-                    expression.fill(planes[:, start:stop], target)
+                    expression.fill(planes[:, start:stop], target, serial=serial)
                     continue
                 inputs = [known[name] for name in step.inputs]
                 for first in range(0, stop - start, piece):
@@ -138,8 +164,8 @@ class Program:
         return doubts
 
     @cached_property
-    def _has_reductions(self) -> bool:
-        return any(isinstance(step.expression, Reduction) for step in self.steps)
+    def _reductions(self) -> set[Reduction]:
+        return {step.expression for step in self.steps if isinstance(step.expression, Reduction)}
 
 
 def join(programs: Sequence[Program]) -> Program:

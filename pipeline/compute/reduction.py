@@ -23,11 +23,6 @@ _REGISTERS = 200
 SUM_LEVELS = 7
 # The number of planes that one expression reads. Some of the 64 operands are the output and running sums.
 _INPUTS = 56
-# Squares overflow beyond 1e154. An exponent that would be minus infinity is replaced by this number, so that
-# the difference of two exponents stays finite.
-_FLOOR = -1.7e308
-_TERM = f"maximum({{}}, {_FLOOR!r})"
-_RELATIVE = f"exp({_TERM} - peak)"
 
 
 def sum_of(texts: Sequence[str]) -> str:
@@ -54,30 +49,6 @@ def second_highest_of(names: Sequence[str]) -> tuple[str, ...]:
     return (f"minimum({highest})", *second_highest_of(halves[0]), *second_highest_of(halves[1]))
 
 
-def log_sum_exp(terms: Sequence[Exponent], target: str) -> list[Step]:
-    """Return steps that fill a plane with the logarithm of the sum of the exponentials of some exponents.
-
-    Parameters
-    ----------
-    terms : sequence of Exponent
-        At least one exponent.
-    target : str
-        The name of the plane.
-
-    Returns
-    -------
-    list of Step
-        The sum is taken relative to the highest exponent, so that it neither overflows nor underflows.
-    """
-    if len(terms) == 1:
-        return reduce_exponents(terms, target, _TERM, maximum_of)
-    return [
-        *reduce_exponents(terms, "peak", _TERM, maximum_of),
-        *reduce_exponents(terms, "total", _RELATIVE, sum_of, ("peak",)),
-        Step(target, "log(total) + peak", ("total", "peak")),
-    ]
-
-
 def _balanced(pattern: str, texts: Sequence[str]) -> str:
     if len(texts) == 1:
         return texts[0]
@@ -85,8 +56,19 @@ def _balanced(pattern: str, texts: Sequence[str]) -> str:
     return pattern.format(_balanced(pattern, texts[:half]), _balanced(pattern, texts[half:]))
 
 
+def limited(text: str, lowest: float, highest: float) -> str:
+    """Return the text of a number between two limits, or of NaN: faster than a minimum of a maximum."""
+    return f"where({text} < {lowest!r}, {lowest!r}, where({text} > {highest!r}, {highest!r}, {text}))"
+
+
 def reduce_exponents(
-    exponents: Iterable[Exponent], target: str, term: str, combine: Combine, inputs: tuple[str, ...] = ()
+    exponents: Iterable[Exponent],
+    target: str,
+    term: str,
+    combine: Combine,
+    inputs: tuple[str, ...] = (),
+    *,
+    first: str | None = None,
 ) -> list[Step]:
     """Return steps that combine a term of each exponent into one plane, batch by batch.
 
@@ -101,6 +83,8 @@ def reduce_exponents(
         :func:`sum_of`, :func:`maximum_of` or :func:`minimum_of`.
     inputs : tuple of str
         The names of further planes that the term reads.
+    first : str, optional
+        The text of the term of the first exponent, if that differs.
 
     Returns
     -------
@@ -112,7 +96,9 @@ def reduce_exponents(
     steps: list[Step] = []
     for number, (prelude, texts, planes) in enumerate(batches, start=1):
         running = (partial,) if number > 1 else ()
-        text = combine([*running, combine([term.format(text) for text in texts])])
+        patterns = [term if first is None or number > 1 else first, *(term for _ in texts[1:])]
+        parts = [pattern.format(text) for pattern, text in zip(patterns, texts, strict=True)]
+        text = combine([*running, combine(parts)])
         reached = target if number == len(batches) else partial
         steps += [*prelude, Step(reached, text, (*planes, *inputs, *running))]
     return steps

@@ -94,8 +94,8 @@ def test_scratch_planes_are_few() -> None:
         return len(compile_program(((quantity, dtype),)).scratch)
 
     assert n_planes(Density(random_mixture(4, 3))) == 0
-    assert n_planes(LogDensity(mixture)) == 2
-    assert n_planes(Posterior(mixture)) == 102
+    assert n_planes(LogDensity(mixture)) == 1
+    assert n_planes(Posterior(mixture)) == 103
     assert n_planes(Label(mixture)) == 20
     assert n_planes(Confidence(mixture)) == 103
     assert n_planes(Entropy(mixture)) == 119
