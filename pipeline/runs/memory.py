@@ -77,9 +77,8 @@ def project_memory(
 def _writing_bytes(grid: Grid, output: Output) -> int:
     """Return the memory that writing a block of an output takes, if nothing is compressed.
 
-    The encoded chunks of the shard are kept until they are written, beside a copy of the chunk that is
-    encoded.
+    A chunk is copied and encoded, and the one before it may still be held.
     """
     counts = [-(-side // chunk) for side, chunk in zip(grid.largest, grid.chunk, strict=True)]
     n_chunks, chunk = math.prod(counts) * output.n_results, math.prod(grid.chunk) * output.dtype.itemsize
-    return chunk * (n_chunks + 2)
+    return chunk * min(3, n_chunks + 1)

@@ -22,7 +22,7 @@ from pipeline.models.quantity import no_data_value
 from pipeline.stores.shard import encode_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from zarr.storage import StoreLike
@@ -141,8 +141,8 @@ def encode_root(content: Mapping[str, Any], before: bytes | None = None) -> byte
     return files[METADATA].to_bytes()
 
 
-def encode_block(metadata: bytes, values: NDArray[Any]) -> list[bytes]:
-    """Return the content of the shard of a block.
+def encode_block(metadata: bytes, values: NDArray[Any]) -> Iterator[bytes]:
+    """Return the content of the shard of a block, which is encoded as it is iterated over.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def encode_block(metadata: bytes, values: NDArray[Any]) -> list[bytes]:
 
     Returns
     -------
-    list of bytes
+    iterator of bytes
         The parts of the content one after the other.
     """
     described = json.loads(metadata)

@@ -137,7 +137,7 @@ class LocalStore(Store):
 
         A damaged shard stays until then.
         """
-        files: list[tuple[str, list[bytes]]] = []
+        files: list[tuple[str, Iterable[bytes]]] = []
         if output.encoding.is_lossy:
             if error is None:
                 raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")

@@ -14,7 +14,7 @@ import numpy as np
 from numcodecs.blosc import Blosc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,8 +25,8 @@ _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle
 
 def encode_shard(
     configuration: Mapping[str, Any], shape: Sequence[int], values: NDArray[Any], fill_value: float
-) -> list[bytes]:
-    """Return the content of a shard.
+) -> Iterator[bytes]:
+    """Yield the content of a shard, chunk by chunk.
 
     Parameters
     ----------
@@ -39,17 +39,17 @@ def encode_shard(
     fill_value : float
         What fills up chunks that reach beyond the values. Chunks that lie wholly beyond aren't stored.
 
-    Returns
-    -------
-    list of bytes
-        The parts of the content one after the other: joining them would take as long as writing them.
+    Yields
+    ------
+    bytes
+        The parts of the content one after the other. Whoever writes them as they come uses the same memory
+        for all chunks, which takes far less time than new memory for each of them.
     """
     chunk_shape = tuple(configuration["chunk_shape"])
     blosc = next(codec["configuration"] for codec in configuration["codecs"] if codec["name"] == "blosc")
     codec = Blosc(blosc["cname"], blosc["clevel"], _SHUFFLES[blosc["shuffle"]], blosc["blocksize"])
     counts = [whole // side for whole, side in zip(shape, chunk_shape, strict=True)]
     index = np.full((*counts, 2), _ABSENT, "<u8")
-    parts: list[bytes] = []
     offset = 0
     for place in np.ndindex(*counts):
         corner = tuple(slice(i * side, (i + 1) * side) for i, side in zip(place, chunk_shape, strict=True))
@@ -61,12 +61,14 @@ def encode_shard(
             whole[tuple(map(slice, chunk.shape))] = chunk
             chunk = whole
         encoded = codec.encode(chunk)
-        parts += [encoded, _checksum(encoded)]
-        length = len(encoded) + len(parts[-1])
-        index[place] = offset, length
-        offset += length
+        checksum = _checksum(encoded)
+        index[place] = offset, len(encoded) + len(checksum)
+        offset += len(encoded) + len(checksum)
+        yield encoded
+        yield checksum
     content = index.tobytes()
-    return [*parts, content, _checksum(content)]
+    yield content
+    yield _checksum(content)
 
 
 def _checksum(content: bytes) -> bytes:

@@ -41,7 +41,7 @@ def test_zarr_reads_a_shard(
     root: Any = array.store
     configuration = json.loads((root.root / "zarr.json").read_text())["codecs"][0]["configuration"]
     values = np.random.default_rng(0).integers(0, 5, (*leading, *extent)).astype(dtype)
-    content = encode_shard(configuration, shard, values, 7)
+    content = list(encode_shard(configuration, shard, values, 7))
     path = root.root / "/".join(["c", *("0" for _ in shard)])
     path.parent.mkdir(parents=True)
     path.write_bytes(b"".join(content))
