@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.compute.bound import Bound
 from pipeline.compute.log_sum import LogSum, log_sum_exp
-from pipeline.compute.program import Step
+from pipeline.compute.program import Program, Step
 from pipeline.compute.reduction import reduce_exponents, sum_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,14 @@ class Arithmetic(ABC):
     """The steps of the sums from which formulas make their results, and the bounds of their errors.
 
     It is hashable, so that programs can be kept.
+
+    Attributes
+    ----------
+    program : type
+        The class of programs that carries the steps out.
     """
+
+    program: ClassVar[type[Program]] = Program
 
     @property
     @abstractmethod

@@ -39,4 +39,5 @@ def compile_program(
     TypeError
         If a quantity has no formula.
     """
-    return join([Program(tuple(formula_of(quantity).steps(dtype, arithmetic))) for quantity, dtype in pairs])
+    programs = [Program(tuple(formula_of(quantity).steps(dtype, arithmetic))) for quantity, dtype in pairs]
+    return arithmetic.program(join(programs).steps)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.polynomial import Polynomial
+
+from pipeline.compute.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,22 +25,20 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Numbers = tuple[float, ...]
 
-F = TypeVar("F", bound="Callable[..., Any]")
-
 # The pixels of a tile. The sums and the planes of a tile stay in the first cache of a core.
-_TILE = 512
+TILE = 512
 # The loops over the parameters of a kernel are unrolled up to this number of parameters.
 _MOST_UNROLLED = 12
 # Adding this number rounds a float64 to an integer, which is then in the lowest bits.
-_ROUNDER = 1.5 * 2.0**52
+ROUNDER = 1.5 * 2.0**52
 # Smaller powers of 2 are 0.
 _LOWEST_POWER = -1023.0
 # Smaller sums may have lost digits. Their logarithms are computed relative to the highest exponent.
 _SMALL = 2.0**-900
 # An exponent that would be minus infinity is replaced by this number, so that differences stay finite.
 _FLOOR = -1.7e308
-_LOG2_E = math.log2(math.e)
-_LN_2 = math.log(2)
+LOG2_E = math.log2(math.e)
+LN_2 = math.log(2)
 # The series of 2 atanh(z) / z in powers of z**2, the highest first. Since abs(z) is at most 0.172, the first
 # power that is left out is below 1e-18.
 _ATANH = tuple(2.0 / n for n in range(21, 0, -2))
@@ -49,18 +48,6 @@ _ONE_BITS = 0x3FF0000000000000
 
 # Its first parameter is typed as if a caller had to pass it.
 _to_tuple: Any = to_fixed_tuple
-# A product and a sum may be rounded together. No other liberty is allowed, so that NaN and infinities work.
-_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-_inlined = njit(inline="always")
-
-
-def _compiled(function: F) -> F:
-    """Compile a function at its first call, and keep the code on the disk if there is a place for it."""
-    try:
-        return cast("F", njit(cache=True, **_OPTIONS)(function))
-    except RuntimeError:
-        # Neither the directory of the package nor that of the user's caches can be written to.
-        return cast("F", njit(**_OPTIONS)(function))
 
 
 def coefficients(degree: int) -> Numbers:
@@ -82,12 +69,17 @@ def coefficients(degree: int) -> Numbers:
     return tuple(fitted.coef[::-1].tolist())
 
 
-@_inlined
-def _power_of_2(number: float, polynomial: Numbers) -> float:
+@inlined
+def power_of_2(number: float, polynomial: Numbers) -> float:
     """Return 2**number, or 0 for the smallest numbers."""
     number = number if number > _LOWEST_POWER else _LOWEST_POWER
-    shifted = number + _ROUNDER
-    fraction = number - (shifted - _ROUNDER)
+    shifted = number + ROUNDER
+    return raised(number - (shifted - ROUNDER), shifted, polynomial)
+
+
+@inlined
+def raised(fraction: float, shifted: float, polynomial: Numbers) -> float:
+    """Return 2 to the power of a fraction and of the integer in the lowest bits of a shifted number."""
     value = polynomial[0]
     for power in range(1, len(polynomial)):
         value = value * fraction + polynomial[power]
@@ -95,8 +87,8 @@ def _power_of_2(number: float, polynomial: Numbers) -> float:
     return value * np.int64(bits).view(np.float64)
 
 
-@_inlined
-def _logarithm_of_2(number: float) -> float:
+@inlined
+def logarithm_of_2(number: float) -> float:
     """Return the binary logarithm of a normal number above 0."""
     bits = np.float64(number).view(np.int64)
     power = (bits - np.int64(_ROOT_HALF_BITS)) >> 52
@@ -107,10 +99,10 @@ def _logarithm_of_2(number: float) -> float:
     value = _ATANH[0]
     for term in range(1, len(_ATANH)):
         value = value * square + _ATANH[term]
-    return np.float64(power) + ratio * value * _LOG2_E
+    return np.float64(power) + ratio * value * LOG2_E
 
 
-@_inlined
+@inlined
 def _exponent(tile: Array, i: int, means: Numbers, factors: Numbers, offset: float, is_full: bool) -> float:
     """Return the exponent of a kernel at pixel `i` of a tile. Loops over tuples are unrolled."""
     value = offset
@@ -125,7 +117,7 @@ def _exponent(tile: Array, i: int, means: Numbers, factors: Numbers, offset: flo
     return value
 
 
-@_compiled
+@compiled
 def _fill_exponents(
     tile: Array, means: Array, factors: Array, offset: float, is_full: bool, roots: Array, exponents: Array
 ) -> None:
@@ -136,51 +128,51 @@ def _fill_exponents(
         for column in range(0 if is_full else row, row + 1):
             factor = factors[row * len(means) + column] if is_full else factors[row]
             mean, plane = means[column], tile[column]
-            for i in range(_TILE):
+            for i in range(TILE):
                 roots[i] += (plane[i] - mean) * factor
-        for i in range(_TILE):
+        for i in range(TILE):
             exponents[i] -= roots[i] * roots[i]
 
 
-@_compiled
+@compiled
 def _take_logarithms(
     tile: Array, sums: Array, means: Array, factors: Array, offsets: Array, is_full: bool, polynomial: Numbers
 ) -> None:
     """Replace the sums of a tile by their natural logarithms."""
     if sums.min() >= _SMALL:
-        for i in range(_TILE):
-            sums[i] = _logarithm_of_2(sums[i]) * _LN_2
+        for i in range(TILE):
+            sums[i] = logarithm_of_2(sums[i]) * LN_2
         return
-    roots, exponents = np.empty(_TILE), np.empty(_TILE)
-    peaks, totals = np.full(_TILE, _FLOOR), np.zeros(_TILE)
+    roots, exponents = np.empty(TILE), np.empty(TILE)
+    peaks, totals = np.full(TILE, _FLOOR), np.zeros(TILE)
     for kernel in range(len(offsets)):
         _fill_exponents(tile, means[kernel], factors[kernel], offsets[kernel], is_full, roots, exponents)
-        for i in range(_TILE):
+        for i in range(TILE):
             peaks[i] = exponents[i] if exponents[i] > peaks[i] else peaks[i]
     for kernel in range(len(offsets)):
         _fill_exponents(tile, means[kernel], factors[kernel], offsets[kernel], is_full, roots, exponents)
-        for i in range(_TILE):
+        for i in range(TILE):
             exponent = exponents[i] if exponents[i] > _FLOOR else _FLOOR
-            totals[i] += _power_of_2(exponent - peaks[i], polynomial)
-    for i in range(_TILE):
+            totals[i] += power_of_2(exponent - peaks[i], polynomial)
+    for i in range(TILE):
         # A pixel has the same bits whatever pixels are beside it.
         is_small = sums[i] < _SMALL
-        logarithm = _logarithm_of_2(totals[i] if is_small else sums[i])
-        sums[i] = (logarithm + (peaks[i] if is_small else 0.0)) * _LN_2
+        logarithm = logarithm_of_2(totals[i] if is_small else sums[i])
+        sums[i] = (logarithm + (peaks[i] if is_small else 0.0)) * LN_2
 
 
-@_inlined
+@inlined
 def _fill_tile(tile: Array, planes: Array, start: int, n_pixels: int) -> None:
     """Copy pixels into a tile. If it is longer, its last pixels stay as they are."""
     for channel in range(len(tile)):
         tile[channel, :n_pixels] = planes[channel, start : start + n_pixels]
 
 
-@_inlined
+@inlined
 def _restore_nan(tile: Array, sums: Array) -> None:
     """Make NaN of the sums of pixels that have a NaN in any channel."""
     for channel in range(len(tile)):
-        for i in range(_TILE):
+        for i in range(TILE):
             sums[i] += tile[channel, i] * 0.0
 
 
@@ -209,42 +201,42 @@ def compile_reduction(n_channels: int, *, is_full: bool, is_log: bool, degree: i
     polynomial = coefficients(degree)
     n_factors = n_channels**2 if is_full else n_channels
 
-    @_compiled
+    @compiled
     def reduce_unrolled(planes: Array, means: Array, factors: Array, offsets: Array, out: Array) -> None:
-        tile, sums = np.zeros((n_channels, _TILE)), np.empty(_TILE)
-        for start in range(0, len(out), _TILE):
-            n_pixels = min(_TILE, len(out) - start)
+        tile, sums = np.zeros((n_channels, TILE)), np.empty(TILE)
+        for start in range(0, len(out), TILE):
+            n_pixels = min(TILE, len(out) - start)
             _fill_tile(tile, planes, start, n_pixels)
             sums[:] = 0.0
             for kernel in range(len(offsets)):
                 offset = offsets[kernel]
                 mean = _to_tuple(means[kernel], n_channels)
                 factor = _to_tuple(factors[kernel], n_factors)
-                for i in range(_TILE):
-                    sums[i] += _power_of_2(_exponent(tile, i, mean, factor, offset, is_full), polynomial)
+                for i in range(TILE):
+                    sums[i] += power_of_2(_exponent(tile, i, mean, factor, offset, is_full), polynomial)
             if is_log:
                 _take_logarithms(tile, sums, means, factors, offsets, is_full, polynomial)
             _restore_nan(tile, sums)
             out[start : start + n_pixels] = sums[:n_pixels]
 
-    @_compiled
+    @compiled
     def reduce_by_channels(planes: Array, means: Array, factors: Array, offsets: Array, out: Array) -> None:
-        tile, sums = np.zeros((n_channels, _TILE)), np.empty(_TILE)
-        roots, exponents = np.empty(_TILE), np.empty(_TILE)
-        for start in range(0, len(out), _TILE):
-            n_pixels = min(_TILE, len(out) - start)
+        tile, sums = np.zeros((n_channels, TILE)), np.empty(TILE)
+        roots, exponents = np.empty(TILE), np.empty(TILE)
+        for start in range(0, len(out), TILE):
+            n_pixels = min(TILE, len(out) - start)
             _fill_tile(tile, planes, start, n_pixels)
             sums[:] = 0.0
             for kernel in range(len(offsets)):
                 mean, factor = means[kernel], factors[kernel]
                 _fill_exponents(tile, mean, factor, offsets[kernel], is_full, roots, exponents)
-                for i in range(_TILE):
-                    sums[i] += _power_of_2(exponents[i], polynomial)
+                for i in range(TILE):
+                    sums[i] += power_of_2(exponents[i], polynomial)
             if is_log:
                 _take_logarithms(tile, sums, means, factors, offsets, is_full, polynomial)
             _restore_nan(tile, sums)
             out[start : start + n_pixels] = sums[:n_pixels]
 
-    compiled: Callable[..., None]
-    compiled = reduce_unrolled if n_factors + n_channels <= _MOST_UNROLLED else reduce_by_channels
-    return compiled
+    chosen: Callable[..., None]
+    chosen = reduce_unrolled if n_factors + n_channels <= _MOST_UNROLLED else reduce_by_channels
+    return chosen

@@ -15,8 +15,9 @@ from pipeline.compute.arithmetic import EXPRESSIONS, Arithmetic
 from pipeline.compute.bound import UNIT, Bound
 from pipeline.compute.engine import Engine
 from pipeline.compute.formulas import formula_of
+from pipeline.compute.fused_program import FusedProgram
 from pipeline.compute.planes import compute_pixels, count_constants, program_bytes, strip_length
-from pipeline.compute.program import Reduction, Step
+from pipeline.compute.program import Program, Reduction, Step
 from pipeline.compute.strips import compute_strips
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _SECONDS_PER_PIXEL = 4e-9
 _SECONDS_AT_FIRST = 0.5
 # Numba takes 60 MiB, and compiling the loops of sums and logarithms takes 130 MiB, which the process keeps.
 _PROCESS_BYTES = 192 * 2**20
+# What a formula doesn't count: its exponentials and logarithms are less exact than those of numexpr.
+_STEPS = 2e-14
 # Exponents above this one may overflow, as those of kernels with tiny variances do.
 _HIGHEST = 690.0
 
@@ -57,12 +60,13 @@ class FusedArithmetic(Arithmetic):
     offset one by one, so that it counts for each of them. The sum of K exponentials has K roundings.
     """
 
+    program: ClassVar[type[Program]] = FusedProgram
     is_precise: bool
 
     @property
     def tolerated(self) -> float:
         """The relative error of a result from which on a pixel is computed again in double-double."""
-        return EXPRESSIONS.tolerated if self.is_precise else 5e-8
+        return EXPRESSIONS.tolerated - _STEPS if self.is_precise else 5e-8
 
     def sum_steps(self, terms: Sequence[Exponent], target: str) -> list[Step]:
         """Return one reduction."""
@@ -102,7 +106,7 @@ class FusedArithmetic(Arithmetic):
 
 def _polynomial_error(degree: int) -> float:
     """Return a bound of the relative error of :func:`pipeline.compute.fused.coefficients`."""
-    return {6: 4e-9, 8: 3e-12, 11: 3e-15}[degree]
+    return {6: 4e-9, 8: 1.2e-12, 11: 3e-15}[degree]
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,9 @@ class FusedSum(Reduction):
     degree: int
 
     def fill(self, planes: NDArray[np.float64], out: NDArray[Any], *, serial: bool) -> None:
-        """Fill a plane of shape (n,) from the channel planes, in the calling thread."""
+        """Fill a plane of float64, shape (n,), from the channel planes, in the calling thread."""
         del serial
-        values = out if out.dtype == np.float64 else np.empty(out.shape)
-        self._reduce(planes, *self._parameters, values)
-        if values is not out:
-            np.copyto(out, values, casting="unsafe")
+        self._reduce(planes, *self._parameters, out)
 
     @cached_property
     def _reduce(self) -> Callable[..., None]:

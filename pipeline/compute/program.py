@@ -87,7 +87,7 @@ class Program:
     def scratch(self) -> tuple[str, ...]:
         """The names of all planes except the channels, the results and the doubts."""
         targets = dict.fromkeys(step.target for step in self.steps)
-        return tuple(name for name in targets if not _is_given(name))
+        return tuple(name for name in targets if not is_given(name))
 
     @cached_property
     def n_planes(self) -> int:
@@ -189,7 +189,7 @@ def join(programs: Sequence[Program]) -> Program:
         for step in program.steps:
             inputs = tuple(current.get(name, name) for name in step.inputs)
             names = step.names or step.inputs
-            if _is_given(step.target):
+            if is_given(step.target):
                 steps.append(Step(_of(step.target, quantity), step.expression, inputs, names))
                 continue
             value = f"value{len(values)}"
@@ -212,7 +212,7 @@ def _in_few_planes(steps: Sequence[Step]) -> Iterator[Step]:
             for name in dict.fromkeys(step.inputs)
             if name in planes and last_read[name] == number
         ]
-        if not _is_given(step.target):
+        if not is_given(step.target):
             if not free:
                 free.append(f"plane{n_planes}")
                 n_planes += 1
@@ -224,7 +224,7 @@ def _of(name: str, quantity: int) -> str:
     return f"{name} of {quantity}"
 
 
-def _is_given(name: str) -> bool:
+def is_given(name: str) -> bool:
     """Return whether a plane holds results or doubt."""
     return name.startswith(("out", DOUBT))
 

@@ -26,7 +26,7 @@ def reduce(x: list[float], offset: float, *, is_log: bool, degree: int = 11) -> 
     return out.tolist()
 
 
-@pytest.mark.parametrize(("degree", "error"), [(6, 4e-9), (8, 3e-12), (11, 3e-15)])
+@pytest.mark.parametrize(("degree", "error"), [(6, 4e-9), (8, 1.2e-12), (11, 3e-15)])
 def test_the_error_of_a_polynomial(degree: int, error: float) -> None:
     """Over its interval the polynomial is as exact as the bounds of the engine say."""
     worst = 0
@@ -103,17 +103,3 @@ def test_loops_are_vectorized() -> None:
     if not (vector or scalar):
         pytest.skip("the processor has other instructions than those that this test knows")
     assert vector > scalar
-
-
-def test_without_a_place_for_caches_loops_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no directory can be written to, Numba refuses to keep code; the loops work all the same."""
-
-    def refuse(**options: Any) -> Any:
-        if options.pop("cache", False):
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
-
-    monkeypatch.setattr("pipeline.compute.fused.njit", refuse)
-    compile_reduction.cache_clear()
-    assert reduce([0.0, 1.0], 0.0, is_log=False) == pytest.approx([1.0, 0.5], rel=1e-15)
-    compile_reduction.cache_clear()
