@@ -122,9 +122,11 @@ def _fill_exponents(
     tile: Array, means: Array, factors: Array, offset: float, is_full: bool, roots: Array, exponents: Array
 ) -> None:
     """Fill an array with the exponents of a kernel at the pixels of a tile, for any number of channels."""
-    exponents[:] = offset
+    for i in range(TILE):
+        exponents[i] = offset
     for row in range(len(means)):
-        roots[:] = 0.0
+        for i in range(TILE):
+            roots[i] = 0.0
         for column in range(0 if is_full else row, row + 1):
             factor = factors[row * len(means) + column] if is_full else factors[row]
             mean, plane = means[column], tile[column]
@@ -139,12 +141,16 @@ def _take_logarithms(
     tile: Array, sums: Array, means: Array, factors: Array, offsets: Array, is_full: bool, polynomial: Numbers
 ) -> None:
     """Replace the sums of a tile by their natural logarithms."""
-    if sums.min() >= _SMALL:
+    lowest = sums[0]
+    for i in range(TILE):
+        lowest = sums[i] if sums[i] < lowest else lowest
+    if lowest >= _SMALL:
         for i in range(TILE):
             sums[i] = logarithm_of_2(sums[i]) * LN_2
         return
-    roots, exponents = np.empty(TILE), np.empty(TILE)
-    peaks, totals = np.full(TILE, _FLOOR), np.zeros(TILE)
+    roots, exponents, peaks, totals = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for i in range(TILE):
+        peaks[i], totals[i] = _FLOOR, 0.0
     for kernel in range(len(offsets)):
         _fill_exponents(tile, means[kernel], factors[kernel], offsets[kernel], is_full, roots, exponents)
         for i in range(TILE):
@@ -165,7 +171,8 @@ def _take_logarithms(
 def _fill_tile(tile: Array, planes: Array, start: int, n_pixels: int) -> None:
     """Copy pixels into a tile. If it is longer, its last pixels stay as they are."""
     for channel in range(len(tile)):
-        tile[channel, :n_pixels] = planes[channel, start : start + n_pixels]
+        for i in range(n_pixels):
+            tile[channel, i] = planes[channel, start + i]
 
 
 @inlined
@@ -207,7 +214,8 @@ def compile_reduction(n_channels: int, *, is_full: bool, is_log: bool, degree: i
         for start in range(0, len(out), TILE):
             n_pixels = min(TILE, len(out) - start)
             _fill_tile(tile, planes, start, n_pixels)
-            sums[:] = 0.0
+            for i in range(TILE):
+                sums[i] = 0.0
             for kernel in range(len(offsets)):
                 offset = offsets[kernel]
                 mean = _to_tuple(means[kernel], n_channels)
@@ -217,7 +225,8 @@ def compile_reduction(n_channels: int, *, is_full: bool, is_log: bool, degree: i
             if is_log:
                 _take_logarithms(tile, sums, means, factors, offsets, is_full, polynomial)
             _restore_nan(tile, sums)
-            out[start : start + n_pixels] = sums[:n_pixels]
+            for i in range(n_pixels):
+                out[start + i] = sums[i]
 
     @compiled
     def reduce_by_channels(planes: Array, means: Array, factors: Array, offsets: Array, out: Array) -> None:
@@ -226,7 +235,8 @@ def compile_reduction(n_channels: int, *, is_full: bool, is_log: bool, degree: i
         for start in range(0, len(out), TILE):
             n_pixels = min(TILE, len(out) - start)
             _fill_tile(tile, planes, start, n_pixels)
-            sums[:] = 0.0
+            for i in range(TILE):
+                sums[i] = 0.0
             for kernel in range(len(offsets)):
                 mean, factor = means[kernel], factors[kernel]
                 _fill_exponents(tile, mean, factor, offsets[kernel], is_full, roots, exponents)
@@ -235,7 +245,8 @@ def compile_reduction(n_channels: int, *, is_full: bool, is_log: bool, degree: i
             if is_log:
                 _take_logarithms(tile, sums, means, factors, offsets, is_full, polynomial)
             _restore_nan(tile, sums)
-            out[start : start + n_pixels] = sums[:n_pixels]
+            for i in range(n_pixels):
+                out[start + i] = sums[i]
 
     chosen: Callable[..., None]
     chosen = reduce_unrolled if n_factors + n_channels <= _MOST_UNROLLED else reduce_by_channels

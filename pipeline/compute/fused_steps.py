@@ -106,7 +106,8 @@ def _choose(condition: Array, one: Array, other: Array, out: Array) -> None:
 
 @compiled
 def _copy(source: Array, out: Array) -> None:
-    for i in range(len(out)):
+    """Copy as many numbers as the shorter array has."""
+    for i in range(min(len(source), len(out))):
         out[i] = source[i]
 
 
@@ -123,13 +124,14 @@ def carry_out(code: NDArray[np.int64], constants: Array, n_registers: int, plane
     """
     registers = np.zeros((n_registers, TILE))
     for number in range(len(constants)):
-        registers[number] = constants[number]
+        for i in range(TILE):
+            registers[number, i] = constants[number]
     for start in range(0, planes.shape[1], TILE):
         stop = min(start + TILE, planes.shape[1])
         for place in range(len(code)):
             operation, target, one, other, third = code[place]
             if operation == Operation.LOAD:
-                _copy(planes[one, start:stop], registers[target, : stop - start])
+                _copy(planes[one, start:stop], registers[target])
             elif operation == Operation.STORE:
                 _copy(registers[one], planes[target, start:stop])
             elif operation == Operation.WHERE:
