@@ -23,10 +23,13 @@ class Engine(ABC):
         The name that callers and records use.
     is_reference : bool
         Whether the results have the same bits as those of the engine ``"numexpr"``, the reference.
+    compiles : bool
+        Whether the first evaluation of a kind of outputs compiles code, which takes seconds.
     """
 
     name: ClassVar[str]
     is_reference: ClassVar[bool]
+    compiles: ClassVar[bool] = False
 
     @abstractmethod
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:

@@ -168,6 +168,7 @@ class NumbaEngine(Engine):
 
     name: ClassVar[str] = "numba"
     is_reference: ClassVar[bool] = False
+    compiles: ClassVar[bool] = True
 
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
         """Return a reason if Numba isn't installed, or if a density may exceed the range of float64."""

@@ -7,7 +7,9 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.compute.engines import ENGINES
+import numpy as np
+
+from pipeline.compute.engines import ENGINES, evaluate_pixels
 from pipeline.compute.plausibility import Nearness
 from pipeline.runs.progress import reporting
 from pipeline.runs.receipt import Receipt
@@ -76,6 +78,8 @@ def execute(
         started = time.perf_counter()
         with reporting(options["progress"], grid.n_blocks, grid.n_pixels) as reporter:
             try:
+                if executor.is_local:
+                    _compile(job, image, reporter)
                 # The outcomes are closed before the executor, so that no block is at work afterwards.
                 with executor:
                     ended = executor.outcomes(run_task, executor.share(replace(job, store=store)), calls)
@@ -106,6 +110,15 @@ def execute(
         )
         store.conclude(asdict(receipt))
     return receipt
+
+
+def _compile(job: Job, image: Image, reporter: Reporter) -> None:
+    """Compile what the blocks will need, by computing one pixel, so that no thread waits for another."""
+    outputs = [output for output in job.outputs if ENGINES[job.engines[output.name]].compiles]
+    if outputs:
+        reporter.begin("compiling loops, or loading compiled ones")
+        pixel = np.zeros((1, 1, image.n_channels), image.dtype)
+        evaluate_pixels(pixel, outputs, [job.engines[output.name] for output in outputs], serial=True)
 
 
 def numerics() -> dict[str, str]:

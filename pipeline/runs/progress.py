@@ -39,6 +39,8 @@ class Progress:
         Time since the start.
     peak_memory : int
         The highest resident memory of a process that computes blocks, in bytes; 0 if it isn't known.
+    stage : str
+        What is done before the first block, for example "compiling loops"; empty once blocks are computed.
     """
 
     total_blocks: int
@@ -49,6 +51,7 @@ class Progress:
     kept_pixels: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    stage: str = ""
 
     @property
     def pixels_per_second(self) -> float:
@@ -62,6 +65,8 @@ class Progress:
         return left / rate if rate else float("inf") if left else 0.0
 
     def __str__(self) -> str:
+        if self.stage:
+            return f"{self.stage}, {_clock(self.seconds)} gone"
         share = self.pixels / self.total_pixels if self.total_pixels else 1.0
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         memory = f", peak memory {_gibibytes(self.peak_memory)}" if self.peak_memory else ""
@@ -94,7 +99,14 @@ class Reporter:
             kept_pixels=before.kept_pixels + pixels * kept,
             seconds=time.perf_counter() - self._started,
             peak_memory=max(before.peak_memory, memory),
+            stage="",
         )
+        self._listener(self.progress)
+
+    def begin(self, stage: str) -> None:
+        """Tell what is done before the first block."""
+        seconds = time.perf_counter() - self._started
+        self.progress = replace(self.progress, stage=stage, seconds=seconds)
         self._listener(self.progress)
 
 
@@ -115,8 +127,8 @@ def reporting(progress: str | Listener, total_blocks: int, total_pixels: int) ->
         of characters. ``"log"`` logs a line every ten seconds to the logger ``pipeline.progress``, at level
         INFO; if no logging has been set up, the lines go to standard error. ``"auto"`` draws a bar in a
         notebook or terminal, and logs lines elsewhere.
-        ``"none"`` does neither. A function is called with a :class:`Progress` for each block, in the thread
-        that called the run.
+        ``"none"`` does neither. A function is called with a :class:`Progress` for each block, and before the
+        first one if loops must be compiled, in the thread that called the run.
     total_blocks, total_pixels : int
         All blocks and pixels of the run.
 
@@ -174,7 +186,9 @@ def _bar_class() -> type[tqdm[Any]]:
 def _draw_on(bar: tqdm[Any]) -> Listener:
     def draw(event: Progress) -> None:
         memory = f", {_gibibytes(event.peak_memory)}" if event.peak_memory else ""
-        bar.set_postfix_str(f"block {event.blocks} of {event.total_blocks}{memory}", refresh=False)
+        text = event.stage or f"block {event.blocks} of {event.total_blocks}{memory}"
+        # Nothing else is drawn while a stage lasts.
+        bar.set_postfix_str(text, refresh=bool(event.stage))
         bar.update(event.pixels - bar.n)
 
     return draw
@@ -203,7 +217,7 @@ def _log_lines() -> Listener:
 
     def log(event: Progress) -> None:
         nonlocal due
-        if event.seconds >= due:
+        if event.stage or event.seconds >= due:
             due = event.seconds + _EVERY
             _logger.info("%s", event)
 

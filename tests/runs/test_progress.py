@@ -225,6 +225,19 @@ def test_time_left_is_what_the_rest_takes_at_this_rate(total: int, share: float,
     assert str(event)
 
 
+def test_a_stage_before_the_first_block_is_told(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bar and the log say at once what is done, until blocks are."""
+    caplog.set_level(logging.INFO)
+    for mode in ("bar", "log"):
+        with reporting(mode, 2, 20) as reporter:
+            reporter.begin("compiling loops")
+            assert "compiling loops" in (capsys.readouterr().err if mode == "bar" else caplog.text)
+            reporter.advance(10)
+            assert reporter.progress.stage == ""
+
+
 def test_hours_are_counted() -> None:
     """A long run's times are in hours, minutes and seconds."""
     assert "26:01:05 gone, 26:01:05 left" in str(Progress(2, 2, blocks=1, pixels=1, seconds=93665))

@@ -31,6 +31,7 @@ from pipeline import (
     Mixture,
     Packed,
     Posterior,
+    Progress,
     compute_densities,
     evaluate,
     open_image,
@@ -272,7 +273,9 @@ def test_a_run_goes_on_with_the_engine_that_it_began_with(
     image, store = photo.astype(np.float32), tmp_path / "out.zarr"
     monkeypatch.setattr(NumbaEngine, "seconds", lambda *_: 0.0)
     choose_engine.cache_clear()
-    plan(image, Density(skin), store, progress="none", block=256).execute()
+    events: list[Progress] = []
+    plan(image, Density(skin), store, progress=events.append, block=256).execute()
+    assert [event.stage for event in events] == ["compiling loops, or loading compiled ones", *[""] * 4]
     whole = np.asarray(open_result(store)["density"])
     monkeypatch.undo()
     choose_engine.cache_clear()
