@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from benchmarks.report import regressions
+from benchmarks.way import Way
 
 COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
 PARITY = COMPARE.with_name("parity.py")
@@ -34,27 +35,76 @@ def results(smoke: tuple[Path, str]) -> dict[str, Any]:
     return found
 
 
+def is_float32(label: str) -> bool:
+    """Say whether a way computes in float32."""
+    return "float32" in label
+
+
 def test_every_way_is_right(smoke: tuple[Path, str]) -> None:
-    """Each way that starts from the image and gives densities equals SciPy's."""
-    errors = {way["way"]: way["largest_relative_error"] for way in results(smoke)["in_memory"]["ways"]}
-    assert errors.pop("copy") is None
-    assert errors.pop("table-lights") is None
-    float32 = {name: error for name, error in errors.items() if name.startswith("jax")}
-    assert all(error < COMPUTED for error in float32.values()), errors
-    assert all(error < ROUNDED for name, error in errors.items() if name not in float32), errors
+    """Each way that gives densities equals SciPy's."""
+    ways = {way["way"]: way for way in results(smoke)["in_memory"]["ways"]}
+    assert ways.pop("copy")["largest_relative_error"] is None
+    errors = {way["label"]: way["largest_relative_error"] for way in ways.values()}
+    assert all(error < (COMPUTED if is_float32(label) else ROUNDED) for label, error in errors.items()), (
+        errors
+    )
+
+
+def test_every_way_is_right_for_any_pixels(smoke: tuple[Path, str]) -> None:
+    """Each way equals our float64, for pixels of 16 bits, for full covariances, and for each quantity."""
+    pixels = results(smoke)["pixels"]
+    errors: dict[str, dict[str, float | None]] = {}
+    for row in pixels["rows"]:
+        errors.setdefault(row["case"], {})[row["label"]] = row["largest_relative_error"]
+        assert min(row[key] for key in ("ns_per_pixel", "ratio_to_ours", "first_seconds")) > 0
+    assert set(errors.pop("Label").values()) == {None}
+    assert set(errors) == {
+        *("uint16", "K = 4, C = 3, full"),
+        *("LogDensity", "LogRatio", "Posterior", "Confidence", "Entropy"),
+    }
+    for case, found in errors.items():
+        for label, error in found.items():
+            assert error is not None, (case, label)
+            assert error < (COMPUTED if is_float32(label) else ROUNDED), (case, label, error)
+    ways = {row["way"] for row in pixels["rows"] if row["case"] == "uint16"}
+    others = {"sklearn", "numexpr", "blosc2", "blosc2-kernel", "numba-float64", "numba-float32"}
+    wanted = {"ours-numexpr", "ours-numba", *others, "torch", "jax", "floor"}
+    assert ways == wanted - set(pixels["left_out"])
+    assert "| density, 16 kernels, 3 channels | uint16 |" in smoke[1]
+    assert "| first call, seconds | least | most |" in smoke[1]
 
 
 @pytest.mark.parametrize(
-    ("way", "package"), [("jax", "jax"), ("blosc2", "blosc2"), ("numba", "numba"), ("sklearn", "sklearn")]
+    ("part", "way", "package"),
+    [
+        *(("in_memory", way, way) for way in ("jax", "blosc2", "sklearn", "torch")),
+        ("in_memory", "gather", "numba"),
+        *(("pixels", way, way) for way in ("jax", "blosc2", "sklearn", "torch")),
+        *(("zarr_to_zarr", way, way) for way in ("zarrs", "tensorstore")),
+    ],
 )
-def test_a_missing_package_is_said(smoke: tuple[Path, str], way: str, package: str) -> None:
+def test_a_missing_package_is_said(smoke: tuple[Path, str], part: str, way: str, package: str) -> None:
     """A way whose package is there runs; one without is left out, and the report says so."""
-    memory = results(smoke)["in_memory"]
+    found = results(smoke)[part]
     if find_spec(package):
-        assert way in {found["way"] for found in memory["ways"]}
+        rows = found["rows" if part == "pixels" else "ways"]
+        assert any(row.get("way") == way or row["label"].endswith(f", {way}") for row in rows)
     else:
-        assert memory["left_out"][way] == [package]
+        assert package in found["left_out"][way]
         assert f"left out: {way}, which needs {package}" in smoke[1]
+
+
+def test_a_missing_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A way whose compiler is nowhere is left out."""
+    monkeypatch.setenv("PATH", "")
+    assert Way("C", lambda image, _: lambda: image, ("numpy",), ("cc",)).missing == ["cc"]
+
+
+def test_other_writers_write_the_same(smoke: tuple[Path, str]) -> None:
+    """What other writers copy equals what ours does, in the same chunks and with the same codecs."""
+    found = results(smoke)["zarr_to_zarr"]
+    names = {"zarr-python", "zarrs", "tensorstore", "tensorstore, not flushed"} - set(found["left_out"])
+    assert found["same"] == dict.fromkeys(names, True)
 
 
 def test_everything_is_measured(smoke: tuple[Path, str]) -> None:
@@ -96,14 +146,9 @@ def test_a_check_finds_what_is_worse() -> None:
     assert regressions(results(jax=2.1, copy=0.3, ours=70.0), recorded) == []
     assert regressions(results(jax=1.9, new=1.0), recorded) == ["jax: the ratio was 3, and is now 1.9"]
     assert regressions(results(ours=80.0), recorded) == ["ours: the ratio was 50, and is now 80"]
-
-
-def test_pixels() -> None:
-    """Every table has a row for each kind, and every engine a time."""
-    command = [sys.executable, str(COMPARE.with_name("pixels.py")), "--side", "512", "--turns", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
-    rows = [row for row in rows if "numexpr" not in row and row[0] != "---"]
-    assert len(rows) == 6 + 10 + 7
-    assert all(float(row[1]) > 0 and float(row[2]) > 0 for row in rows)
+    row = {"table": "density", "case": "uint16", "way": "floor", "label": "C", "ratio_to_ours": 0.9}
+    found = regressions(
+        {"pixels": {"rows": [{**row, "ratio_to_ours": 0.5}, {**row, "case": "uint8"}]}},
+        {"pixels": {"rows": [row]}},
+    )
+    assert found == ["C, density, uint16: the ratio was 0.9, and is now 0.5"]

@@ -2,6 +2,10 @@
 
 python tests/benchmarks/compare.py
 
+This also runs `pixels.py`, prints all tables in Markdown, and draws the picture. With `--record` the results
+and the picture take the place of the recorded ones. Packages that are missing are left out: PyTorch isn't in
+the extra `bench`, and `competitors.py` says how to install it.
+
 In memory everything has one thread: the process is pinned to one core (on Linux; elsewhere variables of the
 environment alone say so). From Zarr to Zarr every way has a thread a core. Each way runs by turns with ours;
 times are medians, and ratios medians of the pairs' ratios. Memory is what a way adds to a process of its own
@@ -16,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 PACKAGES = (
     *("mixture-pipeline", "numpy", "numexpr", "opencv-python-headless", "zarr", "numcodecs", "dask"),
-    *("scikit-learn", "scipy", "blosc2", "jax", "numba"),
+    *("scikit-learn", "scipy", "blosc2", "jax", "numba", "torch", "tensorstore", "zarrs"),
 )
 ONE_THREAD = {
     **dict.fromkeys(
@@ -43,6 +48,8 @@ ONE_THREAD = {
     ),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "JAX_PLATFORMS": "cpu",
+    # What it compiled for an earlier run would make a first call look short.
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
 SMOKE = {
     "megapixels": 0.25,
@@ -51,6 +58,7 @@ SMOKE = {
     "repeats": 1,
     "sizes": [0.25],
     "peaks": ["table-cold"],
+    "pixels_side": 512,
 }
 
 
@@ -95,6 +103,13 @@ def in_memory(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def pixels(options: argparse.Namespace) -> dict[str, Any]:
+    """Time the ways that compute every pixel; the script pins itself."""
+    arguments = ["--json", "--side", options.pixels_side, "--turns", options.repeats]
+    results: dict[str, Any] = child("pixels.py", *arguments, *["--smoke"] * options.smoke, threads=ONE_THREAD)
+    return results
+
+
 def zarr_to_zarr(options: argparse.Namespace) -> dict[str, Any]:
     """Time runs on all cores."""
     arguments = ["--megapixels", options.zarr_megapixels, "--repeats", max(1, min(3, options.repeats))]
@@ -131,6 +146,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--megapixels", type=float, default=16, help="in memory (2**20 pixels each)")
+    parser.add_argument("--pixels-side", type=int, default=2048, help="of pixels.py; 0 leaves it out")
     parser.add_argument("--zarr-megapixels", type=float, default=400, help="0 leaves Zarr out")
     parser.add_argument("--by-hand-megapixels", type=float, default=16, help="of the slow NumPy run on Dask")
     parser.add_argument("--sizes", type=float, nargs="*", default=[16, 64, 256, 1024], help="of the scaling")
@@ -138,8 +154,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that all of it runs")
     parser.add_argument("--check", type=Path, help="recorded results: fail if a ratio is 1.5 times worse")
     parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="directory of the results")
+    parser.add_argument("--record", action="store_true", help="renew results.json and the README's picture")
     options = parser.parse_args(arguments)
     options.peaks = None
+    if options.smoke and options.record:
+        parser.error("a smoke run is nothing to record")
     if options.smoke:
         vars(options).update(SMOKE)
     return options
@@ -148,20 +167,28 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure, print and write."""
     options = parse()
+    # What is recorded may be what is replaced.
+    recorded = json.loads(options.check.read_text(encoding="utf-8")) if options.check else None
     options.output.mkdir(parents=True, exist_ok=True)
+    written, picture = options.output / "compare.json", options.output / "compare.png"
     results: dict[str, Any] = {"machine": machine(), "smoke": options.smoke}
-    written = options.output / "compare.json"
-    print("in memory", file=sys.stderr)
-    results["in_memory"] = in_memory(options)
-    written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    parts = {"in_memory": in_memory}
+    if options.pixels_side:
+        parts["pixels"] = pixels
     if options.zarr_megapixels:
-        print("from Zarr to Zarr", file=sys.stderr)
-        results["zarr_to_zarr"] = zarr_to_zarr(options)
-    written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        parts["zarr_to_zarr"] = zarr_to_zarr
+    for name, run in parts.items():
+        print(name.replace("_", " "), file=sys.stderr)
+        results[name] = run(options)
+        written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print_report(results)
-    draw(results, options.output / "compare.png")
-    if options.check:
-        worse = regressions(results, json.loads(options.check.read_text(encoding="utf-8")))
+    draw(results, picture)
+    if options.record:
+        shutil.copyfile(written, HERE / "results.json")
+        if picture.exists():
+            shutil.copyfile(picture, HERE.parents[1] / "notebooks" / "benchmark.png")
+    if recorded:
+        worse = regressions(results, recorded)
         sys.exit("\n".join(["worse than recorded:", *worse]) if worse else 0)
 
 

@@ -17,7 +17,7 @@ import numexpr
 import numpy as np
 from images import photo, side_of
 from references import scipy_density
-from ways import OURS, UNCHECKED, UNNORMALIZED, WAYS
+from ways import LIGHTS, OURS, UNCHECKED, UNNORMALIZED, WAYS
 
 from pipeline import load_model
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from ways import Image, Way
+    from way import Image, Way
 
     from pipeline import Mixture
 
@@ -64,10 +64,12 @@ def measure(name: str, image: Image, mixture: Mixture, repeats: int) -> dict[str
     """Check a way, then run it and ours by turns."""
     way = WAYS[name]
     way.load()
-    piece = crop(way, image)
+    piece = crop(way, photo(len(image), way.lights) if way.lights > 1 else image)
+    started = time.perf_counter()
     run = way.prepare(piece, mixture)
-    ours = WAYS[OURS].prepare(image, mixture)
     got = run()
+    first = time.perf_counter() - started
+    ours = WAYS[OURS].prepare(image, mixture)
     error = None
     if name not in UNCHECKED:
         error = largest_error(got, piece, mixture, normalized=name not in UNNORMALIZED)
@@ -88,8 +90,15 @@ def measure(name: str, image: Image, mixture: Mixture, repeats: int) -> dict[str
         "ns_per_pixel": 1e9 * statistics.median(time for time, _ in pairs),
         "ratio_to_ours": statistics.median(time / own for time, own in pairs),
         "largest_relative_error": error,
+        "first_seconds": first,
         "pairs_ns": [[1e9 * time, 1e9 * own] for time, own in pairs],
     }
+
+
+def count_colors(image: Image) -> int:
+    """Count the different colors."""
+    packed = image[..., 0] | image[..., 1].astype(np.uint32) << 8 | image[..., 2].astype(np.uint32) << 16
+    return int(np.count_nonzero(np.bincount(packed.ravel(), minlength=2**24)))
 
 
 def time_all(image: Image, repeats: int) -> dict[str, Any]:
@@ -102,9 +111,8 @@ def time_all(image: Image, repeats: int) -> dict[str, Any]:
             continue
         print(f"  {way.label}", file=sys.stderr, flush=True)
         results.append(measure(name, image, mixture, repeats))
-    packed = image[..., 0] | image[..., 1].astype(np.uint32) << 8 | image[..., 2].astype(np.uint32) << 16
-    colors = int(np.count_nonzero(np.bincount(packed.ravel(), minlength=2**24)))
-    return {"side": len(image), "colors": colors, "ways": results, "left_out": left_out}
+    colors, many = count_colors(image), count_colors(photo(len(image), LIGHTS))
+    return {"side": len(image), "colors": colors, "many": many, "ways": results, "left_out": left_out}
 
 
 def peak(name: str, image: Image) -> dict[str, float]:
@@ -115,7 +123,7 @@ def peak(name: str, image: Image) -> dict[str, float]:
 
     way = WAYS[name]
     way.load()
-    piece = crop(way, image)
+    piece = crop(way, photo(len(image), way.lights) if way.lights > 1 else image)
     unit = 1 if sys.platform == "darwin" else 1024
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     way.prepare(piece, load_model("jones-rehg-skin"))()

@@ -16,114 +16,31 @@ import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
-import numpy as np
-import zarr
 from dask.system import CPU_COUNT
-from images import CHUNK, SHARD, make_source, photo
-from references import broadcast, random_mixture
-from zarr.codecs import BloscCodec, Crc32cCodec
+from images import SHARD, make_source, photo
+from references import random_mixture
+from writers import COPIERS, by_hand, copy_bytes, copy_finished, copy_floats, grid_of, is_same
 
 from pipeline import Density, compute_densities, load_model, stream
-from pipeline.images.description import Description
-from pipeline.images.grid import Block, Grid, choose_grid
-from pipeline.models.output import make_outputs
-from pipeline.stores.local import LocalStore
-from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    import zarr
     from numpy.typing import NDArray
+    from writers import Copier, Values
 
     Write = Callable[[Path], object]
 
-# Rows of a block that the NumPy answer takes at once: its temporaries are 16 times the float64 pixels.
-_ROWS = 16
-OUTPUTS = make_outputs(Density(load_model("jones-rehg-skin")))
+CHANNEL, FINISHED = "one channel copied as float32", "image read, finished densities written"
 _KERNELS = (16, 256)
 # Bytes of an output whose writing to the disk doesn't disturb the next run.
 _SMALL = 2**24
-
-
-def copy_floats(source: zarr.Array[Any], output: Path) -> None:
-    """Write one channel as float32: ours without the computation, but values that compress better."""
-    _write_floats(source, output, lambda pixels: pixels[..., 0].astype(np.float32))
-
-
-def copy_finished(source: zarr.Array[Any], output: Path, densities: NDArray[np.float32]) -> None:
-    """Read the image, and write densities that are known already: ours without the computation alone."""
-    _write_floats(source, output, lambda pixels: densities[: pixels.shape[0], : pixels.shape[1]])
-
-
-def copy_bytes(source: zarr.Array[Any], output: Path) -> None:
-    """Write one channel as it is: a quarter of the bytes that any density has."""
-    grid = _grid(source)
-    image = zarr.create_group(output).create_group("density")
-    image.create_array(
-        "0",
-        shape=grid.shape,
-        shards=grid.block,
-        chunks=grid.chunk,
-        dtype=np.uint8,
-        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-    )
-    _copy(source, output, grid, lambda pixels: pixels[..., 0])
-
-
-def _write_floats(source: zarr.Array[Any], output: Path, make: Callable[..., NDArray[Any]]) -> None:
-    grid = _grid(source)
-    store = LocalStore(output)
-    image = Description((*grid.shape, 3), np.dtype("uint8"), None, "", None)
-    store.create(Record(image, None, None, grid, OUTPUTS, {"density": "none"}, current_version()))
-    _copy(source, output, grid, make)
-    store.finish({"pixels": grid.n_pixels, "blocks": grid.n_blocks, "skipped": []})
-
-
-def _grid(source: zarr.Array[Any]) -> Grid:
-    tile = source.shards or source.chunks
-    return choose_grid(source.shape[:2], tile=tile[:2])
-
-
-def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[..., NDArray[Any]]) -> None:
-    store = LocalStore(output)
-
-    def task(block: Block) -> None:
-        pixels = np.asarray(source[block.region])
-        store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis]).publish()
-
-    with ThreadPoolExecutor(CPU_COUNT) as pool:
-        list(pool.map(task, grid.blocks()))
-
-
-def by_hand(source: zarr.Array[Any], output: Path) -> None:
-    """Run the NumPy answer through Dask, its temporaries kept small by strips."""
-    mixture = load_model("jones-rehg-skin")
-
-    def block_density(block: NDArray[np.uint8]) -> NDArray[np.float32]:
-        out = np.empty(block.shape[:2], np.float32)
-        for top in range(0, len(block), _ROWS):
-            out[top : top + _ROWS] = broadcast(block[top : top + _ROWS], mixture)
-        return out
-
-    # One block a chunk of the output, so that no two tasks write the same file.
-    chunk = min(CHUNK, source.shape[0])
-    pieces = da.from_zarr(source, chunks=(chunk, chunk, 3))
-    densities = da.map_blocks(
-        block_density, pieces, drop_axis=2, dtype=np.float32, meta=np.empty((0, 0), "f4")
-    )
-    target = zarr.create_array(
-        output,
-        shape=source.shape[:2],
-        chunks=(chunk, chunk),
-        dtype=np.float32,
-        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-    )
-    densities.to_zarr(target)
 
 
 def seconds(write: Write, output: Path) -> tuple[float, int]:
@@ -169,6 +86,20 @@ def ours(source: zarr.Array[Any], quantity: Density) -> Write:
     return lambda output: stream(source, quantity, output, progress="none")
 
 
+def copiers(source: zarr.Array[Any], densities: NDArray[np.float32]) -> dict[str, Write]:
+    """Give the copies through other people's writers, of one channel and of finished densities."""
+    copies: dict[str, Write] = {}
+    for title, values in ((CHANNEL, None), (FINISHED, densities)):
+        for name, copier in COPIERS.items():
+            if not copier.missing:
+                copies[f"{title}, {name}"] = partial(_copy, copier, source, values)
+    return copies
+
+
+def _copy(copier: Copier, source: zarr.Array[Any], values: Values, output: Path) -> None:
+    copier.copy(source, output, values)
+
+
 def time_all(directory: Path, megapixels: float, by_hand_megapixels: float, repeats: int) -> dict[str, Any]:
     """Compare ours with the copies, with Dask by hand, and with more kernels."""
     output = directory / "output.zarr"
@@ -180,13 +111,15 @@ def time_all(directory: Path, megapixels: float, by_hand_megapixels: float, repe
     densities = compute_densities(photo(min(SHARD, source.shape[0])), mixture)
     few, many = (ours(source, Density(random_mixture(k, 3))) for k in _KERNELS)
     rivals: dict[str, Write] = {
-        "one channel copied as float32": lambda output: copy_floats(source, output),
+        CHANNEL: lambda output: copy_floats(source, output),
         "one channel copied as uint8": lambda output: copy_bytes(source, output),
-        "image read, finished densities written": lambda output: copy_finished(source, output, densities),
+        FINISHED: lambda output: copy_finished(source, output, densities),
         "ours, against itself": skin,
         f"ours, random mixture, K = {_KERNELS[0]}": few,
         f"ours, random mixture, K = {_KERNELS[1]}": many,
     }
+    copies = copiers(source, densities)
+    rivals |= copies
     ways = [
         compare(
             "NumPy answer through Dask by hand",
@@ -199,7 +132,12 @@ def time_all(directory: Path, megapixels: float, by_hand_megapixels: float, repe
     ways += [compare(label, (write, skin), (n, n), output, repeats) for label, write in rivals.items()]
     label = f"K = {_KERNELS[1]} beside K = {_KERNELS[0]}"
     kernels = compare(label, (many, few), (n, n), output, repeats)
-    return {"side": source.shape[0], "threads": CPU_COUNT, "ways": ways, "many_kernels": kernels}
+    same = {name: is_same(copier, small, directory) for name, copier in COPIERS.items() if not copier.missing}
+    results = {"side": source.shape[0], "threads": CPU_COUNT, "ways": ways, "many_kernels": kernels}
+    left_out = {name: copier.missing for name, copier in COPIERS.items() if copier.missing}
+    # Those that do the same as the first of ours.
+    channels = [CHANNEL, *(label for label in copies if label.startswith(CHANNEL))]
+    return {**results, "copies": channels, "same": same, "left_out": left_out}
 
 
 def scale(directory: Path, sizes: list[float], repeats: int) -> list[dict[str, Any]]:
@@ -214,7 +152,7 @@ def scale(directory: Path, sizes: list[float], repeats: int) -> list[dict[str, A
         results.append(
             {
                 "megapixels": n / 2**20,
-                "blocks": _grid(source).n_blocks,
+                "blocks": grid_of(source).n_blocks,
                 "first_ns_per_pixel": times[0],
                 "ns_per_pixel": statistics.median(times[1:]),
             }
