@@ -115,8 +115,9 @@ def evaluate(
         The axis of the channels; None for a gray image without a channel axis.
     engine : str
         ``"numexpr"`` computes every pixel, ``"table"`` computes every color once and looks it up; both give
-        the same bits. ``"numba"`` (extra ``fast``) computes every pixel by compiled loops: float64 is within
-        1e-12 of the exact value as well, other dtypes are within one unit in the last place of the reference.
+        the same bits. ``"numpy"`` computes every pixel by matrix products, and ``"numba"`` (extra ``fast``)
+        by compiled loops; both are within one unit in the last place of the reference. For float64
+        ``"numba"`` is within 1e-12 of the exact value as well, and ``"numpy"`` is refused.
         ``"auto"`` takes the fastest one by an estimate; for float64 only one of the first two.
     mask : array_like, path, Image, or "alpha", optional
         Shape (H, W). Pixels where the mask is 0 have no data. ``"alpha"`` is the last channel of the image.

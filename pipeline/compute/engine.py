@@ -31,12 +31,21 @@ class Engine(ABC):
     is_reference: ClassVar[bool]
     compiles: ClassVar[bool] = False
 
+    @property
+    def missing(self) -> str | None:
+        """What must be installed for the engine, as a clause that can follow "but"; None if nothing must."""
+        return None
+
     @abstractmethod
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
         """Return the reason why an output can't be computed from pixels of a dtype, or None if it can.
 
         The reason is a clause that can follow "but", for example "3 channels of uint16 have too many colors".
         """
+
+    def obstacle(self, output: Output, dtype: np.dtype[Any]) -> str | None:
+        """Return what is missing, or why the output is refused, or None if it can be computed here."""
+        return self.missing or self.refusal(output, dtype)
 
     @abstractmethod
     def seconds(self, output: Output, dtype: np.dtype[Any], n_pixels: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.compute.color_table import MOST_KEPT, MOST_MEMORY
 from pipeline.compute.numba_engine import NumbaEngine
 from pipeline.compute.numexpr_engine import NumexprEngine
+from pipeline.compute.numpy_engine import NumpyEngine
 from pipeline.compute.table_engine import TableEngine
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (NumexprEngine(), TableEngine(), NumbaEngine())
+    engine.name: engine for engine in (NumexprEngine(), TableEngine(), NumpyEngine(), NumbaEngine())
 }
 ENGINE_NAMES = ("auto", *ENGINES)
+# A missing engine is named if it would be so many times as fast.
+_WORTH = 2
 
 
 class Choice(NamedTuple):
@@ -62,7 +65,7 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
     if engine not in ENGINE_NAMES:
         raise ValueError(f"engine is {engine!r}; wanted one of {', '.join(ENGINE_NAMES)}")
     if engine != "auto":
-        if (reason := ENGINES[engine].refusal(output, dtype)) is not None:
+        if (reason := ENGINES[engine].obstacle(output, dtype)) is not None:
             raise ValueError(f"engine is {engine!r}, but {reason}. Use engine='auto'.")
         return Choice(engine, "as asked for")
     return _fastest(output, dtype, n_pixels)
@@ -71,14 +74,18 @@ def choose_engine(engine: str, output: Output, dtype: np.dtype[Any], n_pixels: i
 def _fastest(output: Output, dtype: np.dtype[Any], n_pixels: int, *, without: Engine | None = None) -> Choice:
     """Choose the engine with the lowest estimate among those that are exact enough and don't refuse."""
     candidates = [one for one in ENGINES.values() if one.is_close(output) and one is not without]
-    refusals = {one.name: one.refusal(output, dtype) for one in candidates}
-    seconds = {
-        one.name: one.seconds(output, dtype, n_pixels) for one in candidates if refusals[one.name] is None
-    }
+    refusals = {one: one.refusal(output, dtype) for one in candidates}
+    able = {one: one.seconds(output, dtype, n_pixels) for one in candidates if refusals[one] is None}
+    seconds = {one.name: time for one, time in able.items() if one.missing is None}
     reasons = [reason for reason in refusals.values() if reason is not None]
     if not seconds:
         raise ValueError(f"no engine can compute {output.name!r}: {'; '.join(reasons)}")
     fastest = min(seconds, key=seconds.__getitem__)
+    reasons += [
+        f"{one.missing}, with which it would take {time:.2g} s"
+        for one, time in able.items()
+        if one.missing is not None and _WORTH * time < seconds[fastest]
+    ]
     if len(seconds) > 1:
         times = ", ".join(
             f"{name} {time:.2g} s" for name, time in sorted(seconds.items(), key=lambda i: i[1])

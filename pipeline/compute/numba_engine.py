@@ -6,19 +6,18 @@ import importlib
 import importlib.util
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from pipeline.compute.arithmetic import EXPRESSIONS, Arithmetic
+from pipeline.compute.arithmetic_engine import ArithmeticEngine
 from pipeline.compute.bound import UNIT, Bound
-from pipeline.compute.engine import Engine
 from pipeline.compute.formulas import formula_of
 from pipeline.compute.fused_program import FusedProgram
-from pipeline.compute.planes import compute_pixels, count_constants, program_bytes, strip_length
+from pipeline.compute.planes import count_constants
 from pipeline.compute.program import Program, Reduction, Step
-from pipeline.compute.strips import compute_strips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
 
 # As for numexpr: the time for one constant of the program and one pixel.
-_SECONDS_PER_CONSTANT = 0.13e-9
+_SECONDS_PER_CONSTANT = 0.055e-9
 # Converting a pixel, and the steps that make results of sums.
-_SECONDS_PER_PIXEL = 4e-9
+_SECONDS_PER_PIXEL = 2e-9
 # Importing Numba and loading the compiled functions; compiling them takes longer, but only once.
-_SECONDS_AT_FIRST = 0.5
+_SECONDS_AT_FIRST = 0.4
 # Numba takes 60 MiB, and compiling the loops of sums and logarithms takes 130 MiB, which the process keeps.
 _PROCESS_BYTES = 192 * 2**20
 # What a formula doesn't count: its exponentials and logarithms are less exact than those of numexpr.
@@ -163,18 +162,20 @@ def _parameters(terms: Sequence[Exponent], *, is_full: bool) -> _Parameters:
     return _Parameters(means, factors.reshape(len(terms), -1), offsets)
 
 
-class NumbaEngine(Engine):
+class NumbaEngine(ArithmeticEngine):
     """The engine of compiled loops, which needs the extra ``fast``."""
 
     name: ClassVar[str] = "numba"
-    is_reference: ClassVar[bool] = False
     compiles: ClassVar[bool] = True
 
+    @property
+    def missing(self) -> str | None:
+        """Return a clause if Numba isn't installed."""
+        return None if _is_installed() else "Numba isn't installed (pip install 'mixture-pipeline[fast]')"
+
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
-        """Return a reason if Numba isn't installed, or if a density may exceed the range of float64."""
+        """Return a reason if a density may exceed the range of float64."""
         del dtype
-        if not _is_installed():
-            return "Numba isn't installed: pip install 'mixture-pipeline[fast]'"
         groups = formula_of(output.quantity).groups()
         if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
             return "a kernel has so small a variance that its density may exceed the range of float64"
@@ -186,57 +187,18 @@ class NumbaEngine(Engine):
         each = count_constants(output.quantity) * _SECONDS_PER_CONSTANT + _SECONDS_PER_PIXEL
         return _SECONDS_AT_FIRST + n_pixels * each
 
-    def is_close(self, output: Output) -> bool:
-        """Return whether the dtype has so few digits that the error is at most its last place."""
-        return output.dtype != np.float64
+    def arithmetic_of(self, output: Output) -> Arithmetic:
+        """Return the arithmetic that is as exact as the dtype needs."""
+        return FusedArithmetic(bool(output.dtype == np.float64))
 
     def process_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
         """Return the memory of Numba and of the compiler, which all threads share."""
         del outputs, dtype
         return _PROCESS_BYTES
 
-    def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
-        """Return the memory of the planes of a strip."""
-        del dtype  # all pixels are converted to float64
-        return max(program_bytes(group, arithmetic) for arithmetic, group, _ in _by_arithmetic(outputs))
-
     def prepare(self) -> None:
         """Import Numba."""
         importlib.import_module("pipeline.compute.fused")
-
-    def evaluate(
-        self,
-        pixels: NDArray[Any],
-        outputs: Sequence[Output],
-        results: Sequence[NDArray[Any]],
-        *,
-        serial: bool,
-    ) -> list[float]:
-        """Compute the outputs at every pixel, see :meth:`Engine.evaluate`."""
-        largest = [0.0] * len(outputs)
-        for arithmetic, group, numbers in _by_arithmetic(outputs):
-            length = strip_length(group, arithmetic)
-            of_group = [results[number] for number in numbers]
-            compute = partial(compute_pixels, group, pixels, of_group, serial=True, arithmetic=arithmetic)
-            errors = compute_strips(compute, pixels.shape, length, serial=serial)
-            for number, error in zip(numbers, errors, strict=True):
-                largest[number] = error
-        return largest
-
-
-def _by_arithmetic(
-    outputs: Sequence[Output],
-) -> list[tuple[FusedArithmetic, list[Output], list[int]]]:
-    """Return the arithmetics that outputs need, and the outputs and their numbers for each.
-
-    A result has the same bits whatever else is computed.
-    """
-    groups = []
-    for is_precise in (True, False):
-        numbers = [n for n, output in enumerate(outputs) if (output.dtype == np.float64) == is_precise]
-        if numbers:
-            groups.append((FusedArithmetic(is_precise), [outputs[number] for number in numbers], numbers))
-    return groups
 
 
 @lru_cache(maxsize=1)

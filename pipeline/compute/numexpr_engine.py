@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from pipeline.models.output import Output
 
-# The time for one constant of the program and one pixel. The choice between engines needs only its ratio to
-# the times of the other engines, which is about the same on other machines: python
-# tests/benchmarks/compare.py
-_SECONDS_PER_CONSTANT = 1.3e-9
+# The time for one constant of the program and one pixel, on an AMD EPYC with AVX-512 as those of the other
+# engines: python tests/benchmarks/pixels.py. The choice between engines needs only their ratios. It doesn't
+# measure the machine, so that a run gets the same engine, and the same last digits, whenever it runs.
+_SECONDS_PER_CONSTANT = 1e-9
 
 
 class NumexprEngine(Engine):

@@ -289,7 +289,7 @@ def _choose_engines(outputs: Sequence[Output], image: Image, begun: Record | Non
         chosen[output.name] = choice
         recorded = begun.engines.get(output.name, choice.engine) if begun else choice.engine
         if same.get(recorded, recorded) != same.get(choice.engine, choice.engine) and recorded in ENGINES:
-            if (reason := ENGINES[recorded].refusal(output, image.dtype)) is not None:
+            if (reason := ENGINES[recorded].obstacle(output, image.dtype)) is not None:
                 raise ValueError(
                     f"{output.name!r} was begun with the engine {recorded!r}, and other engines have other "
                     f"last digits, but {reason}. Or begin anew: overwrite=True."

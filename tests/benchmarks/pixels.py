@@ -132,6 +132,7 @@ def measure(case: Case, turns: int) -> list[dict[str, Any]]:
         "ours-numexpr": Way(
             "ours, engine numexpr", lambda piece, _: _ours(case, "numexpr", piece), share=SHARE
         ),
+        "ours-numpy": Way("ours, engine numpy", lambda piece, _: _ours(case, "numpy", piece)),
         OURS: Way("ours, engine numba", lambda piece, _: _ours(case, "numba", piece), ("numba",)),
     }
     mixture = case.quantity.mixtures[0]

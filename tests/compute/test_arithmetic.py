@@ -12,6 +12,7 @@ from pipeline.compute.arithmetic import EXPRESSIONS
 from pipeline.compute.bound import UNIT
 from pipeline.compute.exponent import exponents
 from pipeline.compute.numba_engine import FusedArithmetic
+from pipeline.compute.numpy_engine import FeatureArithmetic
 from pipeline.compute.program import Program, join
 
 if TYPE_CHECKING:
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
     from pipeline.compute.arithmetic import Arithmetic
     from pipeline.compute.program import Step
 
-ARITHMETICS = [EXPRESSIONS, FusedArithmetic(is_precise=True), FusedArithmetic(is_precise=False)]
-each_arithmetic = pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=["numexpr", "precise", "fast"])
+ARITHMETICS = [
+    EXPRESSIONS,
+    FusedArithmetic(is_precise=True),
+    FusedArithmetic(is_precise=False),
+    FeatureArithmetic(),
+]
+each_arithmetic = pytest.mark.parametrize(
+    "arithmetic", ARITHMETICS, ids=["numexpr", "precise", "fast", "numpy"]
+)
 
 
 def run(steps: Sequence[Step], pixels: NDArray[np.float64]) -> NDArray[np.float64]:

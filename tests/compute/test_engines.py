@@ -242,12 +242,12 @@ def test_unknown_engine(skin: Mixture) -> None:
             "estimated times for 200 pixels in one thread: numexpr .* s, table .* s$",
         ),
         ("uint8", 3, 16, 10**9, "table", "1000000000 pixels in one thread: table .* s, numexpr"),
-        ("uint8", 3, 1, 10**6, "numexpr", "1000000 pixels in one thread: numexpr"),
+        ("uint8", 3, 1, 10**6, "numexpr", "1000000 pixels in one thread: numexpr .* s, numpy"),
         ("uint8", 1, 1, 10**6, "table", "in one thread: table"),
         ("uint16", 1, 16, 10**6, "table", "in one thread: table"),
         ("uint16", 3, 16, 10**9, "numba", "3 channels of uint16 have too many colors for a table; wanted"),
         ("uint8", 4, 16, 10**9, "numba", "too many colors"),
-        ("uint8", 4, 16, 10**6, "numexpr", "1000000 pixels in one thread: numexpr .* s, numba"),
+        ("uint8", 4, 16, 10**6, "numpy", "1000000 pixels in one thread: numpy .* s, numexpr"),
         ("int8", 3, 16, 10**9, "numba", "too many colors"),
         ("float32", 1, 16, 10**9, "numba", "too many colors"),
     ],
@@ -292,7 +292,7 @@ def test_a_table_of_many_classes_is_too_big() -> None:
 
 def test_an_engine_that_is_asked_for_is_taken(skin: Mixture) -> None:
     """A request by name is granted, whatever the estimated times are."""
-    assert ENGINE_NAMES == ("auto", *ENGINES) == ("auto", "numexpr", "table", "numba")
+    assert ENGINE_NAMES == ("auto", *ENGINES) == ("auto", "numexpr", "table", "numpy", "numba")
     for name in ENGINES:
         choice = choose_engine(name, output_of(Density(skin)), np.dtype("uint8"), 1)
         assert choice == (name, "as asked for")
@@ -322,6 +322,7 @@ class _Refusing:
     """An engine that refuses everything."""
 
     name = "refusing"
+    missing = None
 
     def is_close(self, *_: object) -> bool:
         """Be close."""
@@ -335,10 +336,25 @@ class _Refusing:
 def test_without_an_engine_all_refusals_are_said(monkeypatch: pytest.MonkeyPatch, skin: Mixture) -> None:
     """An output that every engine refuses gets an error with the reasons."""
     monkeypatch.setitem(ENGINES, "numexpr", _Refusing())
+    monkeypatch.delitem(ENGINES, "numpy")
     monkeypatch.delitem(ENGINES, "numba")
     message = "no engine can compute 'density': it is Sunday; 3 channels of float32 have too many colors"
     with pytest.raises(ValueError, match=message):
         choose_engine("auto", output_of(Density(skin)), np.dtype("float32"), 10)
+
+
+def test_a_missing_engine_is_named_where_it_would_pay(monkeypatch: pytest.MonkeyPatch, skin: Mixture) -> None:
+    """Without Numba, the reason says what to install, but not where a table is as fast."""
+    monkeypatch.setattr(type(ENGINES["numba"]), "missing", "Numba isn't installed (pip install it)")
+    output = output_of(Density(skin))
+    choice = choose_engine.__wrapped__("auto", output, np.dtype("float32"), 10**9)
+    assert choice.engine == "numpy"
+    assert "Numba isn't installed (pip install it), with which it would take 8" in choice.reason
+    choice = choose_engine.__wrapped__("auto", output, np.dtype("uint8"), 10**9)
+    assert choice.engine == "table"
+    assert "Numba" not in choice.reason
+    with pytest.raises(ValueError, match=r"but Numba isn't installed \(pip install it\)\. Use"):
+        choose_engine.__wrapped__("numba", output, np.dtype("float32"), 10**9)
 
 
 def test_auto_takes_no_engine_that_is_less_exact(monkeypatch: pytest.MonkeyPatch, skin: Mixture) -> None:

@@ -280,9 +280,7 @@ def test_a_run_goes_on_with_the_engine_that_it_began_with(
     monkeypatch.undo()
     choose_engine.cache_clear()
     assert (
-        plan(image, Density(skin), tmp_path / "other.zarr", block=256)
-        .engines["density"]
-        .startswith("numexpr")
+        plan(image, Density(skin), tmp_path / "other.zarr", block=256).engines["density"].startswith("numpy")
     )
     (store / "density" / "0" / "c" / "1" / "0").unlink()
     options: Any = {"resume": True, "progress": "none"}
