@@ -17,6 +17,7 @@ from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.pixels import check_array
 from pipeline.images.selection import meet_pieces
 from pipeline.images.source import RegionPart, Source, count_touched
+from pipeline.images.zarr_chunks import chunk_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +121,7 @@ class ZarrArray(Source):
         self._n_kept = 0
         if self._chunk_bytes > GIANT and not array.shards and self._path is not None:
             self._n_kept = min(PIECES, n_chunks) * len(self._groups())
+        self._reader = chunk_reader(array, self._path)
         self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
         self.tile = (max(1, pieces[0]), max(1, pieces[1]))
 
@@ -161,10 +163,10 @@ class ZarrArray(Source):
         return (1 + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes: the pixels, and the chunks that zarr decodes at once.
+        """Return the memory that reading takes: the pixels, and the chunks that are decoded at once.
 
-        A chunk takes at most as many bytes encoded as it has decoded. zarr collects the encoded chunks of a
-        shard, and the pixels of each shard, before it joins them.
+        A chunk takes at most as many bytes encoded as it has decoded. zarr-python collects the encoded chunks
+        of a shard, and the pixels of each shard, before it joins them.
         """
         n_pixels = math.prod(extent)
         out = n_pixels * self.pixel_bytes
@@ -179,7 +181,10 @@ class ZarrArray(Source):
         n_chunks = math.prod(count_touched(*axis) for axis in lengths) * together
         at_once = min(n_chunks, int(zarr.config.get("async.concurrency") or n_chunks))
         read = n_pixels * span * self.dtype.itemsize
-        if self._array.shards:
+        if self._reader is not None:
+            # A chunk is encoded, without its checksum, and decoded.
+            decoding = 3 * self._chunk_bytes
+        elif self._array.shards:
             decoding = read + (n_chunks * self._is_encoded + at_once) * self._chunk_bytes
         else:
             decoding = at_once * (1 + self._is_encoded) * self._chunk_bytes
@@ -261,7 +266,11 @@ class ZarrArray(Source):
         index, axis = list(region), self._axis
         if axis is not None:
             index.insert(axis, channels)
-        pixels = np.asarray(self._array[tuple(index)], self.dtype)
+        if self._reader is None:
+            pixels = np.asarray(self._array[tuple(index)], self.dtype)
+        else:
+            places = (range(*one.indices(n)) for one, n in zip(index, self._array.shape, strict=True))
+            pixels = np.asarray(self._reader.read(tuple(places)), self.dtype)
         return pixels[..., np.newaxis] if axis is None else np.moveaxis(pixels, axis, -1)
 
 

@@ -1,0 +1,251 @@
+"""The chunks of local Zarr arrays, read and decoded one after the other in the thread of a task.
+
+zarr-python hands every chunk to other threads and copies it several times. In the time in which it reads an
+image, two to three images are read this way. It serves arrays with the common codecs, in files or in shards
+(https://zarr-specs.readthedocs.io/en/latest/v3/core/); others are read by zarr-python.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+from numcodecs.blosc import Blosc
+from numcodecs.zstd import Zstd
+from zarr.codecs import (
+    BloscCodec,
+    BytesCodec,
+    Crc32cCodec,
+    ShardingCodec,
+    ShardingCodecIndexLocation,
+    ZstdCodec,
+)
+from zarr.core.metadata import ArrayV3Metadata
+
+from pipeline.images.selection import meet_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from io import RawIOBase
+    from pathlib import Path
+
+    import zarr
+    from numpy.typing import NDArray
+
+    Ranges = tuple[range, ...]
+    # The number of a piece along each axis, where its places lie in what is read, and where in the piece.
+    Meeting = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
+
+_CHECKSUM = 4
+# The offset of a chunk that isn't stored, in the index of a shard.
+_ABSENT = 2**64 - 1
+# The places of the sizes of the content and of the whole in a header of Blosc.
+_CONTENT, _WHOLE, _HEADER = slice(4, 8), slice(12, 16), 16
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """What is known of the files of an array.
+
+    Attributes
+    ----------
+    directory : Path
+        The directory of the array.
+    name_file : callable
+        It returns the path of a file in the directory, given its number along each axis.
+    file_shape, chunk_shape : tuple of int
+        The shapes of what a file and a chunk hold. They are the same, unless files are shards.
+    dtype : dtype
+        As the numbers are stored.
+    fill_value : object
+        The number that fills chunks that aren't stored.
+    codecs : tuple of str
+        The names of the codecs of a chunk after ``bytes``.
+    index : tuple of (bool, bool), optional
+        Whether the index of a shard is at its end, and whether it has a checksum.
+    """
+
+    directory: Path
+    name_file: Callable[[tuple[int, ...]], str]
+    file_shape: tuple[int, ...]
+    chunk_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: Any
+    codecs: tuple[str, ...]
+    index: tuple[bool, bool] | None
+
+    def read(self, places: Ranges) -> NDArray[Any]:
+        """Read some places along each axis, which ascend.
+
+        Raises
+        ------
+        OSError
+            If a file can't be read.
+        ValueError
+            If a file is damaged. The message has its path.
+        """
+        out = np.empty(tuple(map(len, places)), self.dtype)
+        chunk = np.empty(self.chunk_shape, self.dtype)
+        for number, target, within in _meet(places, self.file_shape):
+            axes = zip(within, self.file_shape, strict=True)
+            inner = tuple(range(*one.indices(length)) for one, length in axes)
+            self._read_file(self.directory / self.name_file(number), inner, chunk, out[target])
+        return out
+
+    def _read_file(self, path: Path, places: Ranges, chunk: NDArray[Any], out: NDArray[Any]) -> None:
+        """Fill an array with some places of a file, chunk by chunk."""
+        try:
+            file = path.open("rb", buffering=0)
+        except FileNotFoundError:
+            out[...] = self.fill_value
+            return
+        with file:
+            try:
+                size = file.seek(0, os.SEEK_END)
+                offsets = self._read_index(file, size)
+                for number, target, within in _meet(places, self.chunk_shape):
+                    offset, length = (0, size) if offsets is None else offsets[number].tolist()
+                    if offset == length == _ABSENT:
+                        out[target] = self.fill_value
+                        continue
+                    self._decode(_read(file, offset, length, size), chunk)
+                    out[target] = chunk[within]
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: {error}") from error
+
+    def _read_index(self, file: RawIOBase, size: int) -> NDArray[np.uint64] | None:
+        """Read where the chunks of a shard are: their offsets and lengths."""
+        if self.index is None:
+            return None
+        is_last, has_checksum = self.index
+        counts = [whole // part for whole, part in zip(self.file_shape, self.chunk_shape, strict=True)]
+        length = 16 * int(np.prod(counts)) + _CHECKSUM * has_checksum
+        content = _read(file, max(0, size - length) if is_last else 0, length, size)
+        if has_checksum:
+            content = _checked(content)
+        return np.frombuffer(content, "<u8").reshape(*counts, 2)
+
+    def _decode(self, content: memoryview, chunk: NDArray[Any]) -> None:
+        """Fill an array with the numbers of a chunk."""
+        flat = chunk.reshape(-1)
+        for codec in reversed(self.codecs[1:]):
+            content = _DECODERS[codec](content)
+        if self.codecs[:1] == ("blosc",):
+            _decode_blosc(content, flat)
+            return
+        if self.codecs:
+            content = _DECODERS[self.codecs[0]](content)
+        if len(content) != chunk.nbytes:
+            raise ValueError(f"a chunk has {len(content)} bytes; wanted {chunk.nbytes}")
+        flat[:] = np.frombuffer(content, self.dtype)
+
+
+def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader | None:
+    """Return a reader of the chunks of an array, or None if zarr-python must read it.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    directory : Path or None
+        The directory of the array, if it is a local one.
+
+    Returns
+    -------
+    ChunkReader or None
+        None for other stores, for version 2 of the format, and for codecs or dtypes that are rarely used.
+    """
+    metadata = array.metadata
+    if directory is None or not isinstance(metadata, ArrayV3Metadata):
+        return None
+    codecs, chunk_shape, index = metadata.codecs, array.chunks, None
+    if len(codecs) == 1 and isinstance(shards := codecs[0], ShardingCodec):
+        codecs, chunk_shape = shards.codecs, shards.chunk_shape
+        has_checksum = _names(shards.index_codecs) == ("crc32c",)
+        if not (has_checksum or _names(shards.index_codecs) == ()) or _order(shards.index_codecs) != "little":
+            return None
+        index = (shards.index_location is ShardingCodecIndexLocation.end, has_checksum)
+    names, order = _names(codecs), _order(codecs)
+    if names is None or array.dtype.kind not in "biuf":
+        return None
+    dtype = array.dtype.newbyteorder("<" if order == "little" else ">")
+    name_file = partial(_name_file, metadata)
+    file_shape = array.shards or array.chunks
+    fill_value = array.fill_value
+    return ChunkReader(directory, name_file, file_shape, chunk_shape, dtype, fill_value, names, index)
+
+
+def _name_file(metadata: ArrayV3Metadata, number: tuple[int, ...]) -> str:
+    return metadata.encode_chunk_key(number)
+
+
+def _names(codecs: Sequence[object]) -> tuple[str, ...] | None:
+    """Return the names of the codecs after ``bytes``, or None if others are there."""
+    first, *rest = codecs
+    names = tuple(_CODECS.get(type(codec), "") for codec in rest)
+    return names if isinstance(first, BytesCodec) and all(names) else None
+
+
+def _order(codecs: Sequence[object]) -> str:
+    """Return the order of the bytes of a number, "little" or "big"."""
+    endian = getattr(codecs[0], "endian", None)
+    return "little" if endian is None else endian.value
+
+
+def _meet(places: Ranges, shape: Sequence[int]) -> Iterator[Meeting]:
+    """Yield the pieces of such a shape that hold some places along each axis."""
+    if not places:
+        yield (), (), ()
+        return
+    for number, target, within in meet_pieces(places[0], shape[0]) if len(places[0]) else ():
+        for numbers, targets, withins in _meet(places[1:], shape[1:]):
+            yield (number, *numbers), (target, *targets), (within, *withins)
+
+
+def _read(file: RawIOBase, offset: int, length: int, size: int) -> memoryview:
+    """Read so many bytes of a file of a size."""
+    if offset + length > size:
+        raise ValueError(f"it has {size} bytes; wanted {length} from byte {offset} on")
+    file.seek(offset)
+    content = file.read(length) or b""
+    # The system may return less at a time.
+    while len(content) < length:
+        more = file.read(length - len(content))
+        if not more:
+            raise ValueError("it has become shorter")
+        content += more
+    return memoryview(content)
+
+
+def _checked(content: memoryview) -> memoryview:
+    """Return a content without the checksum at its end."""
+    body, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
+    if int(google_crc32c.value(bytes(body))).to_bytes(_CHECKSUM, "little") != checksum:
+        raise ValueError("a checksum doesn't fit")
+    return body
+
+
+def _decode_blosc(content: memoryview, out: NDArray[Any]) -> None:
+    # Blosc trusts its header.
+    sizes = [int.from_bytes(content[place], "little") for place in (_CONTENT, _WHOLE)]
+    if len(content) < _HEADER or sizes != [out.nbytes, len(content)]:
+        raise ValueError(f"a chunk has {sizes[0]} bytes; wanted {out.nbytes}")
+    try:
+        _BLOSC.decode(content, out)
+    except RuntimeError as error:
+        raise ValueError(f"a chunk can't be decoded: {error}") from error
+
+
+def _decode_zstd(content: memoryview) -> memoryview:
+    try:
+        return memoryview(_ZSTD.decode(content))
+    except RuntimeError as error:
+        raise ValueError(f"a chunk can't be decoded: {error}") from error
+
+
+_BLOSC, _ZSTD = Blosc(), Zstd()
+_CODECS: dict[type, str] = {BloscCodec: "blosc", ZstdCodec: "zstd", Crc32cCodec: "crc32c"}
+_DECODERS: dict[str, Callable[[memoryview], memoryview]] = {"zstd": _decode_zstd, "crc32c": _checked}

@@ -1,0 +1,135 @@
+"""Tests of the reader of chunks: it reads what zarr-python reads, and notices damage."""
+
+from __future__ import annotations
+
+import pickle
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec
+
+from pipeline.images.zarr_chunks import ChunkReader, chunk_reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = (37, 50, 3)
+CODECS: dict[str, Any] = {
+    "none": None,
+    "blosc": BloscCodec(cname="lz4", shuffle="bitshuffle"),
+    "blosc zstd crc32c": [BloscCodec(cname="zstd"), Crc32cCodec()],
+    "zstd": ZstdCodec(),
+    "zstd crc32c": [ZstdCodec(), Crc32cCodec()],
+    "crc32c": Crc32cCodec(),
+}
+
+
+def make(path: Path, dtype: str = "uint16", **options: Any) -> zarr.Array[Any]:
+    """Write an array of random numbers, whose last rows are missing."""
+    options = {"chunks": (8, 16, 3), "fill_value": 7, **options}
+    array = zarr.create_array(path, shape=SHAPE, dtype=dtype, **options)
+    array[:30] = np.random.default_rng(0).integers(0, 99, (30, *SHAPE[1:])).astype(dtype)
+    return zarr.open_array(path, mode="r")
+
+
+def reader_of(array: zarr.Array[Any], path: Path) -> ChunkReader:
+    """Return the reader, pickled as it is on its way to a worker."""
+    reader = pickle.loads(pickle.dumps(chunk_reader(array, path)))  # noqa: S301  this process's own
+    assert isinstance(reader, ChunkReader)
+    return reader
+
+
+def whole(reader: ChunkReader) -> Any:
+    """Read everything."""
+    return reader.read(tuple(map(range, SHAPE)))
+
+
+@pytest.mark.parametrize("shards", [None, (16, 48, 3)])
+@pytest.mark.parametrize("codecs", CODECS)
+def test_numbers_are_those_of_zarr(tmp_path: Path, codecs: str, shards: tuple[int, ...] | None) -> None:
+    """Whatever the codecs are, in files and in shards; chunks that aren't stored have the fill value."""
+    array = make(tmp_path, compressors=CODECS[codecs], shards=shards)
+    np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", ">u2", "<i4", "float16", ">f4", "float64", "int64"])
+def test_dtypes_of_any_order(tmp_path: Path, dtype: str) -> None:
+    """Numbers of either byte order have the same values."""
+    array = make(tmp_path, dtype, shards=(16, 48, 3), fill_value=1)
+    np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_an_index_lies_at_either_end(tmp_path: Path, location: str, is_checked: bool) -> None:
+    """The index of a shard may be its beginning, and may have no checksum."""
+    sharding = ShardingCodec(
+        chunk_shape=(8, 16, 3),
+        index_location=location,
+        **({} if is_checked else {"index_codecs": [zarr.codecs.BytesCodec()]}),
+    )
+    metadata: Any = {"shape": SHAPE, "dtype": "uint8", "chunks": (16, 48, 3), "zarr_format": 3}
+    array = zarr.create(store=str(tmp_path), codecs=[sharding], fill_value=7, **metadata)
+    array[:30] = np.random.default_rng(0).integers(0, 99, (30, *SHAPE[1:]))
+    np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.booleans())
+def test_any_places_are_read(tmp_path: Path, data: st.DataObject, is_sharded: bool) -> None:
+    """Regions with any steps equal those of the whole array."""
+    path = tmp_path / str(is_sharded)
+    if not path.exists():
+        make(path, shards=(16, 48, 3) if is_sharded else None)
+    array = zarr.open_array(path, mode="r")
+    slices = [
+        slice(*data.draw(st.tuples(st.integers(0, n), st.integers(0, n), st.integers(1, 20)))) for n in SHAPE
+    ]
+    places = tuple(range(*one.indices(n)) for one, n in zip(slices, SHAPE, strict=True))
+    np.testing.assert_array_equal(reader_of(array, path).read(places), array[:][tuple(slices)])
+
+
+def test_other_arrays_are_left_to_zarr(tmp_path: Path) -> None:
+    """Version 2 of the format, other codecs, other dtypes and other stores have no reader."""
+    two = zarr.create_array(tmp_path / "2", shape=SHAPE, chunks=(8, 16, 3), dtype="u1", zarr_format=2)
+    assert chunk_reader(two, tmp_path / "2") is None
+    assert chunk_reader(make(tmp_path / "3", compressors=GzipCodec()), tmp_path / "3") is None
+    turned = make(tmp_path / "4", filters=[TransposeCodec(order=(2, 0, 1))])
+    assert chunk_reader(turned, tmp_path / "4") is None
+    assert chunk_reader(make(tmp_path / "5", "complex64"), tmp_path / "5") is None
+    assert chunk_reader(make(tmp_path / "6"), None) is None
+
+
+@pytest.mark.parametrize("shards", [None, (16, 48, 3)])
+@pytest.mark.parametrize("codecs", ["none", "blosc", "zstd"])
+def test_a_cut_file_is_damaged(tmp_path: Path, codecs: str, shards: tuple[int, ...] | None) -> None:
+    """A file that ends anywhere is refused with its path."""
+    array = make(tmp_path, compressors=CODECS[codecs], shards=shards)
+    reader, file = reader_of(array, tmp_path), tmp_path / "c" / "0" / "0" / "0"
+    content = file.read_bytes()
+    for share in np.random.default_rng(1).uniform(0, 1, 20):
+        file.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(ValueError, match=r"c/0/0/0 is damaged: \w"):
+            whole(reader)
+
+
+@pytest.mark.parametrize("shards", [None, (16, 48, 3)])
+def test_a_flipped_byte_is_noticed_by_checksums(tmp_path: Path, shards: tuple[int, ...] | None) -> None:
+    """With checksums, any other byte is refused; without, nothing worse than other numbers comes of it."""
+    for codecs in ("blosc zstd crc32c", "zstd crc32c", "crc32c", "blosc", "none"):
+        array = make(tmp_path / codecs, compressors=CODECS[codecs], shards=shards)
+        reader, file = reader_of(array, tmp_path / codecs), tmp_path / codecs / "c" / "0" / "0" / "0"
+        content = file.read_bytes()
+        for place in np.random.default_rng(2).integers(0, len(content), 20):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+            if "crc32c" in codecs:
+                with pytest.raises(ValueError, match="c/0/0/0 is damaged: a checksum doesn't fit"):
+                    whole(reader)
+                continue
+            with suppress(ValueError):
+                assert whole(reader).shape == SHAPE
