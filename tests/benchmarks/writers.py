@@ -21,10 +21,11 @@ from images import CHUNK
 from references import broadcast
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from pipeline import Density, load_model
+from pipeline import Density, load_model, open_image
 from pipeline.images.description import Description
 from pipeline.images.grid import Block, Grid, choose_grid
 from pipeline.models.output import make_outputs
+from pipeline.runs.threads import Threads
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
 
@@ -154,14 +155,18 @@ def grid_of(source: zarr.Array[Any]) -> Grid:
 
 
 def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[..., NDArray[Any]]) -> None:
-    store = LocalStore(output)
+    """Copy block by block as a run does: with its reader and writer, and its threads."""
+    store, image = LocalStore(output), open_image(source)
 
-    def task(block: Block) -> None:
-        pixels = np.asarray(source[block.region])
-        store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis]).publish()
+    def task(_: None, part: Any, block: Block) -> Callable[[], None]:
+        pixels, _valid = part.read()
+        return store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis]).publish
 
-    with ThreadPoolExecutor(CPU_COUNT) as pool:
-        list(pool.map(task, grid.blocks()))
+    calls = ((block, (image.part(block.region), block)) for block in grid.blocks())
+    with Threads() as executor:
+        for outcome in executor.outcomes(task, executor.share(None), calls):
+            if outcome.error is not None:
+                raise outcome.error
 
 
 def is_same(copier: Copier, source: zarr.Array[Any], directory: Path) -> bool:
