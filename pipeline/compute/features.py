@@ -11,7 +11,6 @@ import threading
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 # The digits of Exponent, so that each coefficient is rounded only once.
 _DIGITS = 60
 # The count of numbers in the exponents and features of a tile, which stay near a core.
-_TILE_VALUES = 72 * 1024
+_TILE_VALUES = 144 * 1024
 # The lengths of tiles: all columns of the loops of BLAS are alike in a multiple of 32, see `is_even`.
 _COLUMNS = 32
 _BLOCK = 1024
-_LONGEST = 4096
+_LONGEST = 8192
 _SHORT = 512
 # OpenBLAS computes a product of so many multiplications in the calling thread. A product of a vector, for
 # which it takes threads sooner, never occurs.
@@ -308,7 +307,8 @@ def tile_layout(n_kernels: int, n_features: int) -> Layout:
     n_pieces = -(-n_kernels // most)
     ends = [n_kernels * number // n_pieces for number in range(n_pieces + 1)]
     # Rows that are in two products are computed twice.
-    pieces = (slice(min(start, stop - _FEWEST_ROWS), stop) for start, stop in pairwise(ends))
+    stops = (max(stop, _FEWEST_ROWS) for stop in ends[1:])
+    pieces = (slice(min(start, stop - _FEWEST_ROWS), stop) for start, stop in zip(ends, stops, strict=False))
     return Layout((length, min(length, _SHORT)), tuple(pieces))
 
 

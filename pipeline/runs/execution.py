@@ -7,13 +7,11 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipeline.compute.engines import ENGINES, evaluate_pixels
+from pipeline.compute.engines import ENGINES
 from pipeline.compute.plausibility import Nearness
 from pipeline.runs.progress import reporting
 from pipeline.runs.receipt import Receipt
-from pipeline.runs.task import run_task
+from pipeline.runs.task import compute_pixel, run_task
 from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
@@ -117,8 +115,7 @@ def _compile(job: Job, image: Image, reporter: Reporter) -> None:
     outputs = [output for output in job.outputs if ENGINES[job.engines[output.name]].compiles]
     if outputs:
         reporter.begin("compiling loops, or loading compiled ones")
-        pixel = np.zeros((1, 1, image.n_channels), image.dtype)
-        evaluate_pixels(pixel, outputs, [job.engines[output.name] for output in outputs], serial=True)
+        compute_pixel(job, image, outputs)
 
 
 def numerics() -> dict[str, str]:

@@ -9,11 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.images.description import Description
 from pipeline.images.grid import Grid, choose_grid
-from pipeline.runs.task import run_task
+from pipeline.runs.task import compute_pixel, run_task
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
 
@@ -47,7 +48,8 @@ class Estimate(NamedTuple):
 def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate:
     """Estimate the time and the size of a run from a piece at the center of the image.
 
-    The piece is computed once alone, which also fills tables of colors, and then by as many threads at once
+    Each thread loads and compiles what it needs. The piece is computed once alone, which also fills tables of
+    colors, and then by as many threads at once
     as the run will have, which share the memory and the disk as the run's blocks will. It is written to the
     disk of the store where that can be written to. The threads of a cluster can't be measured from here: they
     count as much as this thread does alone.
@@ -76,6 +78,13 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
         task = replace(job, store=LocalStore(directory))
         return run_task(task, image.part((rows, columns)), grid[0, 0])()
 
+    everyone = Barrier(here)
+
+    def warm_up(_: int) -> None:
+        # Each of the threads takes one call, since none goes on before all have begun.
+        everyone.wait()
+        compute_pixel(job, image, job.outputs)
+
     with tempfile.TemporaryDirectory(prefix="mixture-pipeline-", dir=job.store.scratch) as directory:
         places = [Path(directory, f"{number}") for number in range(1 + here)]
         LocalStore(places[0]).create(_make_record(job, image, grid))
@@ -84,6 +93,7 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
         # What a thread keeps to compute, such as compiled programs, goes with it.
         with ThreadPoolExecutor(here) as pool:
             started = time.perf_counter()
+            list(pool.map(warm_up, range(here)))
             done = pool.submit(compute, places[0]).result()
             first = time.perf_counter() - started
             started = time.perf_counter()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.images.grid import Block
+    from pipeline.images.image import Image
     from pipeline.images.masking import MaskedPart
     from pipeline.models.output import Output
     from pipeline.stores.store import Store, Written
@@ -116,6 +117,12 @@ def _publish(shards: Iterable[Written], unpublished: ExitStack, done: Done) -> D
         for shard in shards:
             shard.publish()
     return done
+
+
+def compute_pixel(job: Job, image: Image, outputs: Sequence[Output]) -> None:
+    """Compute outputs at one black pixel, which loads and compiles all that blocks need in this thread."""
+    pixel = np.zeros((1, 1, image.n_channels), image.dtype)
+    evaluate_pixels(pixel, outputs, [job.engines[output.name] for output in outputs], serial=True)
 
 
 def compute_part(

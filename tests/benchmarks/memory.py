@@ -77,8 +77,8 @@ def channels(folder: Path, side: int, n_channels: int) -> Any:
     """Write a small Zarr array of many channels."""
     path = folder / f"{n_channels}.zarr"
     if not path.exists():
-        shape = (side // 80, side // 80, n_channels)
-        array = zarr.create_array(path, shape=shape, chunks=(64, 64, n_channels), dtype="uint8")
+        shape = (side // 10, side // 10, n_channels)
+        array = zarr.create_array(path, shape=shape, chunks=(256, 256, n_channels), dtype="uint8")
         random = np.random.default_rng(0)
         array[:] = random.integers(0, 256, shape, np.uint8)
     return zarr.open_array(path, mode="r")
@@ -154,7 +154,7 @@ ROWS: dict[str, tuple[Callable[[Path, int], Any], Callable[[], Any], dict[str, A
     "Zarr, 64 channels, full covariances": (
         lambda f, s: channels(f, s, 64),
         lambda: Density(mixture(4, 64, full=True)),
-        {"block": 64},
+        {"block": 256},
     ),
     "Dask on Zarr, float32, log-ratio": (
         lambda f, s: da.from_zarr(stored(f, s, "float32")),
