@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.images.grid import Grid
     from pipeline.models.output import Output
 
-# An interpreter that has imported everything that a run uses: 130 MiB with the decoders of TIFF and with Dask.
+# An interpreter that has imported all that a run uses: 130 MiB with the decoders of TIFF and with Dask.
 _INTERPRETER = 140 * 2**20
 # What a thread keeps besides its block: memory that the allocator doesn't give back.
 _THREAD = 32 * 2**20
