@@ -83,6 +83,11 @@ def open_zarr(array: object, role: str, channel_axis: int | None) -> ZarrArray |
 
 
 def _open(array: zarr.Array[Any], role: str, channel_axis: int | None) -> ZarrArray:
+    store = array.store
+    if isinstance(store, zarr.storage.LocalStore) and not store.root.is_absolute():
+        # The working directory may change.
+        store = type(store)(store.root.resolve(), read_only=store.read_only)
+        array = zarr.open_array(store, path=array.path, mode="r")
     axis = check_array(array, role, channel_axis)
     n_channels = 1 if axis is None else array.shape[axis]
     return ZarrArray(array, axis, tuple(range(n_channels)))
@@ -182,8 +187,9 @@ class ZarrArray(Source):
         at_once = min(n_chunks, int(zarr.config.get("async.concurrency") or n_chunks))
         read = n_pixels * span * self.dtype.itemsize
         if self._reader is not None:
-            # A chunk is encoded, without its checksum, and decoded.
-            decoding = 3 * self._chunk_bytes
+            # A chunk is encoded, without its checksum, and decoded; the index of a shard is copied once.
+            pieces = math.prod(self._array.shards or ()) // math.prod(self._array.chunks)
+            decoding = 3 * self._chunk_bytes + 32 * pieces
         elif self._array.shards:
             decoding = read + (n_chunks * self._is_encoded + at_once) * self._chunk_bytes
         else:

@@ -25,6 +25,7 @@ from zarr.codecs import (
     ZstdCodec,
 )
 from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import LocalStore
 
 from pipeline.images.selection import meet_pieces
 
@@ -89,20 +90,23 @@ class ChunkReader:
             If a file is damaged. The message has its path.
         """
         out = np.empty(tuple(map(len, places)), self.dtype)
-        chunk = np.empty(self.chunk_shape, self.dtype)
+        # All chunks are decoded to the same memory, which isn't needed if none is stored.
+        chunk: NDArray[Any] | None = None
         for number, target, within in _meet(places, self.file_shape):
             axes = zip(within, self.file_shape, strict=True)
             inner = tuple(range(*one.indices(length)) for one, length in axes)
-            self._read_file(self.directory / self.name_file(number), inner, chunk, out[target])
+            chunk = self._read_file(self.directory / self.name_file(number), inner, chunk, out[target])
         return out
 
-    def _read_file(self, path: Path, places: Ranges, chunk: NDArray[Any], out: NDArray[Any]) -> None:
-        """Fill an array with some places of a file, chunk by chunk."""
+    def _read_file(
+        self, path: Path, places: Ranges, chunk: NDArray[Any] | None, out: NDArray[Any]
+    ) -> NDArray[Any] | None:
+        """Fill an array with some places of a file, and return the memory for a chunk."""
         try:
             file = path.open("rb", buffering=0)
         except FileNotFoundError:
             out[...] = self.fill_value
-            return
+            return chunk
         with file:
             try:
                 size = file.seek(0, os.SEEK_END)
@@ -112,10 +116,19 @@ class ChunkReader:
                     if offset == length == _ABSENT:
                         out[target] = self.fill_value
                         continue
+                    if chunk is None:
+                        chunk = np.empty(self.chunk_shape, self.dtype)
+                    # Without codecs, the length is known before anything is read.
+                    if not self.codecs:
+                        self._check(length, chunk)
                     self._decode(_read(file, offset, length, size), chunk)
                     out[target] = chunk[within]
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: {error}") from error
+            except OSError as error:
+                # The system doesn't name a file that is open.
+                raise OSError(error.errno, error.strerror, str(path)) from error
+        return chunk
 
     def _read_index(self, file: RawIOBase, size: int) -> NDArray[np.uint64] | None:
         """Read where the chunks of a shard are: their offsets and lengths."""
@@ -139,9 +152,13 @@ class ChunkReader:
             return
         if self.codecs:
             content = _DECODERS[self.codecs[0]](content)
-        if len(content) != chunk.nbytes:
-            raise ValueError(f"a chunk has {len(content)} bytes; wanted {chunk.nbytes}")
+        self._check(len(content), chunk)
         flat[:] = np.frombuffer(content, self.dtype)
+
+    @staticmethod
+    def _check(n_bytes: int, chunk: NDArray[Any]) -> None:
+        if n_bytes != chunk.nbytes:
+            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {chunk.nbytes}")
 
 
 def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader | None:
@@ -159,7 +176,8 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
         None for other stores, for version 2 of the format, and for codecs or dtypes that are rarely used.
     """
     metadata = array.metadata
-    if directory is None or not isinstance(metadata, ArrayV3Metadata):
+    # A class that is derived from this one may store other bytes in its files.
+    if directory is None or type(array.store) is not LocalStore or not isinstance(metadata, ArrayV3Metadata):
         return None
     codecs, chunk_shape, index = metadata.codecs, array.chunks, None
     if len(codecs) == 1 and isinstance(shards := codecs[0], ShardingCodec):
@@ -169,7 +187,8 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
             return None
         index = (shards.index_location is ShardingCodecIndexLocation.end, has_checksum)
     names, order = _names(codecs), _order(codecs)
-    if names is None or array.dtype.kind not in "biuf":
+    # Only the first codec may be Blosc, which decodes into the chunk.
+    if names is None or "blosc" in names[1:] or array.dtype.kind not in "biuf":
         return None
     dtype = array.dtype.newbyteorder("<" if order == "little" else ">")
     name_file = partial(_name_file, metadata)
@@ -230,9 +249,11 @@ def _checked(content: memoryview) -> memoryview:
 
 def _decode_blosc(content: memoryview, out: NDArray[Any]) -> None:
     # Blosc trusts its header.
-    sizes = [int.from_bytes(content[place], "little") for place in (_CONTENT, _WHOLE)]
-    if len(content) < _HEADER or sizes != [out.nbytes, len(content)]:
-        raise ValueError(f"a chunk has {sizes[0]} bytes; wanted {out.nbytes}")
+    n_bytes, n_encoded = (int.from_bytes(content[place], "little") for place in (_CONTENT, _WHOLE))
+    if len(content) < max(_HEADER, n_encoded):
+        raise ValueError(f"a chunk has {len(content)} encoded bytes; wanted {max(_HEADER, n_encoded)}")
+    if n_bytes != out.nbytes:
+        raise ValueError(f"a chunk has {n_bytes} bytes; wanted {out.nbytes}")
     try:
         _BLOSC.decode(content, out)
     except RuntimeError as error:
@@ -242,7 +263,8 @@ def _decode_blosc(content: memoryview, out: NDArray[Any]) -> None:
 def _decode_zstd(content: memoryview) -> memoryview:
     try:
         return memoryview(_ZSTD.decode(content))
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, SystemError) as error:
+        # A damaged header may tell any size.
         raise ValueError(f"a chunk can't be decoded: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ def execute(
         started = time.perf_counter()
         with reporting(options["progress"], grid.n_blocks, grid.n_pixels) as reporter:
             try:
-                if executor.is_local:
+                if executor.is_local and grid.n_blocks:
                     _compile(job, image, reporter)
                 # The outcomes are closed before the executor, so that no block is at work afterwards.
                 with executor:
@@ -115,7 +115,9 @@ def _compile(job: Job, image: Image, reporter: Reporter) -> None:
     outputs = [output for output in job.outputs if ENGINES[job.engines[output.name]].compiles]
     if outputs:
         reporter.begin("compiling loops, or loading compiled ones")
-        compute_pixel(job, image, outputs)
+        # The blocks tell what is wrong, and where.
+        with suppress(Exception):
+            compute_pixel(job, image, outputs)
 
 
 def numerics() -> dict[str, str]:

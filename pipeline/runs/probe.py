@@ -93,7 +93,12 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
         # What a thread keeps to compute, such as compiled programs, goes with it.
         with ThreadPoolExecutor(here) as pool:
             started = time.perf_counter()
-            list(pool.map(warm_up, range(here)))
+            try:
+                list(pool.map(warm_up, range(here)))
+            except BaseException:
+                # Not all of the threads may have begun, for which the others would wait forever.
+                everyone.abort()
+                raise
             done = pool.submit(compute, places[0]).result()
             first = time.perf_counter() - started
             started = time.perf_counter()

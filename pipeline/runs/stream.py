@@ -99,7 +99,7 @@ def stream(
     progress : str or callable
         ``"auto"`` draws a bar in a notebook or terminal, and otherwise logs lines at level INFO to the logger
         ``pipeline.progress``; ``"bar"`` and ``"log"`` do one of them, ``"none"`` neither. A function is
-        called with a :class:`Progress` for each block.
+        called with a :class:`Progress` for each block, and before the first one if loops must be compiled.
     client : distributed.Client, optional
         The cluster to run on. By default the current client if there is one, or else threads of this process,
         as many as Dask's setting ``num_workers`` says, by default one for each core. The workers must find

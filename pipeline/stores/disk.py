@@ -101,7 +101,7 @@ class Draft(AbstractContextManager["Draft"]):
             yield
         except BaseException as error:
             self.__exit__()
-            if isinstance(error, OSError) and error.filename is None:
+            if isinstance(error, OSError) and error.errno is not None and error.filename is None:
                 raise OSError(error.errno, error.strerror, os.fspath(self._path)) from error
             raise
 

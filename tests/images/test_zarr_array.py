@@ -124,6 +124,18 @@ def test_planes_that_are_not_selected_are_not_read(tmp_path: Path) -> None:
         image[20, 20].compute()
 
 
+def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array that was opened with a relative path is read, and selected from, wherever the process goes."""
+    monkeypatch.chdir(tmp_path)
+    zarr.create_array("x.zarr", data=PIXELS, chunks=(20, 30, 3))
+    image = open_image(zarr.open_array("x.zarr", mode="r"))
+    identity = image.source.identity()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    np.testing.assert_array_equal(image[..., 1:2], PIXELS[..., 1:2])
+    assert image.source.identity() == identity
+
+
 @pytest.fixture
 def giant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every chunk be giant."""

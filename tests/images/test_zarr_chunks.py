@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +100,52 @@ def test_other_arrays_are_left_to_zarr(tmp_path: Path) -> None:
     two = zarr.create_array(tmp_path / "2", shape=SHAPE, chunks=(8, 16, 3), dtype="u1", zarr_format=2)
     assert chunk_reader(two, tmp_path / "2") is None
     assert chunk_reader(make(tmp_path / "3", compressors=GzipCodec()), tmp_path / "3") is None
+    twice = make(tmp_path / "7", compressors=[ZstdCodec(), BloscCodec()])
+    assert chunk_reader(twice, tmp_path / "7") is None
     turned = make(tmp_path / "4", filters=[TransposeCodec(order=(2, 0, 1))])
     assert chunk_reader(turned, tmp_path / "4") is None
     assert chunk_reader(make(tmp_path / "5", "complex64"), tmp_path / "5") is None
     assert chunk_reader(make(tmp_path / "6"), None) is None
+
+
+class _Changed(zarr.storage.LocalStore):
+    """A store whose files may hold other bytes than its arrays."""
+
+
+def test_a_store_of_another_class_is_left_to_zarr(tmp_path: Path) -> None:
+    """A derived class may encrypt what it stores."""
+    make(tmp_path)
+    array = zarr.open_array(_Changed(tmp_path), mode="r")
+    assert chunk_reader(array, tmp_path) is None
+
+
+def test_bytes_after_a_chunk_are_ignored(tmp_path: Path) -> None:
+    """Blosc tells its length, as zarr-python knows too."""
+    array = make(tmp_path, compressors=CODECS["blosc"])
+    file = tmp_path / "c" / "0" / "0" / "0"
+    file.write_bytes(file.read_bytes() + bytes(5))
+    np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
+
+
+def test_chunks_that_are_not_stored_take_no_memory(tmp_path: Path) -> None:
+    """A chunk larger than any memory is the fill value while it isn't stored."""
+    array = zarr.create_array(tmp_path, shape=(5, 5), chunks=(2**22, 2**22), dtype="u1", fill_value=3)
+    reader = reader_of(array, tmp_path)
+    np.testing.assert_array_equal(reader.read((range(5), range(5))), np.full((5, 5), 3))
+    (tmp_path / "c" / "0").mkdir(parents=True)
+    (tmp_path / "c" / "0" / "0").write_bytes(b"short")
+    with pytest.raises((ValueError, MemoryError)):
+        reader.read((range(5), range(5)))
+
+
+@pytest.mark.parametrize("size", [2**62, 2**63])
+def test_a_size_that_no_memory_holds_is_damage(tmp_path: Path, size: int) -> None:
+    """A frame of Zstd may tell any size."""
+    array = make(tmp_path, compressors=ZstdCodec())
+    frame = struct.pack("<I", 0xFD2FB528) + b"\xe0" + struct.pack("<Q", size) + b"\1\0\0"
+    (tmp_path / "c" / "0" / "0" / "0").write_bytes(frame)
+    with pytest.raises(ValueError, match="c/0/0/0 is damaged: a chunk can't be decoded"):
+        whole(reader_of(array, tmp_path))
 
 
 @pytest.mark.parametrize("shards", [None, (16, 48, 3)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -74,3 +76,20 @@ def test_nothing_is_left_of_a_probe(tmp_path: Path, tiff: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="the scanner is on fire"):
         plan(image, QUANTITIES, tmp_path / "out.zarr")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_threads_that_do_not_begin_are_not_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no more threads, planning ends with the error."""
+    start, n_begun = threading.Thread.start, 0
+
+    def begin(thread: threading.Thread) -> None:
+        nonlocal n_begun
+        n_begun += 1
+        if n_begun > 3:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    with dask.config.set(num_workers=8), pytest.raises(RuntimeError, match="can't start new thread"):
+        plan(np.zeros((60, 70, 3), np.uint8), Density(CLASSES["a"]), tmp_path / "out.zarr", block=16)
+    assert list(tmp_path.iterdir()) == []
