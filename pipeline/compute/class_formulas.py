@@ -59,7 +59,7 @@ class _ClassFormula(Formula[AnyClasses]):
         """Return the exponents of each class, with its prior."""
         return exponents(self.quantity.class_mixtures, priors=self.quantity.priors)
 
-    def _classes(self) -> Groups:
+    def summed(self) -> Groups:
         """Return the exponents of each class, without priors that are equal.
 
         Equal priors make no difference, and without them other quantities have the same logarithms.
@@ -71,17 +71,26 @@ class _ClassFormula(Formula[AnyClasses]):
 class PosteriorFormula(_ClassFormula[Posterior]):
     """A softmax of the logarithms of the classes."""
 
+    def summed(self) -> Groups:
+        """Return the exponents of each class, or of the requested one and of all others."""
+        return self._merged()[0]
+
+    def _merged(self) -> tuple[Groups, range]:
+        """Return these exponents, and the numbers of those that are results."""
+        classes = super().summed()
+        if self.quantity.only is None:
+            return classes, range(len(classes))
+        number = self.quantity.names.index(self.quantity.only)
+        if len(classes) > 1 and all(len(terms) == 1 for terms in classes):
+            # There may be a thousand kernels as classes. All but the requested one are one sum.
+            others = chain(*classes[:number], *classes[number + 1 :])
+            return (classes[number], tuple(others)), range(1)
+        return classes, range(number, number + 1)
+
     def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the softmax, doubtful where logarithms are large, far from all classes."""
         del dtype  # every dtype can hold a probability
-        classes, only = self._classes(), range(len(self.quantity.names))
-        if self.quantity.only is not None:
-            number = self.quantity.names.index(self.quantity.only)
-            only = range(number, number + 1)
-            if len(classes) > 1 and all(len(terms) == 1 for terms in classes):
-                # There may be a thousand kernels as classes. All but the requested one are one sum.
-                others = chain(*classes[:number], *classes[number + 1 :])
-                classes, only = (classes[number], tuple(others)), range(1)
+        classes, only = self._merged()
         logs, taken = _logarithms(classes, arithmetic)
         steps, parts, n_steps = _softmax_steps(logs)
         steps += [
@@ -94,10 +103,8 @@ class PosteriorFormula(_ClassFormula[Posterior]):
         # the part, the second for the total. Besides, both have the roundings of an exponential, and the
         # total has those of its sum. The error of the peak itself cancels.
         slope, constant, spread = arithmetic.class_bound(classes)
-        rest = (
-            2 * constant + (5 + SUM_LEVELS + n_steps) * UNIT + spread * (slope + UNIT) - arithmetic.tolerated
-        )
-        farthest = -math.log(LOWEST)
+        roundings = (5 + SUM_LEVELS + n_steps) * UNIT + spread * (slope + UNIT)
+        rest, farthest = 2 * constant + roundings - arithmetic.tolerated, -math.log(LOWEST)
         distance = f"where(peak - lowest < {farthest!r}, peak - lowest, {farthest!r})"
         text = f"abs(peak)*{2 * slope!r} + {distance}*{slope + UNIT!r} + {rest!r}"
         return [
@@ -125,7 +132,7 @@ class LabelFormula(_ClassFormula[Label]):
         The highest logarithm, the second highest, and the number of the highest are kept between the groups.
         """
         no_data = no_data_value(dtype)
-        classes = self._classes()
+        classes = self.summed()
         if len(classes) == 1:
             return [
                 *arithmetic.log_steps(classes[0], "best"),
@@ -158,7 +165,7 @@ class ConfidenceFormula(_ClassFormula[Confidence]):
     def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the softmax and of the difference. Almost equal classes are doubtful."""
         del dtype  # every dtype can hold a number between 0 and 1
-        classes = self._classes()
+        classes = self.summed()
         if len(classes) == 1:
             # The sum is 1 for every pixel that isn't NaN.
             return [*arithmetic.log_steps(classes[0], "peak"), Step("out0", "peak - peak + 1.0", ("peak",))]
@@ -202,7 +209,7 @@ class EntropyFormula(_ClassFormula[Entropy]):
     def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps of the two sums, a group of classes at a time."""
         del dtype  # every dtype can hold the logarithm of a number of classes
-        classes = self._classes()
+        classes = self.summed()
         if len(classes) == 1:
             return [*arithmetic.log_steps(classes[0], "peak"), Step("out0", "peak - peak", ("peak",))]
         logs, taken = _logarithms(classes, arithmetic)
@@ -260,12 +267,8 @@ def _comparison_steps(planes: tuple[str, ...], start: int) -> list[Step]:
         choice = f"where({plane} == high, {number}, {choice})"
     steps = [Step("high", maximum_of(planes), planes)]
     if start == 0:
-        return [
-            *steps,
-            Step("best", "high", ("high",)),
-            Step("label", choice, (*planes[:-1], "high")),
-            _second_step(planes, is_first=True),
-        ]
+        label = Step("label", choice, (*planes[:-1], "high"))
+        return [*steps, Step("best", "high", ("high",)), label, _second_step(planes, is_first=True)]
     running = ("high", "best")
     steps.append(Step("label", f"where(high > best, {choice}, label)", (*planes[:-1], *running, "label")))
     steps.append(_second_step(planes, is_first=False))

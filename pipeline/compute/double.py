@@ -147,9 +147,12 @@ def log_sums(exponent: Double, starts: NDArray[np.intp]) -> Double:
     lengths = np.diff(starts, append=len(exponent.hi))
     if lengths.max() == 1:
         return exponent
+    groups = np.repeat(np.arange(len(starts)), lengths)
     peaks = np.maximum.reduceat(exponent.hi, starts, axis=0)
-    peak = Double(peaks, np.zeros_like(peaks))
-    terms = exponential(subtract(exponent, peak[np.repeat(np.arange(len(starts)), lengths)]))
+    # Both parts count: the second one of a logarithm beyond 1e18 is above 355.
+    rests = np.where(exponent.hi == peaks[groups], exponent.lo, -np.inf)
+    peak = Double(peaks, np.maximum.reduceat(rests, starts, axis=0))
+    terms = exponential(subtract(exponent, peak[groups]))
     return add(peak, logarithm(sums(terms, lengths)))
 
 

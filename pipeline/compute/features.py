@@ -126,7 +126,8 @@ def expand(terms: tuple[Exponent, ...]) -> Expansion:
         # Eigenvalues have an error of a few roundings of the highest one.
         lowest = np.linalg.eigvalsh(dense)[:, 0] - 1e-14 * len(channels) * highest
     conditions = np.divide(highest, lowest, out=np.full(len(terms), math.inf), where=lowest > 0)
-    remainders = 8 * highest * ((roots * (np.array(means) - centers)) ** 2).sum(axis=1)
+    with np.errstate(over="ignore"):
+        remainders = 8 * highest * ((roots * (np.array(means) - centers)) ** 2).sum(axis=1)
     return Expansion(centers, np.array(rows), is_full, conditions, remainders)
 
 

@@ -45,6 +45,10 @@ class Formula(ABC, Generic[AnyQuantity]):
     def groups(self) -> Groups:
         """Return the exponents of each mixture or class, with every factor that the results depend on."""
 
+    def summed(self) -> Groups:
+        """Return the exponents of each sum that :meth:`steps` takes; they may lack factors and be merged."""
+        return self.groups()
+
     @abstractmethod
     def steps(self, dtype: np.dtype[Any], arithmetic: Arithmetic = EXPRESSIONS) -> list[Step]:
         """Return the steps that compute the results in float64.

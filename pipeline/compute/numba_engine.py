@@ -176,7 +176,7 @@ class NumbaEngine(ArithmeticEngine):
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
         """Return a reason if a density may exceed the range of float64."""
         del dtype
-        groups = formula_of(output.quantity).groups()
+        groups = formula_of(output.quantity).summed()
         if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
             return "a kernel has so small a variance that its density may exceed the range of float64"
         return None

@@ -32,6 +32,8 @@ _HIGHEST = 690.0
 # Squares are at most 1e300. A sum of positive and negative products must not overflow; one of negative
 # products may.
 _LARGEST_FULL, _LARGEST_DIAGONAL = 1e7, 1e100
+# Farther from 0, the squares of deviations from a center could be more than those of pixels, 1e300.
+_FARTHEST = 1e149
 # Converting a pixel, a sum over kernels, an exponential, a multiplication, and one tile at the first call:
 # tests/benchmarks/pixels.py
 _SECONDS_PER_PIXEL = 3e-9
@@ -107,12 +109,14 @@ class NumpyEngine(ArithmeticEngine):
         del dtype
         if output.dtype == np.float64:
             return "results in float64 need smaller errors than those of matrix products"
-        groups = formula_of(output.quantity).groups()
+        groups = formula_of(output.quantity).summed()
         if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
             return "a kernel has so small a variance that its density may exceed the range of float64"
         for expansion in map(expand, groups):
             if not expansion.largest < (_LARGEST_FULL if expansion.is_full else _LARGEST_DIAGONAL):
                 return "a kernel has so small a variance that its exponents may exceed the range of float64"
+        if max(np.abs(expansion.centers).max() for expansion in map(expand, groups)) > _FARTHEST:
+            return "a mean is so far away that squares may exceed the range of float64"
         for bound in map(ARITHMETIC.log_bound, groups):
             if not bound.slope * _USUAL + bound.constant < _USED * _TOLERATED:
                 return (
@@ -125,7 +129,7 @@ class NumpyEngine(ArithmeticEngine):
         """Estimate the time from the numbers of sums, kernels and features."""
         del dtype  # all pixels are converted to float64
         each = _SECONDS_PER_PIXEL
-        for terms in formula_of(output.quantity).groups():
+        for terms in formula_of(output.quantity).summed():
             n_features = expand(terms).n_features
             each += _SECONDS_PER_SUM
             each += len(terms) * (_SECONDS_PER_KERNEL + n_features * _SECONDS_PER_PRODUCT)
@@ -143,7 +147,7 @@ class NumpyEngine(ArithmeticEngine):
 
     def thread_bytes(self, outputs: Sequence[Output], dtype: np.dtype[Any]) -> int:
         """Return the memory of the planes of a strip, of a tile and of BLAS."""
-        groups = (terms for output in outputs for terms in formula_of(output.quantity).groups())
+        groups = (terms for output in outputs for terms in formula_of(output.quantity).summed())
         tile = max(FeatureSum(terms, is_log=True).scratch_bytes for terms in groups)
         return super().thread_bytes(outputs, dtype) + tile + _BLAS_BYTES
 

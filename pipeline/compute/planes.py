@@ -150,7 +150,8 @@ def compute_planes(
     Notes
     -----
     In the arithmetic of the reference the relative error is below 1e-12 for log-densities and log-ratios, and
-    for densities, posteriors, confidences and entropies above 1e-300, at pixels up to about 1e140. A pixel
+    for densities, posteriors, confidences and entropies above 1e-300, at pixels up to about 1e140, while
+    logarithms that almost cancel are below 1e18. A pixel
     has the same bits wherever it stands and whatever else is computed.
     """
     computed = _computed(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline import (
     Packed,
     Posterior,
 )
+from pipeline.compute.engines import ENGINES
 from pipeline.compute.exponent import exponents
 from pipeline.compute.features import FeatureSum
 from pipeline.compute.numpy_engine import ARITHMETIC, NumpyEngine
@@ -216,3 +218,22 @@ def test_estimates() -> None:
     assert ENGINE.process_bytes([output], FLOAT32) == 0
     assert 2**20 < ENGINE.thread_bytes([output], FLOAT32) < 2**23
     assert ENGINE.is_close(output)
+
+
+def test_what_is_summed_is_checked() -> None:
+    """Equal priors, which sums leave out, don't hide that these overflow; merged classes count as one."""
+    zeros, peak = np.zeros((2, 8)), 8 / 2 * math.log(2 * math.pi)
+    tall, low = (
+        [[math.exp(-2 * (offset + peak) / 8)] * 8 for offset in pair] for pair in ((735, 700), (715, 650))
+    )
+    classes = {"tall": Mixture([1.0, 1.0], zeros, tall), "low": Mixture([1.0, 1.0], zeros, low)}
+    hidden = output_of(Posterior(classes, {"tall": 1e-40, "low": 1e-40}))
+    for name in ("numpy", "numba"):
+        assert "so small a variance" in str(ENGINES[name].refusal(hidden, FLOAT32))
+    apart = Mixture([1.0, 1.0, 1.0], [[0.0], [0.0], [1e110]], [[1.0], [1e-90], [1e-90]])
+    assert ENGINE.refusal(output_of(Posterior(apart, only="0")), FLOAT32) is not None
+    far = Mixture([1.0], [[1e160, 1e160]], [[[2.0, 1.0], [1.0, 2.0]]])
+    assert "so far away" in str(ENGINE.refusal(output_of(LogDensity(far)), FLOAT32))
+    many = random_mixture(40, 3)
+    merged, sums = output_of(Posterior(many, only="7")), output_of(Posterior(many))
+    assert ENGINE.seconds(merged, FLOAT32, 10**8) < ENGINE.seconds(sums, FLOAT32, 10**8) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from typing import Any
 
@@ -121,3 +122,18 @@ def test_a_packed_quantity_is_refused() -> None:
     packed: Any = Packed(Density(random_mixture(1, 1)), "float16")
     with pytest.raises(TypeError, match="has no formula; wanted a quantity of one of the kinds Density, "):
         compute_precisely(packed, np.zeros((1, 1)), FLOAT64)
+
+
+@pytest.mark.parametrize("x", [1e8, 4e9, 1e10, 1e12, 1e14])
+def test_ratios_of_equal_kernels_far_away(x: float) -> None:
+    """Where logarithms are above 1e18, the digits below their last one still count, all 31 of them."""
+    error = 1e-12 + 2e-31 * x * x
+    one = Mixture([0.25, 0.25], [[10.0], [10.0]], [[1.0], [1.0]])
+    other = Mixture([0.4, 0.2], [[10.0], [10.0]], [[1.0], [1.0]])
+    planes = np.array([[x]])
+    classes = {"one": one, "other": other}
+    ratio = compute_precisely(LogRatio(one, other), planes, FLOAT64)
+    assert ratio[0, 0] == pytest.approx(math.log(0.5 / 0.6), rel=error)
+    posterior = compute_precisely(Posterior(classes), planes, FLOAT64)
+    np.testing.assert_allclose(posterior[:, 0], [5 / 11, 6 / 11], rtol=error)
+    assert compute_precisely(Label(classes), planes, np.dtype("uint8"))[0, 0] == 1
