@@ -68,7 +68,7 @@ def test_every_way_is_right_for_any_pixels(smoke: tuple[Path, str]) -> None:
             assert error < (COMPUTED if is_float32(label) else ROUNDED), (case, label, error)
     ways = {row["way"] for row in pixels["rows"] if row["case"] == "uint16"}
     others = {"sklearn", "numexpr", "blosc2", "blosc2-kernel", "numba-float64", "numba-float32"}
-    wanted = {"ours-numexpr", "ours-numba", *others, "torch", "jax", "floor"}
+    wanted = {"ours-numexpr", "ours-numpy", "ours-numba", *others, "torch", "jax", "floor"}
     assert ways == wanted - set(pixels["left_out"])
     assert "| density, 16 kernels, 3 channels | uint16 |" in smoke[1]
     assert "| first call, seconds | least | most |" in smoke[1]
