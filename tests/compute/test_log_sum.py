@@ -76,3 +76,18 @@ def test_the_memory_of_both_ways_is_counted() -> None:
     reduction = LogSum(terms)
     assert reduction.n_planes >= 6
     assert reduction.compiled_bytes >= 2 * 5 * 7 * 8 * 1024
+
+
+def test_near_pixels_take_each_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logarithm of a sum has as many exponentials as the sum, unless a pixel is far from all kernels."""
+    mixture = random_mixture(5, 3)
+    (terms,) = exponents((mixture,))
+    reduction, out = LogSum(terms), np.empty(100)
+    texts = [step.expression for step in reduction._direct.steps if isinstance(step.expression, str)]
+    assert sum(text.count("exp(") for text in texts) == 5
+    near = np.ascontiguousarray(pixels_near(mixture, (100,)).T)
+    monkeypatch.setattr(LogSum, "_relative", None)
+    reduction.fill(near, out, serial=True)
+    assert np.isfinite(out).all()
+    with pytest.raises(AttributeError):
+        reduction.fill(near + 1e5, out, serial=True)
