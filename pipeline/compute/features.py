@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 # The digits of Exponent, so that each coefficient is rounded only once.
 _DIGITS = 60
 # The count of numbers in the exponents and features of a tile, which stay near a core.
-_TILE_VALUES = 144 * 1024
+_TILE_VALUES = 72 * 1024
 # The lengths of tiles: all columns of the loops of BLAS are alike in a multiple of 32, see `is_even`.
 _COLUMNS = 32
 _BLOCK = 1024
-_LONGEST = 8192
+_LONGEST = 4096
 _SHORT = 512
 # OpenBLAS computes a product of so many multiplications in the calling thread. A product of a vector, for
 # which it takes threads sooner, never occurs.

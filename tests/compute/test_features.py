@@ -109,7 +109,7 @@ def test_the_layout_of_tiles() -> None:
         for n_features in (*range(3, 70), 129, 561, 2145):
             (length, short), pieces = tile_layout(n_kernels, n_features)
             assert length % 32 == short % 32 == 0
-            assert 32 <= short <= length <= 8192
+            assert 32 <= short <= length <= 4096
             assert sorted({row for piece in pieces for row in range(n_kernels)[piece]}) == [*range(n_kernels)]
             for piece in pieces:
                 assert 0 <= piece.start <= piece.stop - 2 <= n_kernels - 2
