@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from pipeline.compute.engine import Engine
+from pipeline.compute.formulas import formula_of
 from pipeline.compute.planes import compute_pixels, program_bytes, strip_length
 from pipeline.compute.strips import compute_strips
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pipeline.compute.arithmetic import Arithmetic
     from pipeline.models.output import Output
 
+# Exponents above this one may overflow, as those of kernels with tiny variances do.
+_HIGHEST = 690.0
+
 
 class ArithmeticEngine(Engine):
     """An engine that differs from the reference in the arithmetic alone. It takes all pixels as float64."""
@@ -29,6 +33,14 @@ class ArithmeticEngine(Engine):
     @abstractmethod
     def arithmetic_of(self, output: Output) -> Arithmetic:
         """Return the arithmetic for an output. A result has the same bits whatever else is computed."""
+
+    def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
+        """Return a reason if a density may exceed the range of float64."""
+        del dtype  # all pixels are converted to float64
+        groups = formula_of(output.quantity).summed()
+        if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
+            return "a kernel has so small a variance that its density may exceed the range of float64"
+        return None
 
     def is_close(self, output: Output) -> bool:
         """Return whether the dtype has so few digits that the error is at most its last place."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # These are more digits than any sum or quotient of float64 needs, so that each parameter is rounded only
 # once.
-_DIGITS = 60
+DIGITS = 60
 _TWO_PI = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
 
 
@@ -93,7 +93,7 @@ def exponents(
         The exponents of each mixture. The results of the last calls are kept.
     """
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         constant = -mixtures[0].n_channels * _TWO_PI.ln() / 2 if normalized else Decimal(0)
         constants = [constant + Decimal(prior).ln() for prior in priors or [1.0] * len(mixtures)]
         return tuple(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.compute.exponent import DIGITS
+from pipeline.compute.log_sum import FLOOR
 from pipeline.compute.program import Reduction
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# The digits of Exponent, so that each coefficient is rounded only once.
-_DIGITS = 60
 # The count of numbers in the exponents and features of a tile, which stay near a core.
 _TILE_VALUES = 72 * 1024
 # The lengths of tiles: all columns of the loops of BLAS are alike in a multiple of 32, see `is_even`.
@@ -41,8 +41,6 @@ _MULTIPLICATIONS = 2**18
 _FEWEST_ROWS = 2
 # A cache line, where every buffer begins. The loops of some BLAS depend on that.
 _ALIGNMENT = 64
-# An exponent that would be minus infinity is replaced by this number, so that logarithms stay finite.
-_FLOOR = -1.7e308
 # Sums of exponentials are taken relative to the highest exponent if that is lower than this number.
 _FAR = -600.0
 # NumPy's exponential takes ten times longer where its result is less than a normal number. The exponential of
@@ -105,7 +103,7 @@ def expand(terms: tuple[Exponent, ...]) -> Expansion:
     """Return exponents as sums over features. Their coefficients have one rounding."""
     is_full = any(row.factors for term in terms for row in term.rows)
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         matrices = [_matrix(term) for term in terms]
         means = [[row.centers[-1][1] for row in term.rows] for term in terms]
         channels = range(len(means[0]))
@@ -221,7 +219,7 @@ class FeatureSum(Reduction):
             return
         np.maximum.reduce(exponents, axis=0, out=values)
         # An exponent that would be minus infinity stays finite.
-        np.maximum(values, _FLOOR, out=values)
+        np.maximum(values, FLOOR, out=values)
         if len(exponents) == 1:
             return
         shifts = np.where(values < _FAR, values, 0.0)
@@ -231,7 +229,7 @@ class FeatureSum(Reduction):
         _sum_exponentials(exponents, lowest, values)
         np.log(values, out=values)
         values += shifts
-        np.maximum(values, _FLOOR, out=values)
+        np.maximum(values, FLOOR, out=values)
 
     @cached_property
     def _expansion(self) -> Expansion:

@@ -16,6 +16,8 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.polynomial import Polynomial
 
 from pipeline.compute.compiled import compiled, inlined
+from pipeline.compute.instructions import TILE
+from pipeline.compute.log_sum import FLOOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Numbers = tuple[float, ...]
 
-# The pixels of a tile. The sums and the planes of a tile stay in the first cache of a core.
-TILE = 512
 # The loops over the parameters of a kernel are unrolled up to this number of parameters.
 _MOST_UNROLLED = 12
 # Adding this number rounds a float64 to an integer, which is then in the lowest bits.
@@ -35,8 +35,6 @@ ROUNDER = 1.5 * 2.0**52
 _LOWEST_POWER = -1023.0
 # Smaller sums may have lost digits. Their logarithms are computed relative to the highest exponent.
 _SMALL = 2.0**-900
-# An exponent that would be minus infinity is replaced by this number, so that differences stay finite.
-_FLOOR = -1.7e308
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
 # The series of 2 atanh(z) / z in powers of z**2, the highest first. Since abs(z) is at most 0.172, the first
@@ -150,7 +148,7 @@ def _take_logarithms(
         return
     roots, exponents, peaks, totals = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
     for i in range(TILE):
-        peaks[i], totals[i] = _FLOOR, 0.0
+        peaks[i], totals[i] = FLOOR, 0.0
     for kernel in range(len(offsets)):
         _fill_exponents(tile, means[kernel], factors[kernel], offsets[kernel], is_full, roots, exponents)
         for i in range(TILE):
@@ -158,7 +156,7 @@ def _take_logarithms(
     for kernel in range(len(offsets)):
         _fill_exponents(tile, means[kernel], factors[kernel], offsets[kernel], is_full, roots, exponents)
         for i in range(TILE):
-            exponent = exponents[i] if exponents[i] > _FLOOR else _FLOOR
+            exponent = exponents[i] if exponents[i] > FLOOR else FLOOR
             totals[i] += power_of_2(exponent - peaks[i], polynomial)
     for i in range(TILE):
         # A pixel has the same bits whatever pixels are beside it.

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.compute.instructions import Instructions, translate
+from pipeline.compute.instructions import TILE, Instructions, translate
 from pipeline.compute.program import DOUBT, Program, Reduction, Step, is_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-# A tile of float64.
-_REGISTER_BYTES = 8 * 512
 
 
 class FusedProgram(Program):
@@ -50,7 +47,7 @@ class FusedProgram(Program):
     def compiled_bytes(self) -> int:
         """The memory in bytes of the registers."""
         stages = [stage for stage in self._stages if isinstance(stage, Instructions)]
-        return max((stage.n_registers for stage in stages), default=0) * _REGISTER_BYTES
+        return max((stage.n_registers for stage in stages), default=0) * TILE * 8
 
     @cached_property
     def _planes(self) -> dict[str, int]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.compute.compiled import compiled, inlined
-from pipeline.compute.fused import LN_2, LOG2_E, ROUNDER, TILE, coefficients, logarithm_of_2, raised
-from pipeline.compute.instructions import Operation
+from pipeline.compute.fused import LN_2, LOG2_E, ROUNDER, coefficients, logarithm_of_2, raised
+from pipeline.compute.instructions import TILE, Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

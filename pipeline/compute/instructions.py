@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pipeline.compute.program import Step
 
 
+# The pixels of a tile. The sums and the planes of a tile stay in the first cache of a core.
+TILE = 512
+
+
 class Operation(IntEnum):
     """What an instruction does with the numbers of a tile. Comparisons give 1 and 0."""
 
@@ -117,22 +121,20 @@ class _Translation:
 
     def finish(self, kept: Iterable[str]) -> Instructions:
         """Store the planes that are kept, and give the values registers, which are used again."""
-        steps = [(operation, number, operands) for (operation, _, operands), number in self._ordered()]
         stored = [(self.current[name], self.planes[name]) for name in kept]
-        last = {operand: place for place, (_, _, operands) in enumerate(steps) for operand in operands}
-        last |= {value: len(steps) for value, _ in stored}
+        last = {operand: place for place, (_, _, operands) in enumerate(self.values) for operand in operands}
+        last |= {value: len(self.values) for value, _ in stored}
         registers = {number: place for place, number in enumerate(self.constants.values())}
         n_registers = len(registers)
         free: list[int] = []
         code: list[list[int]] = []
-        planes = {number: plane for (operation, plane, _), number in self.values.items() if operation == 0}
-        for place, (operation, number, operands) in enumerate(steps):
+        for place, ((operation, plane, operands), number) in enumerate(self.values.items()):
             # A register is free only after the instruction, since loops whose target is an operand are slow.
             if not free:
                 free.append(n_registers)
                 n_registers += 1
             registers[number] = free.pop()
-            read = [planes[number]] if operation is Operation.LOAD else [registers[n] for n in operands]
+            read = [plane] if operation is Operation.LOAD else [registers[n] for n in operands]
             code.append([operation, registers[number], *read, *[0] * (3 - len(read))])
             ended = {n for n in (*operands, number) if last.get(n, place) == place}
             free += [registers[n] for n in ended if n not in self.constants.values()]
@@ -140,10 +142,7 @@ class _Translation:
         numbers = np.array(list(self.constants), np.float64)
         return Instructions(np.array(code, np.int64).reshape(-1, 5), numbers, n_registers)
 
-    def _ordered(self) -> list[tuple[tuple[Operation, int, tuple[int, ...]], int]]:
-        return sorted(self.values.items(), key=lambda item: item[1])
-
-    def _value(self, node: ast.AST, names: Mapping[str, str]) -> int:  # noqa: PLR0911  one for each form
+    def _value(self, node: ast.AST, names: Mapping[str, str]) -> int:
         """Return the number of the value of an expression."""
         match node:
             case ast.Constant(value=int() | float() as number):
@@ -158,10 +157,10 @@ class _Translation:
             case ast.BinOp(op=ast.Pow(), left=left, right=ast.Constant(value=2)):
                 base = self._value(left, names)
                 return self._computed(Operation.MULTIPLY, (base, base))
-            case ast.BinOp(op=operator, left=left, right=right) if type(operator) in _OPERATORS:
-                operands = (self._value(left, names), self._value(right, names))
-                return self._computed(_OPERATORS[type(operator)], operands)
-            case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in _OPERATORS:
+            case (
+                ast.BinOp(op=operator, left=left, right=right)
+                | ast.Compare(left=left, ops=[operator], comparators=[right])
+            ) if type(operator) in _OPERATORS:
                 operands = (self._value(left, names), self._value(right, names))
                 return self._computed(_OPERATORS[type(operator)], operands)
             case ast.Call(func=ast.Name(id=name), args=arguments) if name.upper() in Operation.__members__:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Squares overflow beyond 1e154. An exponent that would be minus infinity is replaced by this number, so that
 # the difference of two exponents stays finite.
-_FLOOR = -1.7e308
-_FINITE = f"maximum({{}}, {_FLOOR!r})"
+FLOOR = -1.7e308
+_FINITE = f"maximum({{}}, {FLOOR!r})"
 _RELATIVE = "exp({} - peak)"
 # Between these logarithms a sum neither overflows nor loses digits by underflow.
 _LOWEST, _HIGHEST = -620.0, 700.0

@@ -14,7 +14,6 @@ import numpy as np
 from pipeline.compute.arithmetic import EXPRESSIONS, Arithmetic
 from pipeline.compute.arithmetic_engine import ArithmeticEngine
 from pipeline.compute.bound import UNIT, Bound
-from pipeline.compute.formulas import formula_of
 from pipeline.compute.fused_program import FusedProgram
 from pipeline.compute.planes import count_constants
 from pipeline.compute.program import Program, Reduction, Step
@@ -37,8 +36,6 @@ _SECONDS_AT_FIRST = 0.4
 _PROCESS_BYTES = 192 * 2**20
 # What a formula doesn't count: its exponentials and logarithms are less exact than those of numexpr.
 _STEPS = 2e-14
-# Exponents above this one may overflow, as those of kernels with tiny variances do.
-_HIGHEST = 690.0
 
 
 @dataclass(frozen=True)
@@ -172,14 +169,6 @@ class NumbaEngine(ArithmeticEngine):
     def missing(self) -> str | None:
         """Return a clause if Numba isn't installed."""
         return None if _is_installed() else "Numba isn't installed (pip install 'mixture-pipeline[fast]')"
-
-    def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
-        """Return a reason if a density may exceed the range of float64."""
-        del dtype
-        groups = formula_of(output.quantity).summed()
-        if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
-            return "a kernel has so small a variance that its density may exceed the range of float64"
-        return None
 
     def seconds(self, output: Output, dtype: np.dtype[Any], n_pixels: int) -> float:
         """Estimate the time from the number of constants of the kernels, and that of loading Numba."""

@@ -27,8 +27,6 @@ _TOLERATED = 5e-8
 # near which most pixels of most images are. Quantities of several logarithms have up to four such errors.
 _USED = 0.25
 _USUAL = 100.0
-# Exponents above this one may overflow, as those of kernels with tiny variances do.
-_HIGHEST = 690.0
 # Squares are at most 1e300. A sum of positive and negative products must not overflow; one of negative
 # products may.
 _LARGEST_FULL, _LARGEST_DIAGONAL = 1e7, 1e100
@@ -106,12 +104,11 @@ class NumpyEngine(ArithmeticEngine):
 
     def refusal(self, output: Output, dtype: np.dtype[Any]) -> str | None:
         """Return a reason for float64, and for mixtures whose exponents would be inexact or overflow."""
-        del dtype
         if output.dtype == np.float64:
             return "results in float64 need smaller errors than those of matrix products"
+        if (reason := super().refusal(output, dtype)) is not None:
+            return reason
         groups = formula_of(output.quantity).summed()
-        if max(float(term.offset) for terms in groups for term in terms) > _HIGHEST:
-            return "a kernel has so small a variance that its density may exceed the range of float64"
         for expansion in map(expand, groups):
             if not expansion.largest < (_LARGEST_FULL if expansion.is_full else _LARGEST_DIAGONAL):
                 return "a kernel has so small a variance that its exponents may exceed the range of float64"

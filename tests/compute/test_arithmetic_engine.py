@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from arrays import output_of
+from arrays import evaluate_array, output_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from references import random_mixture
 
-from pipeline import Density, LogDensity, Packed
+from pipeline import Confidence, Density, Entropy, Label, LogDensity, LogRatio, Packed, Posterior
 from pipeline.compute.arithmetic import EXPRESSIONS, Arithmetic
 from pipeline.compute.arithmetic_engine import ArithmeticEngine
 from pipeline.compute.engines import ENGINES
 from pipeline.compute.numba_engine import NumbaEngine
 from pipeline.compute.numpy_engine import NumpyEngine
 from pipeline.compute.planes import program_bytes
+from pipeline.testing.engines import assert_neighbors
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipeline.models.output import Output
 
 OWN = (NumpyEngine(), NumbaEngine())
+PIXELS = st.one_of(
+    hnp.arrays(np.float64, (6, 3), elements=st.floats(-1e100, 1e100)),
+    hnp.arrays(np.float32, (6, 3), elements=st.floats(width=32, allow_nan=False)),
+    hnp.arrays(np.float32, (6, 3), elements=st.floats(0, 255, width=32)),
+    hnp.arrays(np.uint16, (6, 3)),
+    hnp.arrays(np.uint8, (6, 3)),
+)
 
 
 class Reference(ArithmeticEngine):
@@ -60,3 +73,20 @@ def test_only_float64_is_not_close(engine: ArithmeticEngine) -> None:
     assert engine.is_close(output_of(Density(mixture), "float32"))
     assert engine.is_close(output_of(Packed(LogDensity(mixture), "float16")))
     assert not engine.is_close(output_of(Density(mixture), "float64"))
+
+
+@pytest.mark.parametrize("engine", OWN, ids=[engine.name for engine in OWN])
+@settings(deadline=None, max_examples=60)
+@given(PIXELS, st.booleans(), st.sampled_from([1, 4, 40]))
+def test_any_pixel_is_next_to_the_reference(
+    engine: ArithmeticEngine, pixels: NDArray[Any], full: bool, n_kernels: int
+) -> None:
+    """Whatever the pixels are, float32 results are those of the reference or next to them."""
+    one, other = (random_mixture(n_kernels, 3, full=full, seed=seed) for seed in (0, 1))
+    classes = {"one": one, "other": other}
+    for quantity in (
+        *(Density(one), LogDensity(one), LogRatio(one, other), Posterior(classes), Posterior(one)),
+        *(Label(classes), Label(one), Confidence(classes), Entropy(classes), Entropy(one)),
+    ):
+        found = evaluate_array(pixels, quantity, engine=engine.name)
+        assert_neighbors(found, evaluate_array(pixels, quantity, engine="numexpr"))

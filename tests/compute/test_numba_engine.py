@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from arrays import evaluate_array, output_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from references import hard_points, mpmath_reference, random_mixture, relative_error, scipy_density
 
 from pipeline import (
-    Confidence,
     Density,
-    Entropy,
     Label,
     LogDensity,
     LogRatio,
@@ -58,27 +53,6 @@ def test_hard_points(number: int) -> None:
         largest = float(np.finfo(np.float32).max)
         rounded = np.clip(wanted, -largest, largest).astype(np.float32)
         assert_neighbors(compute(quantity, case.pixels, "float32"), rounded)
-
-
-FLOATS = st.floats(-1e100, 1e100)
-PIXELS = st.one_of(
-    hnp.arrays(np.float64, (6, 3), elements=FLOATS),
-    hnp.arrays(np.float32, (6, 3), elements=st.floats(0, 255, width=32)),
-    hnp.arrays(np.uint16, (6, 3)),
-)
-
-
-@settings(deadline=None, max_examples=40)
-@given(PIXELS, st.booleans(), st.sampled_from([1, 4, 40]))
-def test_any_pixel_is_next_to_the_reference(pixels: NDArray[Any], full: bool, n_kernels: int) -> None:
-    """Whatever the pixels are, float32 results are those of the reference or next to them."""
-    one, other = (random_mixture(n_kernels, 3, full=full, seed=seed) for seed in (0, 1))
-    classes = {"one": one, "other": other}
-    for quantity in (
-        *(Density(one), LogDensity(one), LogRatio(one, other), Posterior(classes), Posterior(one)),
-        *(Label(classes), Label(one), Confidence(classes), Entropy(classes), Entropy(one)),
-    ):
-        assert_neighbors(compute(quantity, pixels), evaluate_array(pixels, quantity, engine="numexpr"))
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -10,11 +10,9 @@ import pytest
 from arrays import evaluate_array, output_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from references import MP, _mp_logs, hard_points, mpmath_reference, random_mixture, scipy_density
 
 from pipeline import (
-    Confidence,
     Density,
     Entropy,
     Label,
@@ -91,28 +89,6 @@ def test_errors_are_within_their_bounds(
     for got, wanted in zip(out.tolist(), logs, strict=True):
         if wanted > -680:
             assert abs(got / MP.exp(wanted) - 1) <= (slope * abs(wanted) + constant) * (1 + 1e-6)
-
-
-PIXELS = st.one_of(
-    hnp.arrays(np.float64, (6, 3), elements=st.floats(-1e100, 1e100)),
-    hnp.arrays(np.float32, (6, 3), elements=st.floats(width=32, allow_nan=False)),
-    hnp.arrays(np.float32, (6, 3), elements=st.floats(0, 255, width=32)),
-    hnp.arrays(np.uint16, (6, 3)),
-    hnp.arrays(np.uint8, (6, 3)),
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(PIXELS, st.booleans(), st.sampled_from([1, 4, 40]))
-def test_any_pixel_is_next_to_the_reference(pixels: NDArray[Any], full: bool, n_kernels: int) -> None:
-    """Whatever the pixels are, float32 results are those of the reference or next to them."""
-    one, other = (random_mixture(n_kernels, 3, full=full, seed=seed) for seed in (0, 1))
-    classes = {"one": one, "other": other}
-    for quantity in (
-        *(Density(one), LogDensity(one), LogRatio(one, other), Posterior(classes), Posterior(one)),
-        *(Label(classes), Label(one), Confidence(classes), Entropy(classes), Entropy(one)),
-    ):
-        assert_neighbors(compute(quantity, pixels), evaluate_array(pixels, quantity, engine="numexpr"))
 
 
 @pytest.mark.parametrize("full", [False, True])
