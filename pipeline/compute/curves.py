@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from pipeline.compute.intervals import jackknife_error, logit_interval
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
@@ -164,6 +164,50 @@ class Ranking:
         np.divide(rest, pairs, out=without, where=pairs > 0)
         return without.clip(0, 1)
 
+    def auc_interval(self, level: float) -> tuple[float, float]:
+        """Return an interval that contains the true area under the curve with a given probability.
+
+        Parameters
+        ----------
+        level : float
+            The probability, between 0 and 1.
+
+        Returns
+        -------
+        low, high : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two groups hold pixels both of the class and of the rest, if the area is exactly 0
+            or 1, so that the groups don't differ, or if `level` isn't between 0 and 1.
+
+        Notes
+        -----
+        The error is that of :func:`jackknife_error`, the interval is :func:`logit_interval`. The share of a
+        group is the mean of its shares in the class and in the rest, since the area doesn't depend on how
+        many pixels either side has. The degrees of freedom are one less than the number of groups that hold
+        the class, or that hold the rest if these are fewer.
+        """
+        inside, outside = self.sides
+        n_whole = np.count_nonzero((inside > 0) & (outside > 0))
+        if n_whole < 2:  # noqa: PLR2004  if one of two is left out, both sides remain
+            raise ValueError(
+                f"{n_whole} of {len(inside)} groups of held-out pixels hold pixels both of the class and of "
+                "the rest; wanted at least two, to tell how much groups differ. Hold out more of the image."
+            )
+        area = self.auc()
+        if not 0 < area < 1:
+            raise ValueError(
+                f"the AUC is {area:g} in all groups of held-out pixels; wanted groups that differ, to tell "
+                "by how much. Hold out more of the image."
+            )
+        shares = (inside / inside.sum() + outside / outside.sum()) / 2
+        error = jackknife_error(area, self.auc_without_each_group(), shares)
+        n_groups = int(min(np.count_nonzero(inside), np.count_nonzero(outside)))
+        return logit_interval(area, error, level, n_groups - 1)
+
     @cached_property
     def sides(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The pixels of the class and of the rest in each group, both of shape (G,)."""
@@ -184,58 +228,6 @@ class Ranking:
             np.concatenate([[0], np.cumsum(counts)[ends]]) for counts in (self.inside, self.outside)
         )
         return inside, outside
-
-
-def log_ratio_to_rest(
-    log_joint: NDArray[np.float64], priors: Sequence[float], number: int
-) -> NDArray[np.float64]:
-    r"""Return the log-likelihood ratio of a class and all others.
-
-    Parameters
-    ----------
-    log_joint : ndarray of float64, shape (N, J)
-        The natural logarithms of prior times density.
-    priors : sequence of float
-        The J priors, which need not sum to 1.
-    number : int
-        The class.
-
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-        In nats.
-
-    Notes
-    -----
-    .. math:: s_c(x) = \log p_c(x)
-        - \log \frac{\sum_{d \neq c} \pi_d p_d(x)}{\sum_{d \neq c} \pi_d}
-
-    For two classes it is the difference of the log-densities, whatever the priors are: see :class:`LogRatio`.
-    """
-    others = [other for other in range(len(priors)) if other != number]
-    prior = priors[number] / sum(priors[other] for other in others)
-    ratio: NDArray[np.float64] = log_joint[:, number] - log_sum(log_joint, others)
-    return ratio - math.log(prior)
-
-
-def log_sum(log_joint: NDArray[np.float64], classes: Sequence[int]) -> NDArray[np.float64]:
-    """Return the logarithm of the sum of some classes, class by class to save memory.
-
-    Parameters
-    ----------
-    log_joint : ndarray of float64, shape (N, J)
-        The natural logarithms of prior times density.
-    classes : sequence of int
-        The numbers of the classes, at least one.
-
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-    """
-    total = log_joint[:, classes[0]].copy()
-    for number in classes[1:]:
-        np.logaddexp(total, log_joint[:, number], out=total)
-    return total
 
 
 def _ends_of_ties(scores: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import logsumexp
+from scipy import special, stats
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from pipeline.compute.curves import Ranking, log_ratio_to_rest, log_sum
+from pipeline.compute.curves import Ranking
+from pipeline.compute.intervals import logit_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,29 +107,93 @@ def test_areas_of_many_pixels_that_are_told_apart(scale: int) -> None:
     assert 1 - 1e-3 < Ranking.from_samples(scores, is_inside, counts, groups).auc() < 1
 
 
-@given(
-    st.lists(st.lists(st.floats(-1000, 10), min_size=3, max_size=3), min_size=1, max_size=5),
-    st.lists(st.floats(0.01, 10), min_size=3, max_size=3),
-    st.integers(0, 2),
-)
-def test_ratios_to_the_rest(logs: list[list[float]], priors: list[float], number: int) -> None:
-    """The score is the log-density of a class minus that of the mixture of all others, as by SciPy."""
-    densities, weights = np.array(logs), np.array(priors)
-    others = [other for other in range(3) if other != number]
-    rest = logsumexp(densities[:, others], b=weights[others] / weights[others].sum(), axis=1)
-    got = log_ratio_to_rest(densities + np.log(weights), priors, number)
-    np.testing.assert_allclose(got, densities[:, number] - rest, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(
-        log_sum(densities, range(3)), logsumexp(densities, axis=1), rtol=1e-13, atol=1e-13
+def clustered(random: np.random.Generator, sizes: list[tuple[int, int]], spread: float) -> Ranking:
+    """Return pixels of two sides, whose scores differ from group to group, 1.5 apart on average."""
+    scores, is_inside, groups = [], [], []
+    for group, both in enumerate(sizes):
+        for side, size in enumerate(both):
+            center = 1.5 * side + spread * random.normal()
+            scores.append(random.normal(center, 1, size))
+            is_inside.append(np.full(size, bool(side)))
+            groups.append(np.full(size, group))
+    joined = np.concatenate(scores), np.concatenate(is_inside), np.concatenate(groups)
+    return Ranking.from_samples(joined[0], joined[1], np.ones(len(joined[0]), np.int64), joined[2])
+
+
+def error_of_pixels(ranking: Ranking) -> float:
+    """Return the standard error of the area if pixels were independent (Hanley and McNeil, 1982)."""
+    area, n_inside, n_outside = ranking.auc(), ranking.inside.sum(), ranking.outside.sum()
+    pairs = (n_inside - 1) * (area / (2 - area) - area**2)
+    pairs += (n_outside - 1) * (2 * area**2 / (1 + area) - area**2)
+    return math.sqrt((area * (1 - area) + pairs) / (n_inside * n_outside))
+
+
+# Pixels of the rest and of the class in each group: equal groups, unequal ones, groups without one side.
+SIZES = [
+    [(40, 40)] * 6,
+    [(20, 200), (30, 100), (50, 50), (100, 30), (200, 20)],
+    [(1000, 20), (2000, 10), (100, 30), (20, 40), (600, 20)],
+    [(60, 60)] * 4 + [(60, 0), (0, 60)],
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_intervals_contain_the_true_area(sizes: list[tuple[int, int]]) -> None:
+    """Groups that differ are taken into account; intervals of independent pixels miss the true area.
+
+    The area is that of a pixel of the class and one of the rest from different groups.
+    """
+    random = np.random.default_rng(0)
+    area, repetitions = stats.norm.cdf(1.5 / math.sqrt(2 * (1 + 0.5**2))), 400
+    n_by_groups = n_by_pixels = 0
+    for _ in range(repetitions):
+        ranking = clustered(random, sizes, spread=0.5)
+        low, high = ranking.auc_interval(0.9)
+        n_by_groups += low <= area <= high
+        low, high = logit_interval(ranking.auc(), error_of_pixels(ranking), 0.9, 1000)
+        n_by_pixels += low <= area <= high
+    assert 0.85 < n_by_groups / repetitions < 0.96
+    assert n_by_pixels / repetitions < 0.7
+
+
+def test_intervals_are_those_of_the_formulas() -> None:
+    """An interval is that of the jackknife, computed anew without each group from every pair of pixels."""
+    random = np.random.default_rng(0)
+    ranking = clustered(random, [(20, 30), (10, 50), (40, 5), (30, 0)], spread=0.5)
+    is_inside, groups = ranking.inside > 0, ranking.groups
+    without = np.array(
+        [area_of_all_pairs(ranking.scores[groups != g], is_inside[groups != g]) for g in range(4)]
     )
+    shares = (np.array([30, 50, 5, 0]) / 85 + np.array([20, 10, 40, 30]) / 100) / 2
+    area = area_of_all_pairs(ranking.scores, is_inside)
+    pseudo = (area - (1 - shares) * without) / shares
+    center = (shares * pseudo).sum()
+    variance = np.mean((pseudo - center) ** 2 * shares / (1 - shares))
+    # Three of the groups hold the class.
+    reach = stats.t.ppf(0.95, 2) * math.sqrt(variance) / (area * (1 - area))
+    ends = special.expit(special.logit(area) + np.array([-reach, reach]))
+    assert ranking.auc_interval(0.9) == pytest.approx(ends.tolist(), rel=1e-9)
 
 
-@pytest.mark.parametrize("priors", [(0.5, 0.5), (1.0, 99.0), (1e-6, 1.0)])
-def test_the_ratio_of_two_classes_needs_no_priors(priors: tuple[float, float]) -> None:
-    """Two classes have their log-ratio, also where densities underflow or logarithms are huge."""
-    densities = np.array([[-1.0, -2.0], [-5000.0, -3000.0], [-1e18, -3e18], [-1.7e308, -1.7e308], [3.0, 0.0]])
-    got = log_ratio_to_rest(densities + np.log(priors), priors, 0)
-    # The priors are lost in huge logarithms, which leaves an error of their size.
-    np.testing.assert_allclose(got, densities[:, 0] - densities[:, 1], rtol=1e-12, atol=20)
-    np.testing.assert_allclose(got[[0, 1, 4]], [1, -2000, 3], rtol=1e-12)
-    np.testing.assert_allclose(log_ratio_to_rest(densities + np.log(priors), priors, 1), -got, rtol=1e-12)
+def test_intervals_don_t_depend_on_the_number_of_pixels_of_a_side() -> None:
+    """Ten times as many pixels of the rest, alike in all groups, tell nothing new."""
+    ranking = clustered(np.random.default_rng(0), SIZES[1], spread=0.5)
+    more = replace(ranking, outside=ranking.outside * 10)
+    assert more.auc_interval(0.9) == pytest.approx(ranking.auc_interval(0.9), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("is_inside", "groups", "message"),
+    [
+        ([1, 0, 1, 0], [0, 0, 0, 0], "1 of 1 groups of held-out pixels hold pixels both of the class and of"),
+        ([1, 0, 0, 1], [0, 1, 2, 2], "1 of 3 groups .* wanted at least two, .* Hold out more of the image"),
+        ([1, 1, 0, 0], [0, 1, 0, 1], "the AUC is 1 in all groups of held-out pixels; wanted groups that"),
+        ([0, 0, 1, 1], [0, 1, 0, 1], "the AUC is 0 in all groups"),
+    ],
+)
+def test_intervals_that_are_refused(is_inside: list[int], groups: list[int], message: str) -> None:
+    """Without two groups of both sides that differ there is no interval, and the error says why."""
+    scores, ones = np.array([4.0, 3.0, 2.0, 1.0]), np.ones(4, np.int64)
+    ranking = Ranking.from_samples(scores, np.array(is_inside, bool), ones, np.array(groups))
+    with pytest.raises(ValueError, match=message):
+        ranking.auc_interval(0.95)
