@@ -68,9 +68,10 @@ def threshold_of_costs(costs: tuple[float, float], priors: Sequence[float], numb
 
     Notes
     -----
-    A pixel is taken for the class where a miss would be expected to cost as much as a false alarm, or more:
-    where the ratio is at least :math:`\log(c_\mathrm{false alarm} \sum_{d \neq c} \pi_d) -
-    \log(c_\mathrm{miss} \pi_c)` (Duda, Hart and Stork, 2001, Pattern Classification, 2.2.1).
+    A pixel is taken for the class c where a miss would be expected to cost as much as a false alarm, or more.
+    With a the cost of a false alarm, and m that of a miss, this is where the ratio is at least
+    :math:`\log(a \sum_{d \neq c} \pi_d) - \log(m \pi_c)` (Duda, Hart and Stork, 2001, Pattern Classification,
+    2.2.1).
     """
     try:
         alarm, miss = map(float, costs)

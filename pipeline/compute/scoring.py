@@ -213,7 +213,8 @@ class Scores:
         Notes
         -----
         Neighboring pixels are alike, so that the sample is one of groups, not of pixels. The interval is that
-        of a delete-m jackknife (Busing, Meijer and van der Leeden, 1999), in log-odds, with Student's t.
+        of a delete-m jackknife (Busing, Meijer and van der Leeden, 1999), in log-odds, with Student's t. The
+        degrees of freedom are one less than the groups that hold the class, or the rest if these are fewer.
         """
         return self._rank(name).auc_interval(level)
 
