@@ -227,6 +227,20 @@ def pixels_near(mixture: Mixture, shape: tuple[int, ...] = (17, 19), seed: int =
     return np.asarray(centers + random.normal(scale=15, size=(*shape, mixture.n_channels)))
 
 
+def labeled_pixels(n_classes: int, n_channels: int, *, whole: bool) -> tuple[Array, NDArray[np.intp]]:
+    """Draw pixels of overlapping classes with correlated channels, and with the numbers of their classes.
+
+    They are small floats, or whole numbers from 0 to 255.
+    """
+    random = np.random.default_rng(n_classes)
+    labels = np.repeat(np.arange(n_classes), 60 + 20 * np.arange(n_classes))
+    mixing = random.normal(size=(n_classes, n_channels, n_channels))
+    centers = random.normal(size=(n_classes, n_channels))
+    noise = random.normal(size=(len(labels), n_channels))
+    pixels = centers[labels] + np.einsum("nc,ncd->nd", noise, mixing[labels])
+    return (np.clip(np.round(128 + 20 * pixels), 0, 255) if whole else pixels), labels
+
+
 class Hard(NamedTuple):
     """Two mixtures over the same channels, and pixels of shape (n, C) that are hard for both."""
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.models.json_file import MIXTURE, load_json, save_json
 from pipeline.models.parameters import (
     as_parameter,
     channel_names,
@@ -24,15 +22,14 @@ from pipeline.models.parameters import (
     weight_of,
 )
 from pipeline.models.scikit_learn import sklearn_model, sklearn_parameters
+from pipeline.models.sklearn_pipelines import feature_names
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from sklearn.mixture import GaussianMixture
-
-_FORMAT = "gaussian-mixture"
-_VERSION = 1
 
 
 class Kernel(NamedTuple):
@@ -153,36 +150,63 @@ class Mixture:
 
     @classmethod
     def from_sklearn(cls, model: Any, channels: Sequence[str] | None = None) -> Mixture:  # noqa: ANN401  duck-typed
-        """Make a mixture from a model that scikit-learn fitted.
+        r"""Make a mixture from a model that scikit-learn fitted.
 
         Parameters
         ----------
-        model : GaussianMixture or BayesianGaussianMixture
-            A fitted model of any covariance type. Its component k becomes kernel k.
+        model : GaussianMixture, BayesianGaussianMixture or Pipeline
+            A fitted model of any covariance type, whose component k becomes kernel k; or a pipeline of one
+            after any of StandardScaler, MinMaxScaler without clipping, MaxAbsScaler, RobustScaler, PCA with
+            all components, FunctionTransformer without a function, and "passthrough".
         channels : sequence of str, optional
-            The names of the columns that the model was fitted to.
+            The names of the columns that the model was fitted to; by default its ``feature_names_in_``.
 
         Returns
         -------
         Mixture
-            The mixture is diagonal for the covariance types "diag" and "spherical", and full for "full" and
-            "tied".
+            The mixture is diagonal for the covariance types "diag" and "spherical" without a PCA before the
+            model, and full otherwise.
 
         Raises
         ------
         TypeError
-            If the argument isn't such a model.
+            If the argument isn't such a model, or a step of the pipeline isn't one of those listed.
         ValueError
-            If the model isn't fitted, and for the reasons that :class:`Mixture` lists. A component of weight
-            0 is an error too: without it, kernels would no longer have the numbers that ``predict`` returns.
+            If the model isn't fitted, a step can't be folded in, and for the reasons that :class:`Mixture`
+            lists.
+
+        Warns
+        -----
+        UserWarning
+            If components are dropped because their weights are below 2.2e-308, the smallest normal number.
+            The other kernels are then numbered without them.
 
         Notes
         -----
-        The estimates of a Bayesian model are taken, as its own method ``sample`` does. Its methods
-        ``score_samples`` and ``predict`` also account for the uncertainty of the estimates, so that their
-        results differ a little from those of the mixture.
+        The mixture is a density over the pixels themselves. Its logarithm is that of a pipeline's
+        ``score_samples``, which is a density over the results of the steps, plus log abs(det A) where the
+        steps map x to A x + b. Posteriors and labels are those of the pipeline.
+
+        A BayesianGaussianMixture scores by expected logarithms over its posterior instead of by its
+        estimates. These have the form log v_k + log N(x; m_k, S_k) with the estimated means and covariances,
+        and
+
+        .. math:: \log v_k = E[\log w_k] + \tfrac12 (\sum_{i=1}^{C} \psi((\nu_k + 1 - i) / 2)
+            + C \log 2 - C \log \nu_k - C / \beta_k)
+
+        (Bishop, Pattern Recognition and Machine Learning, equations 10.64 to 10.66), where :math:`\nu_k` are
+        the degrees of freedom and :math:`\beta_k` the precision of the mean. The weights of the mixture are
+        these v_k, so that ``score_samples``, ``predict_proba`` and ``predict`` are reproduced up to rounding.
+        They sum to less than 1, and so does the integral of the density. For a total of 1, make a Mixture of
+        the model's ``weights_`` instead.
+
+        A component that is dropped would count only at pixels where the densities of all other kernels
+        underflow too, about 37 standard deviations away from them. All other components stay, even if
+        no pixel belonged to them: they have the wide covariance of the prior, and ``predict`` assigns pixels
+        far from the rest to them.
         """
-        return cls(*sklearn_parameters(model), channels)
+        parameters = sklearn_parameters(model)
+        return cls(*parameters, feature_names(model) if channels is None else channels)
 
     def to_sklearn(self) -> GaussianMixture:
         """Return the mixture as a scikit-learn model that counts as fitted.
@@ -234,13 +258,7 @@ class Mixture:
             The file to write. An existing file is replaced in one step, and is left as it was if writing
             fails.
         """
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Mixture:
@@ -262,17 +280,12 @@ class Mixture:
         ValueError
             If the file isn't JSON of this schema and version, or its parameters don't make a mixture.
         """
-        try:
-            content = _read_json(Path(path))
-            return cls.from_dict(content if isinstance(content, dict) else {})
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        return load_json(path, cls.from_dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the mixture as plain lists and numbers, which JSON can hold."""
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
+            **MIXTURE.header(),
             "channels": None if self.channels is None else list(self.channels),
             "weights": self.weights.tolist(),
             "means": self.means.tolist(),
@@ -288,16 +301,7 @@ class Mixture:
         ValueError
             If the content isn't of this schema and version, or its parameters don't make a mixture.
         """
-        if content.get("format") != _FORMAT:
-            raise ValueError(f'not a mixture: wanted a JSON object with "format": "{_FORMAT}"')
-        if content.get("version") != _VERSION:
-            raise ValueError(
-                f"the mixture has schema version {content.get('version')!r}, and this release reads version "
-                f"{_VERSION}. Upgrade mixture-pipeline, or save the mixture again."
-            )
-        missing = {"weights", "means", "covariances"} - content.keys()
-        if missing:
-            raise ValueError(f"the mixture lacks {', '.join(sorted(missing))}; wanted all parameters")
+        MIXTURE.check(content)
         return cls(content["weights"], content["means"], content["covariances"], content.get("channels"))
 
     @cached_property
@@ -318,17 +322,3 @@ class Mixture:
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[object, ...]]:
         return Mixture, (self.weights, self.means, self.covariances, self.channels)
-
-
-def _read_json(path: Path) -> Any:  # noqa: ANN401  a file may hold any JSON; from_dict checks it
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is not a finite number")
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
-    except UnicodeDecodeError:
-        raise ValueError("not JSON: the file isn't text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    except RecursionError:
-        raise ValueError("not a mixture: its JSON is nested too deeply") from None

@@ -6,13 +6,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from arrays import evaluate_array
-from references import pixels_near, random_mixture, relative_error
+from references import labeled_pixels, pixels_near, random_mixture, relative_error
 from sklearn.cluster import KMeans
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from pipeline import Density, LogDensity, Mixture
+from pipeline import Density, Label, LogDensity, Mixture, Posterior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,17 +97,80 @@ def test_sklearn_samples_a_mixture(full: bool) -> None:
         np.testing.assert_allclose(drawn.mean(axis=0), mixture.means[k], atol=2)
 
 
-def test_bayesian_estimates(photo: NDArray[np.uint8]) -> None:
-    """The estimates of a Bayesian model are taken. It accounts for their uncertainty and differs a little."""
-    model = BayesianGaussianMixture(n_components=4, max_iter=1000, random_state=0).fit(colors(photo))
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("prior", ["dirichlet_process", "dirichlet_distribution"])
+def test_a_bayesian_model(prior: str, kind: str, whole: bool) -> None:
+    """Log-densities, posteriors and labels are those by which the model scores, also far from all pixels."""
+    pixels, _ = labeled_pixels(3, 3, whole=whole)
+    model = BayesianGaussianMixture(
+        n_components=5, covariance_type=kind, weight_concentration_prior_type=prior, tol=0.1, random_state=0
+    ).fit(pixels)
     mixture = Mixture.from_sklearn(model)
-    np.testing.assert_array_equal(mixture.weights, model.weights_)
-    np.testing.assert_array_equal(mixture.means, model.means_)
-    got = evaluate_array(colors(photo), LogDensity(mixture), dtype="float64")
-    np.testing.assert_allclose(got, model.score_samples(colors(photo)), atol=0.1)
-    model.weights_ = np.array([0.5, 0.5, 0, 0])
-    with pytest.raises(ValueError, match="kernel 2: weight is 0"):
-        Mixture.from_sklearn(model)
+    random = np.random.default_rng(0)
+    pixels = np.concatenate([pixels, random.uniform(2 * pixels.min(), 2 * pixels.max(), (200, 3))])
+    wanted = model.score_samples(pixels)
+    assert relative_error(evaluate_array(pixels, LogDensity(mixture), dtype="float64"), wanted) < 1e-11
+    posterior = evaluate_array(pixels, Posterior(mixture), dtype="float64")
+    np.testing.assert_allclose(posterior, model.predict_proba(pixels), atol=1e-10)
+    np.testing.assert_allclose(
+        evaluate_array(pixels, Posterior(mixture)), model.predict_proba(pixels), atol=1e-6
+    )
+    np.testing.assert_array_equal(evaluate_array(pixels, Label(mixture)), model.predict(pixels))
+    assert mixture.weights.sum() < 1
+    estimates = Mixture(model.weights_, mixture.means, mixture.covariances)
+    assert np.abs(evaluate_array(pixels, LogDensity(estimates), dtype="float64") - wanted).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("prior", ["dirichlet_process", "dirichlet_distribution"])
+def test_empty_components(prior: str, kind: str) -> None:
+    """Components that no pixel near the others can belong to are dropped, with a warning that says which."""
+    random = np.random.default_rng(0)
+    pixels = np.concatenate([random.normal(center, 10, (300, 3)) for center in (60, 190)]).round()
+    model = BayesianGaussianMixture(
+        n_components=6,
+        covariance_type=kind,
+        weight_concentration_prior_type=prior,
+        weight_concentration_prior=1e-4,
+        max_iter=1000,
+        random_state=0,
+    ).fit(pixels)
+    with pytest.warns(
+        UserWarning, match=r"dropped . of 6 components of the BayesianGaussianMixture"
+    ) as caught:
+        mixture = Mixture.from_sklearn(model)
+    assert caught[0].filename == __file__
+    kept = [int(number) for number in str(caught[0].message).partition("are the components ")[2].split(", ")]
+    assert 0 < len(kept) == mixture.n_kernels < 6
+    wanted = model.predict_proba(pixels)
+    np.testing.assert_array_equal(np.delete(wanted, kept, axis=1), 0)
+    posterior = evaluate_array(pixels, Posterior(mixture), dtype="float64")
+    np.testing.assert_allclose(posterior, wanted[:, kept], atol=1e-10)
+    labels = np.array(kept)[evaluate_array(pixels, Label(mixture))]
+    np.testing.assert_array_equal(labels, model.predict(pixels))
+    got = evaluate_array(pixels, LogDensity(mixture), dtype="float64")
+    assert relative_error(got, model.score_samples(pixels)) < 1e-11
+
+
+def test_an_empty_component_of_a_mixture() -> None:
+    """A weight of 0 is dropped, while one that is merely small is kept."""
+    model = random_mixture(4, 2).to_sklearn()
+    model.weights_ = np.array([0.5, 0, 1e-300, 0.5])
+    with pytest.warns(UserWarning, match=r"dropped 1 of 4 .* are the components 0, 2, 3$"):
+        mixture = Mixture.from_sklearn(model)
+    np.testing.assert_array_equal(mixture.weights, [0.5, 1e-300, 0.5])
+    np.testing.assert_array_equal(mixture.means, model.means_[[0, 2, 3]])
+
+
+def test_named_columns_are_channels() -> None:
+    """The columns of a data frame are the channels, unless others are passed."""
+    pixels, _ = labeled_pixels(2, 2, whole=True)
+    frame = pd.DataFrame(pixels, columns=["red", "near infrared"])
+    for model in (GaussianMixture(2), make_pipeline(StandardScaler(), GaussianMixture(2))):
+        assert Mixture.from_sklearn(model.fit(frame)).channels == ("red", "near infrared")
+        assert Mixture.from_sklearn(model, ["a", "b"]).channels == ("a", "b")
+        assert Mixture.from_sklearn(model.fit(pixels)).channels is None
 
 
 @pytest.mark.parametrize("kind", ["full", "tied"])
@@ -120,8 +187,10 @@ def test_other_arguments_are_refused() -> None:
     """An unfitted model and anything that isn't a model get an error that says what was wanted."""
     with pytest.raises(ValueError, match=r"BayesianGaussianMixture lacks weights_, .*Call its fit first"):
         Mixture.from_sklearn(BayesianGaussianMixture())
-    for other in (KMeans(), GaussianMixture, None):
-        with pytest.raises(TypeError, match=r"got .*; wanted a fitted GaussianMixture"):
+    for other in (KMeans(), GaussianMixture, None, GaussianNB(), make_pipeline(KMeans())):
+        with pytest.raises(
+            TypeError, match=r"got .*; wanted a fitted GaussianMixture .*use Classes.from_sklearn"
+        ):
             Mixture.from_sklearn(other)
     with pytest.raises(ValueError, match="wanted 3 different names"):
         Mixture.from_sklearn(random_mixture(2, 3).to_sklearn(), channels=["red", "green"])
