@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from pipeline.models.classes import Classes, class_entries, read_classes
 from pipeline.models.mixture import Mixture
-from pipeline.models.quantity import Quantity, check_same_channels
+from pipeline.models.quantity import Quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import DTypeLike
 
 __all__ = ["Confidence", "Entropy", "Label", "Posterior"]
@@ -39,16 +41,16 @@ class ClassQuantity(Quantity):
     ) -> None:
         if isinstance(classes, Mixture):
             parameters = zip(classes.means, classes.covariances, strict=True)
-            mixtures = tuple(Mixture([1.0], [m], [s], classes.channels) for m, s in parameters)
-            names = tuple(str(number) for number in range(len(mixtures)))
-            default = tuple(classes.weights.tolist())
+            kernels = [
+                Mixture([1.0], [mean], [covariance], classes.channels) for mean, covariance in parameters
+            ]
+            named = {str(number): kernel for number, kernel in enumerate(kernels)}
+            checked = Classes(named, classes.weights.tolist() if priors is None else priors)
         else:
-            names, mixtures = _check_classes(classes)
-            default = (1 / len(mixtures),) * len(mixtures)
-        check_same_channels(mixtures)
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "class_mixtures", mixtures)
-        object.__setattr__(self, "priors", default if priors is None else _check_priors(priors, names))
+            checked = Classes(classes, priors)
+        object.__setattr__(self, "names", tuple(checked))
+        object.__setattr__(self, "class_mixtures", tuple(checked.values()))
+        object.__setattr__(self, "priors", checked.priors)
 
     @property
     def mixtures(self) -> tuple[Mixture, ...]:
@@ -59,18 +61,14 @@ class ClassQuantity(Quantity):
         """Return the quantity as plain lists and numbers, which JSON can hold."""
         return {
             "quantity": self.name,
-            # This is a list, because labels are numbered by the order of the classes.
-            "classes": [
-                {"name": name, "mixture": mixture.to_dict()}
-                for name, mixture in zip(self.names, self.class_mixtures, strict=True)
-            ],
+            "classes": class_entries(dict(zip(self.names, self.class_mixtures, strict=True))),
             "priors": list(self.priors),
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """Make the quantity from the content that :meth:`to_dict` returned."""
-        return cls(_read_classes(content), content["priors"])
+        return cls(read_classes(content["classes"]), content["priors"])
 
 
 @dataclass(frozen=True, init=False)
@@ -79,12 +77,12 @@ class Posterior(ClassQuantity):
 
     Parameters
     ----------
-    classes : Mixture or mapping of str to Mixture
+    classes : Mixture, Classes or mapping of str to Mixture
         Either one mixture, whose kernels are the classes, named by their numbers, or the names of the classes
         and their mixtures, over the same channels.
     priors : mapping of str to float or sequence of float, optional
         One positive number for each class; they need not sum to 1. By default the weights of the one mixture,
-        or equal priors.
+        the priors of the :class:`Classes`, or equal priors.
     only : str, optional
         The one class whose probability is returned; the result has no axis of classes then.
 
@@ -138,7 +136,7 @@ class Posterior(ClassQuantity):
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """Make the quantity from the content that :meth:`to_dict` returned."""
-        return cls(_read_classes(content), content["priors"], only=content["only"])
+        return cls(read_classes(content["classes"]), content["priors"], only=content["only"])
 
 
 class Label(ClassQuantity):
@@ -146,10 +144,10 @@ class Label(ClassQuantity):
 
     Parameters
     ----------
-    classes : Mixture or mapping of str to Mixture
+    classes : Mixture, Classes or mapping of str to Mixture
         As for :class:`Posterior`. The classes are numbered from 0 in their order.
     priors : mapping of str to float or sequence of float, optional
-        One positive number for each class; by default the weights of the one mixture, or equal priors.
+        As for :class:`Posterior`.
 
     Raises
     ------
@@ -189,10 +187,10 @@ class Confidence(ClassQuantity):
 
     Parameters
     ----------
-    classes : Mixture or mapping of str to Mixture
+    classes : Mixture, Classes or mapping of str to Mixture
         As for :class:`Posterior`.
     priors : mapping of str to float or sequence of float, optional
-        One positive number for each class; by default the weights of the one mixture, or equal priors.
+        As for :class:`Posterior`.
 
     Raises
     ------
@@ -219,10 +217,10 @@ class Entropy(ClassQuantity):
 
     Parameters
     ----------
-    classes : Mixture or mapping of str to Mixture
+    classes : Mixture, Classes or mapping of str to Mixture
         As for :class:`Posterior`.
     priors : mapping of str to float or sequence of float, optional
-        One positive number for each class; by default the weights of the one mixture, or equal priors.
+        As for :class:`Posterior`.
 
     Raises
     ------
@@ -244,43 +242,3 @@ class Entropy(ClassQuantity):
     def value_range(self) -> tuple[float, float] | None:
         """An entropy lies between 0 and the logarithm of the number of classes."""
         return (0.0, math.log(len(self.names))) if len(self.names) > 1 else None
-
-
-def _read_classes(content: dict[str, Any]) -> dict[str, Mixture]:
-    return {entry["name"]: Mixture.from_dict(entry["mixture"]) for entry in content["classes"]}
-
-
-def _check_classes(classes: Any) -> tuple[tuple[str, ...], tuple[Mixture, ...]]:  # noqa: ANN401  a caller may pass anything
-    if not isinstance(classes, Mapping) or not classes:
-        raise ValueError(
-            f"classes are {classes!r:.80}; wanted a mixture, or at least one name and its mixture"
-        )
-    for name, mixture in classes.items():
-        if not isinstance(name, str) or not isinstance(mixture, Mixture):
-            raise TypeError(f"class {name!r} is {mixture!r:.80}; wanted a name and a Mixture")
-    return tuple(classes), tuple(classes.values())
-
-
-def _check_priors(priors: Any, names: tuple[str, ...]) -> tuple[float, ...]:  # noqa: ANN401  a caller may pass anything
-    if isinstance(priors, Mapping):
-        if set(priors) != set(names):
-            raise ValueError(
-                f"priors are given for {', '.join(map(str, priors))}; wanted one for each of "
-                f"{', '.join(names)}"
-            )
-        priors = [priors[name] for name in names]
-    try:
-        values = tuple(float(prior) for prior in priors)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"priors are {priors!r:.80}; wanted a positive number for each of {', '.join(names)}"
-        ) from None
-    if len(values) != len(names):
-        raise ValueError(f"got {len(values)} priors for {len(names)} classes; wanted one for each class")
-    for name, prior in zip(names, values, strict=True):
-        if not (prior > 0 and math.isfinite(prior)):
-            raise ValueError(
-                f"the prior of class {name!r} is {prior:g}; wanted a positive number. To exclude the class, "
-                "leave it out."
-            )
-    return values

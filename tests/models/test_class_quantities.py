@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline import Confidence, Entropy, Label, Mixture, Posterior, load_model
-from pipeline.models.quantity import no_data_value
+from pipeline.models.classes import Classes
+from pipeline.models.quantity import no_data_value, read_quantity
 
 if TYPE_CHECKING:
     from pipeline.models.class_quantities import ClassQuantity
@@ -62,6 +63,16 @@ def test_kernels_of_one_mixture_are_classes(kind: type[ClassQuantity], skin: Mix
         assert member.weights.tolist() == [1]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_classes_bring_their_priors(kind: type[ClassQuantity]) -> None:
+    """The priors of Classes count unless others are given, and the record is that of a mapping."""
+    classes = Classes(CLASSES, [1, 3])
+    assert kind(classes) == kind(CLASSES, [1, 3])
+    assert kind(classes).to_dict() == kind(CLASSES, [1, 3]).to_dict()
+    assert kind(classes, [2, 5]) == kind(CLASSES, [2, 5])
+    assert read_quantity(kind(classes).to_dict()) == kind(classes)
+
+
 def test_priors_are_kept_as_given() -> None:
     """Priors are equal by default, need not sum to 1, and are ordered as the classes are."""
     assert Posterior(CLASSES).priors == (0.5, 0.5)
@@ -75,7 +86,7 @@ def test_priors_are_kept_as_given() -> None:
     [
         (({},), ValueError, "at least one name and its mixture"),
         ((None,), ValueError, "classes are None"),
-        (([CLASSES["skin"]],), ValueError, "wanted a mixture, or at least one name"),
+        (([CLASSES["skin"]],), ValueError, "wanted at least one name and its mixture"),
         (({"skin": 3},), TypeError, "class 'skin' is 3; wanted a name and a Mixture"),
         (({1: CLASSES["skin"]},), TypeError, "class 1 is"),
         (({"a": CLASSES["skin"], "b": Mixture([1], [[1, 2]], [[1, 2]])},), ValueError, "different channels"),
