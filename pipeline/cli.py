@@ -114,7 +114,7 @@ def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None: 
     """Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
 
     A MODEL is the name of a published model or a JSON file. Classes are given once each, as NAME=MODEL, or as
-    one MODEL, whose kernels are the classes.
+    one MODEL, whose kernels are the classes, or as one JSON file of classes, which has priors of its own.
 
     \b
     Examples:

@@ -10,11 +10,11 @@ import click
 
 from pipeline.images.opening import open_image
 from pipeline.models.packed import Packed
-from pipeline.models.published import load_model
+from pipeline.models.published import load_model, load_model_or_classes
 from pipeline.models.quantity import Quantity, quantity_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.images.image import Image
     from pipeline.models.mixture import Mixture
@@ -146,9 +146,9 @@ def _packed(
     return quantities
 
 
-def _classes(given: Sequence[str]) -> Mixture | dict[str, Mixture]:
+def _classes(given: Sequence[str]) -> Mixture | Mapping[str, Mixture]:
     if len(given) == 1 and "=" not in given[0]:
-        return load_model(given[0])
+        return load_model_or_classes(given[0])
     return {name: load_model(model) for name, model in _pairs(given).items()}
 
 

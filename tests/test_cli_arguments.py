@@ -20,6 +20,7 @@ from pipeline import (
     load_model,
     open_result,
 )
+from pipeline.models.classes import Classes
 from pipeline.runs.receipt import read_receipt
 
 if TYPE_CHECKING:
@@ -63,6 +64,24 @@ def test_kernels_as_classes(folder: Path) -> None:
     receipt = read_receipt(folder / "out.zarr")
     assert receipt
     assert 0 < receipt.largest_errors["density"] < 0.01
+
+
+def test_a_file_of_classes(folder: Path, photo: NDArray[np.uint8]) -> None:
+    """A file of classes has its priors, which the option replaces."""
+    classes = Classes({"skin": load_model(SKIN), "other": load_model(OTHER)}, [1, 20])
+    classes.save(folder / "classes.json")
+    words = ["run", "photo.png", "out.zarr", "--label", "classes.json", "--overwrite"]
+    other_priors = ["--prior", "skin=20", "--prior", "other=1"]
+    wanted = [evaluate(photo, Label(classes)), evaluate(photo, Label(classes, [20, 1]))]
+    assert np.any(wanted[0] != wanted[1])
+    for extra, labels in zip(([], other_priors), wanted, strict=True):
+        result = CliRunner().invoke(cli.main, [*words, *extra])
+        assert result.exit_code == 0, result.output
+        np.testing.assert_array_equal(open_result(folder / "out.zarr")["label"], labels)
+    for option in (["--density", "classes.json"], ["--label", "skin=classes.json"]):
+        result = CliRunner().invoke(cli.main, ["run", "photo.png", "new.zarr", *option])
+        assert result.exit_code == 2, result.output
+        assert "classes.json: got the JSON of classes; wanted that of a mixture." in result.stderr
 
 
 @pytest.mark.parametrize(

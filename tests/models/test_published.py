@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import list_models, load_model
+from pipeline.models.classes import Classes
+from pipeline.models.published import load_model_or_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +35,20 @@ def test_published_models() -> None:
         assert json.loads(json.dumps(mixture.to_dict())) == mixture.to_dict()
     assert load_model("jones-rehg-skin").means[0].tolist() == [73.53, 29.94, 17.76]
     assert load_model("jones-rehg-nonskin").covariances[0].tolist() == [2.77, 2.81, 5.46]
+
+
+def test_a_file_of_classes_is_told_apart(tmp_path: Path) -> None:
+    """A file of classes isn't a mixture, and the error says how to load it."""
+    mixture, path = load_model("jones-rehg-skin"), tmp_path / "classes.json"
+    classes = Classes({"skin": mixture}, [0.25])
+    classes.save(path)
+    with pytest.raises(ValueError, match=r"classes.json: got the JSON of classes; .*Use Classes.load"):
+        load_model(path)
+    assert load_model_or_classes(path) == classes
+    assert load_model_or_classes("jones-rehg-skin") == mixture
+    (tmp_path / "neither.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"neither.json: not a mixture"):
+        load_model_or_classes(tmp_path / "neither.json")
 
 
 def test_a_path_is_accepted_too(tmp_path: Path) -> None:
