@@ -68,7 +68,11 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="The channels' axis in a Zarr array.",
         ),
-        click.option("--mask", metavar="FILE", help="An image that is 0 where there is no data, or: alpha."),
+        click.option(
+            "--mask",
+            metavar="FILE",
+            help="An image that is 0 where there is no data, or GeoJSON of polygons with data, or: alpha.",
+        ),
         click.option("--no-data", type=float, help="The value of pixels without data."),
         click.option(
             "--block", type=int, help="Height and width of a block in pixels, by default about 4096."

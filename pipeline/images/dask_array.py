@@ -46,7 +46,7 @@ def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray |
     ----------
     array : object
     role : str
-        The word for it in messages: "image" or "mask".
+        The word for it in messages: "image", "mask" or "labels".
     channel_axis : int or None
         As for :func:`open_image`.
 

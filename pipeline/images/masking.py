@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.images.pixels import check_mask_dtype, has_data
+from pipeline.images.scaled import fit_extent
 from pipeline.images.view import view
 
 if TYPE_CHECKING:
@@ -138,15 +139,12 @@ def check_no_data(no_data: Any) -> float | None:  # noqa: ANN401  a caller may p
 
 
 def check_mask(mask: Source, extent: tuple[int, int]) -> Source:
-    """Return a mask, after checking that it masks an image of this height and width.
+    """Return a mask, scaled to this height and width, after checking that it can mask such an image.
 
     Raises
     ------
     ValueError
-        If it has other extents, several channels, or no numbers.
+        If it has another aspect, more pixels, several channels, or no numbers.
     """
     check_mask_dtype(mask.dtype)
-    if mask.shape != (*extent, 1):
-        shape = mask.extent if mask.shape[2] == 1 else mask.shape
-        raise ValueError(f"mask has shape {shape}; wanted {extent}, the image's height and width")
-    return mask
+    return fit_extent(mask, extent, "mask")

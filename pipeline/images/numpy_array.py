@@ -30,7 +30,7 @@ def open_numpy(array: object, role: str, channel_axis: int | None) -> NumpyArray
     ----------
     array : object
     role : str
-        The word for it in messages: "image" or "mask".
+        The word for it in messages: "image", "mask" or "labels".
     channel_axis : int or None
         As for :func:`open_image`.
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
+from pipeline.images.array_like import as_array
 from pipeline.images.channels import add_alpha, choose_channels
 from pipeline.images.dask_array import open_dask
 from pipeline.images.file import COPY_AGAIN
+from pipeline.images.geojson import is_geojson
 from pipeline.images.image import Image
 from pipeline.images.masking import ALPHA, Masking, check_mask, check_no_data
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
+from pipeline.images.polygons import open_polygons
+from pipeline.images.scaled import Scaled
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
 from pipeline.images.view import view
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     import dask.array as da
     from numpy.typing import ArrayLike
+
+    from pipeline.images.polygons import Numbering
 
     # What a caller may give as an image or as a mask.
     ImageLike = str | os.PathLike[str] | ArrayLike | da.Array | Source | Image
@@ -40,6 +43,8 @@ class _Options(NamedTuple):
     columns: list[int] | None = None
     channels: list[str | int] | None = None
     channel_axis: int = -1
+    extent: list[int] | None = None
+    by: Numbering | None = None
 
 
 class FileReader(Protocol):
@@ -63,7 +68,6 @@ ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = 
 )
 # A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-_PALETTES = {"P", "PA"}
 
 
 def open_image(
@@ -90,8 +94,10 @@ def open_image(
         The axis of an array's channels, or None for a gray image without a channel axis. By default the last
         of three axes; an array of two axes is a gray image.
     mask : path, array, Image or "alpha", optional
-        An image of the same height and width with one channel: pixels where it is 0 have no data. ``"alpha"``
-        is the image's own alpha channel, which is the last channel of an array.
+        An image of one channel: pixels where it is 0 have no data. It has the same height and width, or fewer
+        pixels with the same aspect, as a coarser level has; then it is scaled by nearest neighbor. The path
+        of a GeoJSON file, whose coordinates are pixels of the image: pixels outside of its polygons have no
+        data. ``"alpha"`` is the image's own alpha channel, which is the last channel of an array.
     no_data : float, optional
         Pixels all of whose channels have this value have no data.
 
@@ -161,13 +167,17 @@ def reopen(place: dict[str, Any]) -> Image:
         rows, columns = (
             None if places is None else range(*places) for places in (options.rows, options.columns)
         )
+        height, width = map(int, options.extent or (0, 0))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the place of the image is damaged: {place!r:.200}") from error
+    if options.by is not None:
+        return Image.of(open_polygons(inner, (height, width), by=options.by))
     if isinstance(inner, dict):
         image = open_image(reopen(inner), channels=options.channels)
     else:
         image = open_image(inner, channels=options.channels, channel_axis=options.channel_axis)
-    return Image.of(view(image.source, rows, columns))
+    source = image.source if options.extent is None else Scaled(image.source, (height, width))
+    return Image.of(view(source, rows, columns))
 
 
 def open_source(
@@ -180,7 +190,7 @@ def open_source(
     image : path, array or Source
         As for :func:`open_image`. A source is returned as it is.
     role : str
-        The word for it in messages: "image" or "mask".
+        The word for it in messages: "image", "mask" or "labels".
     channel_axis : int or None
         As for :func:`open_image`.
     alpha : bool
@@ -201,18 +211,49 @@ def open_source(
         return image
     if isinstance(image, str | os.PathLike):
         return _open_path(image, role, channel_axis, alpha=alpha)
-    array = _as_array(image, role)
+    array = as_array(image, role)
     for open_array in ARRAY_READERS:
         source = open_array(array, role, channel_axis)
         if source is not None:
             return source
     if getattr(array, "shape", None) is None:
-        wanted = "(H, W)" if role == "mask" else "(H, W, C)"
+        wanted = "(H, W, C)" if role == "image" else "(H, W)"
         raise ValueError(f"{role} is {image!r:.80}; wanted a path or an array of shape {wanted}")
     raise TypeError(
         f"{role} is of {type(image)}, whose regions tasks can't read; wanted a path, a NumPy, Dask, Zarr or "
         "xarray array, or an array in memory. Pass dask.array.from_array(...) of it."
     )
+
+
+def open_layer(layer: object, role: str) -> Source:
+    """Open an image that says something of each pixel of another one.
+
+    Parameters
+    ----------
+    layer : path, array or Image
+        As for :func:`open_image`.
+    role : str
+        The word for it in messages: "mask" or "labels".
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If it can't be read, or isn't an image, or has pixels without data itself.
+    """
+    if isinstance(layer, Image):
+        layer.check_plane()
+        if not layer.masking.is_empty:
+            raise ValueError(
+                f"{role} is an image with a mask or a no-data value of its own; wanted one without"
+            )
+        return layer.source
+    return open_source(layer, role=role)
 
 
 def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, *, alpha: bool) -> Source:
@@ -242,33 +283,6 @@ def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None
     raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
 
 
-def _as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass anything
-    """Return the array that an array-like object in memory holds, or else the object itself."""
-    xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(image, xarray.DataArray):
-        return image.data
-    if isinstance(image, list | tuple):
-        try:
-            return np.asarray(image)
-        except ValueError as error:
-            raise ValueError(
-                f"{role} is a list whose rows differ in length or depth; wanted one of shape (H, W, C)"
-            ) from error
-    if getattr(image, "mode", None) in _PALETTES:
-        raise ValueError(f"{role} holds indices into a palette; wanted colors. Pass image.convert('RGB').")
-    if hasattr(image, "__array_interface__"):
-        return image if isinstance(image, np.ndarray) else np.asarray(image)
-    if hasattr(image, "__dlpack__"):
-        try:
-            return np.from_dlpack(image)
-        except (BufferError, RuntimeError, TypeError, ValueError) as error:
-            raise TypeError(
-                f"{role} is of {type(image)}, which NumPy can't use ({error}); wanted an array in this "
-                "machine's memory. Copy it there, for example with image.detach().cpu()."
-            ) from error
-    return image
-
-
 def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bool) -> Image:
     """Return an image with its own alpha channel as the mask, or with some of its channels."""
     image.check_plane()
@@ -280,16 +294,14 @@ def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bo
     return Image.of(source, masking)
 
 
-def _with_mask(image: Image, mask: object) -> Image:
+def _with_mask(image: Image, mask: ImageLike) -> Image:
     """Return an image with a mask."""
     image.check_plane()
-    if isinstance(mask, Image):
-        mask.check_plane()
-        if not mask.masking.is_empty:
-            raise ValueError("mask is an image with a mask or a no-data value of its own; wanted one without")
-        mask = mask.source
-    opened = check_mask(open_source(mask, role="mask"), image.extent)
-    return Image.of(image.source, replace(_without_mask(image.masking), mask=opened))
+    if is_geojson(mask):
+        source: Source = open_polygons(mask, image.extent)
+    else:
+        source = check_mask(open_layer(mask, "mask"), image.extent)
+    return Image.of(image.source, replace(_without_mask(image.masking), mask=source))
 
 
 def _with_no_data(image: Image, no_data: float) -> Image:

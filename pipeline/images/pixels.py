@@ -118,7 +118,7 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
     array : array
         Anything with a shape and a dtype.
     role : str
-        The word for it in messages: "image" or "mask".
+        The word for it in messages: "image", "mask" or "labels".
     channel_axis : int or None
         The axis that the caller names. The default, -1, also takes a gray image without a channel axis.
 
@@ -140,7 +140,7 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
     n_axes = 2 if channel_axis is None or (channel_axis == -1 and len(shape) == 2) else _COLOR_AXES  # noqa: PLR2004  rows, columns
     if len(shape) != n_axes:
         reason = "" if channel_axis == -1 else f" with channel_axis={channel_axis}"
-        wanted = "(H, W)" if role == "mask" or channel_axis is None else "(H, W, C)"
+        wanted = "(H, W, C)" if role == "image" and channel_axis is not None else "(H, W)"
         raise ValueError(
             f"{role} is an array of shape {shape}{reason}; wanted a path or an array of shape {wanted}"
         )

@@ -1,0 +1,71 @@
+"""Labels: an image of integers that says of which class each pixel of another image is, as far as known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.images.geojson import is_geojson
+from pipeline.images.opening import open_layer
+from pipeline.images.polygons import open_polygons
+from pipeline.images.scaled import fit_extent
+
+if TYPE_CHECKING:
+    from pipeline.images.opening import ImageLike
+    from pipeline.images.polygons import Numbering
+    from pipeline.images.source import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of an image's pixels.
+
+    Attributes
+    ----------
+    source : Source, shape (H, W, 1), of integers or booleans
+        0 where a pixel has no label.
+    names : dict of int to str, or None
+        The name of each label, or None if nothing names them.
+    """
+
+    source: Source
+    names: dict[int, str] | None = None
+
+
+def open_labels(labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "class") -> Labels:
+    """Open the labels of the pixels of an image.
+
+    Parameters
+    ----------
+    labels : path, array or Image
+        An image of one channel, of integers or booleans, as for :func:`open_image`; 0 means that a pixel has
+        no label. It has the same height and width as the image, or fewer pixels with the same aspect, as a
+        coarser level has; then it is scaled by nearest neighbor. Or the path of a GeoJSON file, whose
+        coordinates are pixels of the image, as for :func:`open_polygons`.
+    extent : tuple of int
+        Height H and width W of the image in pixels.
+    by : {"class", "feature"}
+        Whether each class of a GeoJSON file has a label, or each feature. Other labels are taken as they are.
+
+    Returns
+    -------
+    Labels
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If the labels can't be read, aren't integers, have several channels, have pixels without data, or
+        don't fit the image.
+    """
+    if is_geojson(labels):
+        polygons = open_polygons(labels, extent, by=by)
+        return Labels(polygons, polygons.names)
+    source = open_layer(labels, "labels")
+    if source.dtype.kind not in "biu":
+        raise ValueError(
+            f"labels have dtype {source.dtype}; wanted integers, 0 where a pixel has no label. Convert them, "
+            "for example with labels.astype('uint8')."
+        )
+    return Labels(fit_extent(source, extent, "labels"))
