@@ -252,16 +252,18 @@ def read_classes(entries: Any) -> dict[str, Mixture]:  # noqa: ANN401  a JSON fi
 
     Raises
     ------
+    TypeError
+        If this isn't a list of names with mixtures.
     ValueError
-        If this isn't a list of different names with their mixtures.
+        If two names are equal, or an entry has no mixture of the schema of :meth:`Mixture.load`.
     """
     if not isinstance(entries, list):
-        raise ValueError(f"classes are {entries!r:.80}; wanted a list of names with mixtures")  # noqa: TRY004  a file's content
+        raise TypeError(f"classes are {entries!r:.80}; wanted a list of names with mixtures")
     named: dict[str, Mixture] = {}
     for entry in entries:
         name, mixture = (entry.get(key) if isinstance(entry, dict) else None for key in ("name", "mixture"))
         if not isinstance(name, str):
-            raise ValueError(f'a class is {entry!r:.80}; wanted an object with "name" and "mixture"')  # noqa: TRY004  a file's content
+            raise TypeError(f'a class is {entry!r:.80}; wanted an object with "name" and "mixture"')
         if name in named:
             raise ValueError(f"there are two classes {name!r}; wanted different names")
         try:
@@ -292,7 +294,7 @@ def _check_priors(priors: Any, names: tuple[str, ...]) -> tuple[float, ...]:  # 
         priors = [priors[name] for name in names]
     try:
         values = tuple(float(prior) for prior in priors)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(
             f"priors are {priors!r:.80}; wanted a positive number for each of {', '.join(names)}"
         ) from None

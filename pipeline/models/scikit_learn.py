@@ -88,7 +88,8 @@ def _expected_weights(model: Any) -> NDArray[np.float64]:  # noqa: ANN401  duck-
 
 def _not_empty(weights: NDArray[np.float64], kind: str) -> NDArray[np.intp]:
     """Return the numbers of the components that are kept, with a warning if some aren't."""
-    kept = np.flatnonzero(weights >= np.finfo(np.float64).tiny)
+    # A weight that is negative or NaN isn't negligible but wrong, and is refused as any mixture's.
+    kept = np.flatnonzero(~((weights >= 0) & (weights < np.finfo(np.float64).tiny)))
     if len(kept) < len(weights):
         warnings.warn(
             f"dropped {len(weights) - len(kept)} of {len(weights)} components of the {kind}, whose weights "

@@ -144,9 +144,7 @@ def _pca(step: Any, label: str) -> Undo:  # noqa: ANN401  duck-typed
         )
     factor = np.asarray(step.components_, dtype=np.float64)
     if step.whiten:
-        # scikit-learn divides by no less than the resolution of the dtype.
-        deviations = np.sqrt(step.explained_variance_)
-        factor = factor * np.maximum(deviations, np.finfo(deviations.dtype).eps)[:, np.newaxis]
+        factor = factor * np.sqrt(step.explained_variance_)[:, np.newaxis]
     return Undo(factor, np.asarray(step.mean_, dtype=np.float64))
 
 

@@ -90,6 +90,7 @@ def test_equality_hash_repr_and_pickle() -> None:
             "priors are given for skin; wanted one for each of skin, other",
         ),
         ((MIXTURES, [1, 0]), ValueError, "prior of class 'other' is 0; wanted a positive number"),
+        ((MIXTURES, [1, 10**400]), TypeError, r"priors are \[1, 1000.*; wanted a positive number"),
         ((MIXTURES, 3), TypeError, "priors are 3; wanted a positive number"),
     ],
 )
@@ -122,6 +123,7 @@ def test_json_round_trip_is_exact(tmp_path_factory: pytest.TempPathFactory, prio
         ({"version": 2}, "got schema version 2 of classes"),
         ({"priors": None}, "priors are None; wanted a list of numbers"),
         ({"priors": ["a", 1]}, r"priors are \['a', 1\]; wanted a positive number"),
+        ({"priors": [1, 10**400]}, r"priors are \[1, 1000.*; wanted a positive number"),
         ({"priors": [1]}, "got 1 priors for 2 classes"),
         ({"classes": {}}, "classes are {}; wanted a list of names with mixtures"),
         ({"classes": []}, "classes are {}; wanted at least one name"),

@@ -161,6 +161,10 @@ def test_an_empty_component_of_a_mixture() -> None:
         mixture = Mixture.from_sklearn(model)
     np.testing.assert_array_equal(mixture.weights, [0.5, 1e-300, 0.5])
     np.testing.assert_array_equal(mixture.means, model.means_[[0, 2, 3]])
+    for wrong in (np.nan, -0.1):
+        model.weights_ = np.array([0.5, 0.25, wrong, 0.5])
+        with pytest.raises(ValueError, match=f"kernel 2: weight is {wrong}"):
+            Mixture.from_sklearn(model)
 
 
 def test_named_columns_are_channels() -> None:
