@@ -110,6 +110,19 @@ def test_means_of_a_linear_analysis() -> None:
     np.testing.assert_allclose(means, model.means_, rtol=1e-10)
 
 
+@pytest.mark.parametrize("column", ["sum of the others", "constant", "number of the class"])
+@pytest.mark.filterwarnings("ignore:Variables are collinear:UserWarning")
+def test_directions_without_spread(column: str) -> None:
+    """Directions in which no class spreads are left out, as by the solver "svd"."""
+    pixels, labels = labeled_pixels(3, 3, whole=True)
+    last = {"sum of the others": pixels.sum(axis=1), "constant": np.zeros(len(pixels))}.get(
+        column, 10.0 * labels
+    )
+    pixels = np.column_stack([pixels, last])
+    model = LinearDiscriminantAnalysis().fit(pixels, labels)
+    assert_same(model, Classes.from_sklearn(model), pixels)
+
+
 def test_equal_means() -> None:
     """Where no direction tells the classes apart, the priors are the posteriors."""
     pixels, labels = labeled_pixels(2, 2, whole=False)
