@@ -154,7 +154,8 @@ class View(Source):
         selected = channels if self._selected is None else tuple(self._selected[n] for n in channels)
         base = self._base.select(selected)
         if base is None:
-            return View(self._base, self._rows, self._columns, selected)
+            is_all = selected == tuple(range(self._base.shape[2]))
+            return View(self._base, self._rows, self._columns, None if is_all else selected)
         return View(base, self._rows, self._columns, None)
 
     def with_alpha(self) -> Source | None:

@@ -142,3 +142,11 @@ def test_memory_of_steps() -> None:
     assert view(seen, range(1, 90)).region_bytes((20, 20)) == 20 * 20 * 3 + 3 * 30_000
     assert (seen.unit, seen.tile) == ((10, 20), (10, 20))
     assert (seen.present_bytes, seen.opening_bytes) == (0, 0)
+
+
+def test_all_channels_again() -> None:
+    """Channels that are put back into their order leave a view of all channels, with its identity."""
+    once = view(Plain(noise(10, 20, 3)), range(5), range(20), (2, 0, 1))
+    again = once.select((1, 2, 0))
+    assert again is not None
+    assert again.identity() == view(Plain(noise(10, 20, 3)), range(5), range(20)).identity()
