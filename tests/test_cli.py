@@ -16,6 +16,7 @@ import pytest
 import tifffile
 import zarr
 from click.testing import CliRunner
+from images.examples import box, feature, write_geojson
 
 from pipeline import (
     Density,
@@ -262,7 +263,9 @@ def test_masks(folder: Path, photo: NDArray[np.uint8]) -> None:
     cv2.imwrite("alpha.png", np.dstack([photo[..., ::-1], mask]))
     black = (photo != 0).any(axis=-1)
     runner = CliRunner()
+    write_geojson(folder / "mask.geojson", feature(box(50, 100, 300, 200)))
     cases = [("photo.png", ["--mask", "mask.png"], mask), ("alpha.png", ["--mask", "alpha"], mask)]
+    cases.append(("photo.png", ["--mask", "mask.geojson"], mask))
     for image, words, valid in [*cases, ("photo.png", ["--no-data", "0"], black)]:
         store = f"{image}-{words[1]}.zarr"
         result = runner.invoke(cli.main, ["run", image, store, "--density", SKIN, *words])

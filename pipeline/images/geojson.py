@@ -206,16 +206,18 @@ def _name_class(properties: dict[str, Any]) -> str:
 def _read_polygons(geometry: Any, where: str) -> list[_Rings]:  # noqa: ANN401  a file may hold anything
     """Return the polygons of a geometry, each of which is a list of rings."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if kind not in {"Polygon", "MultiPolygon"}:
+    if kind != "Polygon" and kind != "MultiPolygon":  # noqa: PLR1714  a set can't be asked for a list
         found = f"is a {kind}" if isinstance(kind, str) else "has no geometry"
         raise ValueError(
             f"{where} {found}; wanted a Polygon or a MultiPolygon. Leave it out, or draw it as an area."
         )
-    polygons = geometry.get("coordinates")
-    if kind == "Polygon":
-        polygons = [polygons]
-    if not isinstance(polygons, list) or not all(isinstance(rings, list) and rings for rings in polygons):
-        raise ValueError(f"{where} has a polygon without rings; wanted one ring or more. Remove it.")
+    coordinates = geometry.get("coordinates")
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    is_list = isinstance(polygons, list) and bool(polygons)
+    if not is_list or not all(isinstance(rings, list) and rings for rings in polygons):
+        raise ValueError(
+            f"{where} has a polygon that isn't a list of rings; wanted its outline and its holes. Remove it."
+        )
     return [[_read_ring(ring, where) for ring in rings] for rings in polygons]
 
 
@@ -242,10 +244,6 @@ def _read_ring(ring: Any, where: str) -> _Ring:  # noqa: ANN401  a file may hold
 def _join(features: list[Feature], numbers: list[int], polygons: list[_Rings]) -> Shapes:
     """Return the polygons as arrays of all of their edges."""
     rings = [ring for rings in polygons for ring in rings]
-    if not rings:
-        return Shapes(
-            features, np.empty(0, np.int64), np.empty((0, 4)), np.empty((0, 4)), np.zeros(1, np.int64)
-        )
     points = np.concatenate(rings)
     ring_ends = np.cumsum([len(ring) for ring in rings])
     # The point that follows on the last one of a ring is its first one.

@@ -27,7 +27,7 @@ Numbering = Literal["class", "feature"]
 _CROSSINGS = 2**16
 _CROSSING_BYTES = 96
 # The bytes that an edge takes while those of a region are chosen and drawn.
-_EDGE_BYTES = 160
+_EDGE_BYTES = 80
 # The least height and width in pixels of the pieces by which edges are counted.
 _PIECE = 256
 
@@ -39,8 +39,8 @@ def open_polygons(
 
     A pixel belongs to a polygon if its center lies inside by the even-odd rule: a line from it leftward
     meets the edges of the rings an odd number of times. Of a pixel whose center lies on an edge, the polygon
-    on the right or below has it, so that polygons with a common edge have no pixel in common and leave none
-    out. Later features lie over earlier ones.
+    on the right or below has it, so that polygons with a common edge, between the same two points, have no
+    pixel in common and leave none out. Later features lie over earlier ones.
 
     Parameters
     ----------
@@ -231,10 +231,13 @@ def _inside(edges: NDArray[np.float64], rows: range, columns: range) -> NDArray[
         counts = stop[start:end] - first[start:end]
         edge = np.repeat(np.arange(start, end), counts)
         row = np.arange(len(edge)) + np.repeat(first[start:end] - np.cumsum(counts) + counts, counts)
-        left, upper, right, lower = edges[edge].T
+        start_x, upper, end_x, lower = edges[edge].T
         # The places of pixels in the image, not in the region: each region computes the same crossing.
         center = row * rows.step + (rows.start + 0.5)
-        column = _first_index(left + (center - upper) * (right - left) / (lower - upper), columns)
+        crossing = start_x + (center - upper) * (end_x - start_x) / (lower - upper)
+        # Rounding may put it beyond the end of the edge, and so out of the box of one of two polygons.
+        crossing = np.clip(crossing, np.minimum(start_x, end_x), np.maximum(start_x, end_x))
+        column = _first_index(crossing, columns)
         met = column < len(columns)
         np.logical_xor.at(inside.reshape(-1), row[met] * len(columns) + column[met], True)
     return np.logical_xor.accumulate(inside, axis=1, out=inside)

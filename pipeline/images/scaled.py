@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.images.source import Part, Places, Region
+
+# The bytes that the index of a row or a column takes while it is computed.
+_INDEX_BYTES = 32
 
 
 def fit_extent(source: Source, extent: tuple[int, int], role: str) -> Source:
@@ -139,7 +141,9 @@ class Scaled(Source):
             # Regions of the base begin anywhere in its tiles, and may touch one more than aligned ones do.
             spans.append(min(small, span + self._base.tile[axis]))
         read = self._base.region_bytes((spans[0], spans[1]))
-        return math.prod(extent) * self.pixel_bytes + read + sum(extent) * 4 * np.dtype(np.int64).itemsize
+        # Columns are scaled before rows are.
+        pixels = (extent[0] + spans[0]) * extent[1] * self.pixel_bytes
+        return pixels + read + sum(extent) * _INDEX_BYTES
 
     @property
     def is_held_by_cluster(self) -> bool:
@@ -204,5 +208,5 @@ class _ScaledPart(NamedTuple):
 
 def _scale(pixels: NDArray[Any], rows: _Axis, columns: _Axis) -> NDArray[Any]:
     """Return the pixels of a region, each of which is the nearest one of the base."""
-    scaled: NDArray[Any] = pixels[rows.indices[:, np.newaxis], columns.indices]
-    return scaled
+    # Columns first: then whole rows are copied.
+    return pixels.take(columns.indices, axis=1).take(rows.indices, axis=0)

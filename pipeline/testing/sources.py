@@ -168,11 +168,12 @@ class SourceContract:
         """Rows, columns and channels in any order, and views of views, are slices of the whole."""
         source, pixels = case
         height, width = source.extent
-        last = pixels.shape[2] - 1
+        last = min(2, pixels.shape[2] - 1)
+        second = (1,) if last else (1, 0)
         once = view(source, range(height - 1, -1, -2), range(1, width, 3), (last, 0))
         wanted = pixels[::-2, 1::3][..., [last, 0]]
-        twice = view(once, range(once.extent[0] - 1, 3, -3), range(2, once.extent[1]), (1,))
-        for some, array in ((once, wanted), (twice, wanted[:3:-3, 2:, [1]])):
+        twice = view(once, range(once.extent[0] - 1, 3, -3), range(2, once.extent[1]), second)
+        for some, array in ((once, wanted), (twice, wanted[:3:-3, 2:][..., second])):
             assert some.shape == array.shape
             for region in regions(some.extent, 10):
                 np.testing.assert_array_equal(some.part(region).read(), array[region])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -73,4 +74,21 @@ def set_tag(path: Path, **codes: Any) -> Path:
     with tifffile.TiffFile(path, mode="r+") as tiff:
         for name, value in codes.items():
             tiff.pages[0].tags[name].overwrite(value)  # type: ignore[union-attr]
+    return path
+
+
+def feature(*rings: Any, **properties: Any) -> dict[str, Any]:
+    """Make a feature of GeoJSON with one polygon: its outline, and its holes."""
+    geometry = {"type": "Polygon", "coordinates": [np.asarray(ring).tolist() for ring in rings]}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
+    """Return the closed ring of a rectangle."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+
+
+def write_geojson(path: Path, *features: dict[str, Any]) -> Path:
+    """Write a collection of features."""
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     return path

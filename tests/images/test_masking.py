@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from images.examples import box, feature, write_geojson
 
 from pipeline.images.masking import Masking, check_mask, check_no_data
 from pipeline.images.opening import open_image, open_source
@@ -72,6 +73,8 @@ def check(masked: Image, image: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         "path object",
         "image",
         "view",
+        "GeoJSON",
+        "level",
     ],
 )
 def test_a_mask_of_any_kind(
@@ -80,6 +83,9 @@ def test_a_mask_of_any_kind(
     """Where a mask is 0, whatever it is, there are no data; elsewhere the pixels are as without it."""
     tifffile.imwrite(tmp_path / "mask.tif", mask, tile=(32, 32), photometric="minisblack")
     cv2.imwrite(os.fspath(tmp_path / "mask.png"), mask)
+    outlines = [feature(box(column, row, column + 1, row + 1)) for row, column in np.argwhere(mask).tolist()]
+    if kind == "level":
+        mask = mask[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)
     wide = np.zeros((200, 300, 3), np.uint8)
     wide[10:150:2, 5:275:3, 1] = mask
     kinds: dict[str, Any] = {
@@ -95,6 +101,8 @@ def test_a_mask_of_any_kind(
         "path object": tmp_path / "mask.tif",
         "image": open_image(mask),
         "view": open_image(wide)[10:150:2, 5:275:3, 1],
+        "GeoJSON": write_geojson(tmp_path / "mask.geojson", *outlines),
+        "level": mask[::2, ::2],
     }
     check(open_image(image, mask=kinds[kind]), image, mask != 0)
 
@@ -260,6 +268,7 @@ def test_checks_return_what_they_check() -> None:
     """A mask and a value that are right come back."""
     mask = open_source(np.ones(SHAPE))
     assert check_mask(mask, SHAPE) is mask
+    assert check_mask(mask, (140, 180)).extent == (140, 180)
     assert check_no_data(None) is None
     assert check_no_data(np.uint8(3)) == 3.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ import pytest
 import tifffile
 import xarray
 import zarr
-from images.examples import HEIGHT, WIDTH, noise
+from images.examples import HEIGHT, WIDTH, box, feature, noise, write_geojson
 from images.test_view import Plain
 from PIL import Image as Pillow
 
 from pipeline.images import opening
+from pipeline.images.description import Description
 from pipeline.images.image import Image
-from pipeline.images.opening import open_image, open_source, reopen
+from pipeline.images.opening import open_image, open_layer, open_source, reopen
 
 if TYPE_CHECKING:
     from pipeline.images.source import Source
@@ -194,6 +196,28 @@ def test_other_things_are_refused(image: Any, error: type[Exception], message: s
         open_image(image)
 
 
+def test_geojson_is_a_mask_alone(tmp_path: Path) -> None:
+    """A file of polygons has no colors, and its coordinates are those of the image that it masks."""
+    path = write_geojson(tmp_path / "x.geojson", feature(box(5, 5, 60, 90)))
+    with pytest.raises(ValueError, match=r"x\.geojson isn't an image that can be read"):
+        open_image(path)
+    view = open_image(PIXELS)[10:60, 20:]
+    valid = open_image(view, mask=path).part((slice(0, 50), slice(0, 63))).read()[1]
+    wanted = np.zeros((50, 63), bool)
+    wanted[5:, 5:60] = True
+    np.testing.assert_array_equal(valid, wanted)
+
+
+def test_a_layer_is_as_it_is() -> None:
+    """An image, a source and an array give a source, unless the image has pixels without data itself."""
+    source = Plain(PIXELS)
+    assert open_layer(source, "mask") is source
+    assert open_layer(open_image(source), "mask") is source
+    assert open_layer(PIXELS[..., 0], "labels").shape == (HEIGHT, WIDTH, 1)
+    with pytest.raises(ValueError, match="labels is an image with a mask or a no-data value of its own"):
+        open_layer(open_image(PIXELS, no_data=3), "labels")
+
+
 def test_a_reader_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader in the list opens the files that it knows, and leaves the others."""
 
@@ -244,6 +268,23 @@ def test_places_reopen_views(tmp_path: Path) -> None:
         assert open_image(again, mask=np.ones(image.extent)).extent == image.extent
 
 
+def test_places_reopen_polygons_and_scaled_masks(tmp_path: Path) -> None:
+    """The mask of an image, or of a view of it, is opened again by its place, whatever it was made of."""
+    write_geojson(tmp_path / "x.geojson", feature(box(5, 5, 60, 90), box(20, 20, 30, 40)))
+    cv2.imwrite(os.fspath(tmp_path / "x.png"), noise(51, 42) // 100)
+    for name in ("x.geojson", "x.png"):
+        image = open_image(PIXELS, mask=tmp_path / name)
+        for masked in (image, image[3:70:2, ::-1], open_image(image[10:, 5:])[::-1]):
+            mask = masked.mask_description
+            assert isinstance(mask, Description)
+            assert mask.place is not None
+            again = reopen(json.loads(json.dumps(mask.place)))
+            assert again.description == mask
+            other = open_image(PIXELS[: masked.extent[0], : masked.extent[1]], mask=again)
+            whole = (slice(0, masked.extent[0]), slice(0, masked.extent[1]))
+            np.testing.assert_array_equal(other.part(whole).read()[1], masked.part(whole).read()[1])
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -252,6 +293,8 @@ def test_places_reopen_views(tmp_path: Path) -> None:
         {"image": "/x.tif", "rows": 3},
         {"image": {"rows": [1, 2, 0]}},
         {"image": "/x.tif", "rows": [0, 1, 0]},
+        {"image": "/x.tif", "extent": [3]},
+        {"image": "/x.json", "extent": 3, "by": "class"},
     ],
 )
 def test_damaged_places(place: dict[str, Any]) -> None:

@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from images.examples import box, feature, write_geojson
 from references import random_mixture
+from runs.disturbed import at_block
 
-from pipeline import Density, Label, Mixture, Packed, Posterior, evaluate, open_result, stream
+from pipeline import Density, Label, Mixture, Packed, Posterior, evaluate, open_result, resume, stream
+from pipeline.images.lazy import read_whole
+from pipeline.images.polygons import open_polygons
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from distributed import Client
     from numpy.typing import NDArray
 
     from pipeline.models.quantity import Quantity
@@ -221,6 +226,44 @@ def test_masks_that_are_refused(
     with pytest.raises(error, match=message):
         run(image, tmp_path / "out.zarr", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+ZONES = [feature(box(-5, 8.5, 60, 70), box(20, 20, 30, 45.2)), feature([(50, 3), (88, 40), (70, 66)])]
+
+
+@pytest.mark.parametrize("kind", ["polygons", "level"])
+def test_masks_of_the_whole_image_in_another_form(
+    tmp_path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8], kind: str
+) -> None:
+    """Polygons mask as the array that they draw, a coarser level as its enlarged array; runs are resumed."""
+    if kind == "polygons":
+        path = write_geojson(tmp_path / "mask.geojson", *ZONES)
+        drawn = read_whole(open_polygons(path, SHAPE))[..., 0]
+    else:
+        path = tmp_path / "mask.png"
+        cv2.imwrite(os.fspath(path), mask[::2, ::2])
+        drawn = mask[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)
+    cv2.imwrite(os.fspath(tmp_path / "image.png"), image[..., ::-1])
+    store, drawn_store = tmp_path / "out.zarr", tmp_path / "drawn.zarr"
+    check(run(image, drawn_store, mask=drawn), image, drawn != 0)
+    options: dict[str, Any] = {"block": 32, "mask": path, "progress": at_block(3, KeyboardInterrupt())}
+    for begun, target in ((tmp_path / "image.png", store), (image, tmp_path / "x.zarr")):
+        with pytest.raises(KeyboardInterrupt):
+            stream(begun, QUANTITIES, target, **options)
+    assert resume(store, progress="none").kept_blocks >= 1
+    check(store, image, drawn != 0)
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(open_result(store)[name], open_result(drawn_store)[name])
+    os.utime(path, ns=(0, 10**9))
+    with pytest.raises(ValueError, match="can't be resumed: its mask was another one"):
+        run(image, tmp_path / "x.zarr", mask=path, resume=True)
+
+
+def test_a_cluster_draws_polygons(tmp_path: Path, image: NDArray[np.uint8], processes: Client) -> None:
+    """Workers draw what this process draws."""
+    path = write_geojson(tmp_path / "mask.geojson", *ZONES)
+    drawn = read_whole(open_polygons(path, SHAPE))[..., 0]
+    check(run(image, tmp_path / "out.zarr", mask=path, client=processes), image, drawn != 0)
 
 
 class _FromHdf5:
