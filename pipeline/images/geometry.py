@@ -21,6 +21,11 @@ class Geometry:
     pixel_size: tuple[float, float] | None = None
     origin: tuple[float, float] = (0.0, 0.0)
 
+    @property
+    def pixel_area(self) -> float | None:
+        """The area of a pixel in square micrometers, or None if the image doesn't say."""
+        return None if self.pixel_size is None else self.pixel_size[0] * self.pixel_size[1]
+
     def view(self, rows: range, columns: range) -> Geometry:
         """Return the geometry of some rows and columns.
 

@@ -163,6 +163,11 @@ class Label(ClassQuantity):
     name: ClassVar[str] = "label"
     summary: ClassVar[str] = "The number of the most probable class."
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes, by their numbers."""
+        return self.names
+
     def output_dtype(self, dtype: DTypeLike | None = None) -> np.dtype[Any]:
         """Return the dtype of the results: uint8, or uint16 for more than 254 classes.
 

@@ -53,6 +53,11 @@ class Output:
         return self.quantity.class_names
 
     @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """The names of the classes whose numbers the results are, or None if the results aren't labels."""
+        return self.quantity.label_names
+
+    @property
     def n_results(self) -> int:
         """How many numbers a pixel has."""
         return self.quantity.n_results

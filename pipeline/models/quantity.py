@@ -78,6 +78,11 @@ class Quantity(ABC):
         return None
 
     @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """The names of the classes whose numbers the results are, or None if the results aren't labels."""
+        return None
+
+    @property
     def n_results(self) -> int:
         """How many numbers a pixel has."""
         return 1 if self.class_names is None else len(self.class_names)

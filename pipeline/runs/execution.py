@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compute.engines import ENGINES
 from pipeline.compute.plausibility import Nearness
+from pipeline.compute.summarizing import Totals
 from pipeline.runs.progress import reporting
 from pipeline.runs.receipt import Receipt
 from pipeline.runs.task import compute_pixel, run_task
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from pipeline.images.grid import Block, Grid
     from pipeline.images.image import Image
+    from pipeline.images.labels import Labels
+    from pipeline.images.source import Source
     from pipeline.runs.executor import Executor, Outcome
     from pipeline.runs.options import Options
     from pipeline.runs.progress import Reporter
@@ -31,6 +34,7 @@ def execute(
     grid: Grid,
     executor: Executor,
     *,
+    zones: Labels | None,
     reasons: Mapping[str, str],
     options: Options,
 ) -> Receipt:
@@ -44,6 +48,8 @@ def execute(
     grid : Grid
         The blocks of the image.
     executor : Executor
+    zones : Labels or None
+        The zones that the summary counts one by one.
     reasons : mapping of str to str
         Why the engine of each output was chosen.
     options : Options
@@ -58,21 +64,17 @@ def execute(
     OSError, ValueError, RuntimeError
         If a block fails, or the store can't be resumed or replaced: see :func:`stream`.
     """
-    identity = options["identity"]
-    description = image.description
-    record = Record(
-        image=description if identity is None else replace(description, identity=identity),
-        mask=image.mask_description,
-        no_data=image.no_data,
-        grid=grid,
-        outputs=job.outputs,
-        engines=dict(job.engines),
-        version=current_version(),
-    )
+    zoned = None if zones is None else zones.source
+    record = _make_record(job, image, grid, zoned, options["identity"])
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
-        store.begin(record, numerics(), is_vouched=identity is not None)
-        calls = ((block, (image.part(block.region), block)) for block in grid.blocks())
-        tally = _Tally(image.name, options["on_error"])
+        store.begin(record, numerics(), is_vouched=options["identity"] is not None)
+        zoned = None if zones is None else zones.source
+        calls = (
+            (block, (image.part(block.region), block, None if zoned is None else zoned.part(block.region)))
+            for block in grid.blocks()
+        )
+        totals = Totals(job.outputs, None if zones is None else zones.names)
+        tally = _Tally(image.name, options["on_error"], totals)
         started = time.perf_counter()
         with reporting(options["progress"], grid.n_blocks, grid.n_pixels) as reporter:
             try:
@@ -105,9 +107,25 @@ def execute(
             largest_errors=store.largest_errors(job.outputs),
             skipped=tally.skipped,
             warning=tally.nearness.warning,
+            summary=totals.result(grid.n_pixels, image.source.geometry.pixel_area),
         )
-        store.conclude(asdict(receipt))
+        store.conclude(receipt.to_dict())
     return receipt
+
+
+def _make_record(job: Job, image: Image, grid: Grid, zones: Source | None, identity: str | None) -> Record:
+    """Make the record of a run, with the identity of the image if the caller gave one."""
+    description = image.description
+    return Record(
+        image=description if identity is None else replace(description, identity=identity),
+        mask=image.mask_description,
+        no_data=image.no_data,
+        grid=grid,
+        outputs=job.outputs,
+        engines=dict(job.engines),
+        version=current_version(),
+        zones=None if zones is None else zones.description,
+    )
 
 
 def _compile(job: Job, image: Image, reporter: Reporter) -> None:
@@ -125,11 +143,37 @@ def numerics() -> dict[str, str]:
     return {name: "reference" if engine.is_reference else name for name, engine in ENGINES.items()}
 
 
+def failure(block: Block, image: str, error: BaseException) -> Exception:
+    """Return the error of a pass over an image in which a block failed.
+
+    Parameters
+    ----------
+    block : Block
+    image : str
+        The name of the image.
+    error : BaseException
+        The error of the block.
+
+    Returns
+    -------
+    OSError, ValueError or RuntimeError
+        Of the kind of the error of the block. It names the block.
+    """
+    message = str(error) or type(error).__name__
+    # Readers of files mostly name the file.
+    of_image = "" if image in message else f" of {image}"
+    kinds = [kind for kind in (OSError, ValueError) if isinstance(error, kind)]
+    return (*kinds, RuntimeError)[0](
+        f"block {block.index}{of_image}, rows {block.rows.start} to {block.rows.stop}, columns "
+        f"{block.columns.start} to {block.columns.stop}: {message}"
+    )
+
+
 class _Tally:
     """Counts of the blocks that were written, kept and skipped."""
 
-    def __init__(self, image: str, on_error: str) -> None:
-        self._image, self._on_error = image, on_error
+    def __init__(self, image: str, on_error: str, totals: Totals) -> None:
+        self._image, self._on_error, self._totals = image, on_error, totals
         self.kept = self.n_bytes = 0
         self.nearness = Nearness()
         self.skipped: list[dict[str, Any]] = []
@@ -145,18 +189,13 @@ class _Tally:
         self.kept += done.is_kept
         self.n_bytes += done.n_bytes
         self.nearness = self.nearness.plus(done.nearness)
+        self._totals.add(done.summary)
 
     def _add_failed(self, block: Block, error: BaseException) -> None:
         """Raise the error of a block, or note it if blocks may be skipped."""
-        message = str(error) or type(error).__name__
-        # Readers of files mostly name the file.
-        of_image = "" if self._image in message else f" of {self._image}"
         if self._on_error == "raise" or not isinstance(error, Exception):
-            kinds = [kind for kind in (OSError, ValueError) if isinstance(error, kind)]
-            raise (*kinds, RuntimeError)[0](
-                f"block {block.index}{of_image}, rows {block.rows.start} to {block.rows.stop}, columns "
-                f"{block.columns.start} to {block.columns.stop}: {message}"
-            ) from error
+            raise failure(block, self._image, error) from error
+        message = str(error) or type(error).__name__
         self.skipped.append(
             {
                 "block": list(block.index),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pipeline.compute.engines import ENGINES
+from pipeline.compute.numba_engine import NumbaEngine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ def project_memory(
     engines: Mapping[str, str],
     threads: int,
     is_local: bool,
+    counts_by_loop: bool = False,
 ) -> int:
     """Project the peak resident memory of a process that computes blocks.
 
@@ -50,6 +52,8 @@ def project_memory(
         How many blocks the process computes at once.
     is_local : bool
         Whether it is this process, which already holds some memory, or a worker.
+    counts_by_loop : bool
+        Whether Numba is loaded to count the results, even if no engine needs it.
 
     Returns
     -------
@@ -68,6 +72,8 @@ def project_memory(
         if chosen := [output for output in outputs if engines[output.name] == name]:
             shared += engine.process_bytes(chosen, dtype)
             own += engine.thread_bytes(chosen, dtype)
+        elif counts_by_loop and name == NumbaEngine.name:
+            shared += engine.process_bytes([], dtype)
     present = psutil.Process().memory_info().rss - footprint.present if is_local else 0
     # Images are decoded before anything is computed.
     work = max(footprint.opening, shared + blocks * (block + own + _THREAD))

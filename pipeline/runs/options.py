@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     channel_axis: int | None
     mask: ImageLike | None
     no_data: float | None
+    zones: ImageLike | None
     identity: str | None
     resume: bool
     overwrite: bool
@@ -43,6 +44,7 @@ DEFAULTS: Options = {
     "channel_axis": -1,
     "mask": None,
     "no_data": None,
+    "zones": None,
     "identity": None,
     "resume": False,
     "overwrite": False,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from dask.utils import format_bytes, format_time, parse_bytes
 
 from pipeline.compute.engines import ENGINES, Choice, choose_engines
+from pipeline.compute.summarizing import is_worth_compiling
 from pipeline.images.grid import Grid, choose_grids
+from pipeline.images.labels import open_labels
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import execute, numerics
 from pipeline.runs.executors import choose_executor
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.images.image import Image
+    from pipeline.images.labels import Labels
     from pipeline.images.opening import ImageLike
     from pipeline.models.output import Output
     from pipeline.runs.executor import Executor
@@ -78,6 +81,7 @@ class Plan:
     _job: Job = field(repr=False)
     _image: Image = field(repr=False)
     _executor: Executor = field(repr=False)
+    _zones: Labels | None = field(repr=False)
     _reasons: dict[str, str] = field(repr=False)
     _options: Options = field(repr=False)
 
@@ -104,7 +108,13 @@ class Plan:
         """
         self.validate()
         return execute(
-            self._job, self._image, self.grid, self._executor, reasons=self._reasons, options=self._options
+            self._job,
+            self._image,
+            self.grid,
+            self._executor,
+            zones=self._zones,
+            reasons=self._reasons,
+            options=self._options,
         )
 
     def estimated(self) -> Plan:
@@ -171,15 +181,21 @@ class Plan:
         return f"{least}, with one thread: dask.config.set(num_workers=1), or DASK_NUM_WORKERS=1 outside."
 
     def _project(self, grid: Grid, threads: int) -> int:
-        return project_memory(
-            self._image.footprint(grid.largest),
-            self._image.dtype,
-            grid,
-            self._job.outputs,
-            engines=self._job.engines,
-            threads=threads,
-            is_local=self._executor.is_local,
-        )
+        return _project(self._job, self._image, self._executor, grid, threads)
+
+
+def _project(job: Job, image: Image, executor: Executor, grid: Grid, threads: int) -> int:
+    """Project the memory of a process that computes blocks."""
+    return project_memory(
+        image.footprint(grid.largest),
+        image.dtype,
+        grid,
+        job.outputs,
+        engines=job.engines,
+        threads=threads,
+        is_local=executor.is_local,
+        counts_by_loop=job.counts_by_loop,
+    )
 
 
 def make_plan(
@@ -213,6 +229,7 @@ def make_plan(
     image = open_image(
         image, channel_axis=options["channel_axis"], mask=options["mask"], no_data=options["no_data"]
     ).fitted(model.n_channels, model.channels)
+    zones = None if options["zones"] is None else open_labels(options["zones"], image.extent, by="feature")
     begun = _read_begun(place) if options["resume"] else None
     block, at_once = options["block"], executor.threads * executor.n_processes
     grids = choose_grids(image.extent, tile=image.tile, unit=image.unit, block=block, n_threads=at_once)
@@ -229,18 +246,15 @@ def make_plan(
             "it was before persist(), or store it: image.to_zarr(...)"
         )
     limit = _memory_limit(options["memory_limit"], executor)
+    job = Job(place, outputs, engines)
     for grid in grids:
-        needed = project_memory(
-            image.footprint(grid.largest),
-            image.dtype,
-            grid,
-            outputs,
-            engines=engines,
-            threads=executor.threads,
-            is_local=executor.is_local,
-        )
+        needed = _project(job, image, executor, grid, executor.threads)
         if needed <= limit:
             break
+    if is_worth_compiling(engines.values(), grid.n_pixels):
+        counting = replace(job, counts_by_loop=True)
+        if (more := _project(counting, image, executor, grid, executor.threads)) <= limit:
+            job, needed = counting, more
     return Plan(
         store=place.address,
         grid=grid,
@@ -253,9 +267,10 @@ def make_plan(
         free_disk=place.free_bytes,
         seconds=None,
         warning=None,
-        _job=Job(place, outputs, engines),
+        _job=job,
         _image=image,
         _executor=executor,
+        _zones=zones,
         _reasons={name: choice.reason for name, choice in choices.items()},
         _options=options,
     )

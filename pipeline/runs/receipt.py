@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
+
+    from pipeline.models.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Receipt:
     warning : str or None
         A sentence that says why the model doesn't suit the pixels, if hardly any pixel lies near a kernel,
         and what would suit it; a few pixels of each block are looked at.
+    summary : Summary or None
+        The distribution of each result, and the areas and means of classes and zones; None for a store that
+        an older version of this package wrote.
     """
 
     store: str
@@ -59,6 +64,12 @@ class Receipt:
     largest_errors: dict[str, float] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     warning: str | None = None
+    summary: Summary | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the receipt as plain lists, strings and numbers, which JSON can hold."""
+        content = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**content, "summary": None if self.summary is None else self.summary.to_dict()}
 
     def __str__(self) -> str:
         blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
@@ -90,8 +101,8 @@ def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:
     ValueError
         If this isn't a result of this package, or its record is damaged.
     """
-    recorded = open_store(store).find().read_record().receipt
+    record = open_store(store).find().read_record()
     try:
-        return None if recorded is None else Receipt(**recorded)
-    except TypeError:
+        return None if record.receipt is None else Receipt(**{**record.receipt, "summary": record.summary})
+    except (ValueError, TypeError):
         raise ValueError(f"{store} has a damaged receipt. Resume it, or overwrite it.") from None

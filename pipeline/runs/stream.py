@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from pipeline.images.geojson import is_geojson
 from pipeline.images.opening import reopen
 from pipeline.models.output import make_outputs
 from pipeline.runs.options import complete, shows_options
@@ -82,6 +83,9 @@ def stream(
         image's own alpha channel.
     no_data : float, optional
         Pixels whose channels all have this value have no data.
+    zones : path, Image or array of shape (H, W), optional
+        The zone of each pixel, a positive integer or 0 for none, or a GeoJSON file of polygons, each of which
+        is a zone: the summary then has the area, the classes and the mean results of each zone.
     identity : str, optional
         A name for the pixels that are read, by which a run is resumed. By default it is made from the content
         of an array in memory, and from the time and size of a file. It is needed to resume a run on an array
@@ -167,6 +171,7 @@ def resume(
     options: Options = {
         "mask": mask,
         "no_data": record.no_data,
+        "zones": None if record.zones is None else _reopen_zones(record.zones),
         "identity": identity,
         "memory_limit": memory_limit,
         "resume": True,
@@ -178,9 +183,15 @@ def resume(
     return make_plan(opened, record.outputs, store, complete(options)).execute()
 
 
+def _reopen_zones(description: Description) -> Any:  # noqa: ANN401  an Image, or the path of polygons
+    """Open the zones of a run again; polygons by their path, so that they keep their names."""
+    path = None if description.place is None else description.place["image"]
+    return path if is_geojson(path) else _reopen(description, "zones")
+
+
 def _reopen(description: Description, what: str) -> Any:  # noqa: ANN401  an Image
     if description.place is None:
-        advice = "resume(store, image=...)" if what == "image" else "stream(..., mask=..., resume=True)"
+        advice = "resume(store, image=...)" if what == "image" else f"stream(..., {what}=..., resume=True)"
         raise ValueError(f"the {what} of the run was an array in memory. Pass it: {advice}.")
     try:
         return reopen(description.place)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.plausibility import Nearness, count_near
+from pipeline.compute.summarizing import BlockSummary, can_compile, summarize_block
 from pipeline.runs.peak import high_water, resident
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.images.grid import Block
     from pipeline.images.image import Image
     from pipeline.images.masking import MaskedPart
+    from pipeline.images.source import Part
     from pipeline.models.output import Output
     from pipeline.stores.store import Store, Written
 
@@ -41,11 +43,14 @@ class Job:
         The results of the run.
     engines : mapping of str to str
         The name of the engine that computes each output.
+    counts_by_loop : bool
+        Whether results are counted by a compiled loop, where Numba is installed.
     """
 
     store: Store
     outputs: tuple[Output, ...]
     engines: Mapping[str, str]
+    counts_by_loop: bool = False
 
 
 class Done(NamedTuple):
@@ -64,6 +69,8 @@ class Done(NamedTuple):
         Whether an earlier run had written the whole block, so that nothing was left to do.
     nearness : Nearness
         How many of its pixels, among a few, lie near a kernel.
+    summary : BlockSummary
+        Counts of its stored numbers.
     """
 
     pixels: int
@@ -71,12 +78,14 @@ class Done(NamedTuple):
     memory: int
     is_kept: bool
     nearness: Nearness
+    summary: BlockSummary
 
 
-def run_task(job: Job, part: MaskedPart, block: Block) -> Callable[[], Done]:
+def run_task(job: Job, part: MaskedPart, block: Block, zones: Part | None = None) -> Callable[[], Done]:
     """Read, compute and write one block, so that no pixel leaves the task.
 
-    Outputs whose shards are there and whole are kept, and a block that has them all isn't read.
+    Outputs whose shards are there and whole are kept, and a block that has them all isn't read. The summary
+    counts the stored numbers of the kept ones too.
 
     Parameters
     ----------
@@ -84,6 +93,8 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Callable[[], Done]:
     part : MaskedPart
         What the task reads of the image.
     block : Block
+    zones : Part, optional
+        The zone of each pixel.
 
     Returns
     -------
@@ -96,19 +107,34 @@ def run_task(job: Job, part: MaskedPart, block: Block) -> Callable[[], Done]:
     outputs = [output for output in job.outputs if output.name in names]
     shards: list[Written] = []
     nearness = Nearness()
+    stored: dict[str, NDArray[Any]] = {}
     with ExitStack() as unpublished:
         if outputs:
             engines = [job.engines[output.name] for output in outputs]
             results, errors, nearness = compute_part(part, block.extent, outputs, engines)
             for output, result, error in zip(outputs, results, errors, strict=True):
+                stored[output.name] = result
                 lossy_error = error if output.encoding.is_lossy else None
                 shard = job.store.write_block(output, block, result, lossy_error)
                 shards.append(unpublished.enter_context(shard))
+        summary = _summarize(job, block, stored, None if zones is None else zones.read())
         after = high_water()
         memory = after if after > before + _GRAIN else resident()
         n_bytes = sum(shard.n_bytes for shard in shards)
-        done = Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness)
+        done = Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness, summary=summary)
         return partial(_publish, shards, unpublished.pop_all(), done)
+
+
+def _summarize(
+    job: Job, block: Block, stored: dict[str, NDArray[Any]], zones: NDArray[Any] | None
+) -> BlockSummary:
+    """Count the stored numbers of a block; those that it doesn't have in memory are read from the store."""
+    results = [
+        stored[output.name] if output.name in stored else job.store.read_block(output, block)
+        for output in job.outputs
+    ]
+    numbers = None if zones is None else zones.reshape(block.extent)
+    return summarize_block(job.outputs, results, numbers, compiled=job.counts_by_loop and can_compile())
 
 
 def _publish(shards: Iterable[Written], unpublished: ExitStack, done: Done) -> Done:

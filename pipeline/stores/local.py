@@ -125,6 +125,11 @@ class LocalStore(Store):
         for output in record.outputs:
             if not self.has_metadata(record, output):
                 self._write_metadata(record, output)
+        found = self.read_record()
+        if found.zones != record.zones:
+            root = self.directory / layout.METADATA
+            changed = replace(found, zones=record.zones)
+            disk.write_file(root, layout.encode_root(changed.to_dict(), root.read_bytes()))
 
     def has_metadata(self, record: Record, output: Output) -> bool:
         """Return whether the metadata of an output are as :meth:`create` wrote them."""
@@ -148,6 +153,11 @@ class LocalStore(Store):
         shard = layout.encode_block(self._metadata(layout.level_path(output.name)), planes)
         files.append((layout.shard_path(output, block.index), shard))
         return _Shard(disk.Draft(self.directory / path, parts) for path, parts in files)
+
+    def read_block(self, output: Output, block: Block) -> NDArray[Any]:
+        """Read the stored numbers of a block of an output, shape (n_results, h, w)."""
+        stored: NDArray[Any] = np.asarray(self.open_level(output)[(..., *block.region)])
+        return stored.reshape(output.n_results, *block.extent)
 
     def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pipeline.images.description import Description
 from pipeline.images.grid import Grid
 from pipeline.models.output import Output
+from pipeline.models.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,8 @@ class Record:
         The name of the engine that computes each output.
     version : str
         The version of this package that began the run.
+    zones : Description or None
+        The zones that the receipt's summary counts one by one.
     receipt : dict or None
         The receipt of the run, or None if the run hasn't finished. It has at least ``"pixels"`` and
         ``"blocks"``, which are those of the grid, and ``"skipped"``, a list of the blocks that failed.
@@ -63,6 +66,7 @@ class Record:
     outputs: tuple[Output, ...]
     engines: dict[str, str]
     version: str
+    zones: Description | None = None
     receipt: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -92,6 +96,21 @@ class Record:
         """Whether the run has finished and skipped no block."""
         return self.receipt is not None and not self.receipt["skipped"]
 
+    @property
+    def summary(self) -> Summary | None:
+        """The summary in the receipt, or None if there is none.
+
+        Raises
+        ------
+        ValueError
+            If it isn't the summary of the outputs.
+        """
+        content = None if self.receipt is None else self.receipt.get("summary")
+        try:
+            return None if content is None else Summary.from_dict(content, self.outputs)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the summary in the receipt is damaged: {error!r:.200}") from None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain lists, strings and numbers, which JSON can hold, with their digest."""
         content: dict[str, Any] = {
@@ -104,6 +123,8 @@ class Record:
             "outputs": [output.to_dict() for output in self.outputs],
             "engines": dict(self.engines),
         }
+        if self.zones is not None:
+            content["zones"] = self.zones.to_dict()
         if self.receipt is not None:
             content["receipt"] = dict(self.receipt)
         return {**content, "digest": _digest(content)}
@@ -145,6 +166,7 @@ class Record:
             outputs=outputs,
             engines={name: str(engine) for name, engine in content["engines"].items()},
             version=str(content["version"]),
+            zones=Description.from_dict(content["zones"]) if "zones" in content else None,
             receipt=content.get("receipt"),
         )
 

@@ -1,8 +1,9 @@
-"""The results of a run as Dask arrays."""
+"""The results of a run as Dask arrays, with their summary."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dask.base import tokenize
@@ -11,14 +12,44 @@ from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     import dask.array as da
 
     from pipeline.models.output import Output
+    from pipeline.models.summary import Summary
     from pipeline.stores.store import Store
 
 
-def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.Array]:
+class Result(Mapping[str, "da.Array"]):
+    """The results of a run: a mapping of their names to Dask arrays.
+
+    Attributes
+    ----------
+    summary : Summary or None
+        The distributions, areas and means at full resolution, counted over all pixels; None if an older
+        version of this package wrote the store.
+    """
+
+    def __init__(self, arrays: Mapping[str, da.Array], summary: Summary | None) -> None:
+        self._arrays = dict(arrays)
+        self.summary = summary
+
+    def __getitem__(self, name: str) -> da.Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        arrays = (f"{name}: {array.shape} {array.dtype}" for name, array in self.items())
+        return f"<Result: {', '.join(arrays)}>"
+
+
+def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     """Open the results of a run as Dask arrays.
 
     Parameters
@@ -30,10 +61,11 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
 
     Returns
     -------
-    dict of str to dask.array.Array
-        Each result under its name, shape (H, W), or (J, H, W) for a posterior of J classes. Each shard is one
-        chunk of the Dask array. A packed result is returned as the values that the stored integers or halves
-        stand for, as float32. A pixel without data is NaN, or the highest integer of a label's dtype.
+    Result
+        A mapping of names to Dask arrays of shape (H, W), or (J, H, W) for a posterior of J classes. Each
+        shard is one chunk of the Dask array. A packed result is returned as the values that the stored
+        integers or halves stand for, as float32. A pixel without data is NaN, or the highest integer of a
+        label's dtype. Its ``summary`` has the areas of classes and the distributions of values.
 
     Raises
     ------
@@ -48,8 +80,9 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> dict[str, da.A
             f"{found.address} is unfinished. Go on with stream(..., resume=True) or: mixture-pipeline resume "
             f"{found.address}"
         )
-    number = operator.index(level)
-    return {output.name: _open(found, output, number) for output in found.read_record().outputs}
+    number, record = operator.index(level), found.read_record()
+    arrays = {output.name: _open(found, output, number) for output in record.outputs}
+    return Result(arrays, record.summary)
 
 
 def _open(store: Store, output: Output, level: int) -> da.Array:

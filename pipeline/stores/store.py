@@ -157,7 +157,10 @@ class Store(ABC):
 
     @abstractmethod
     def mend_metadata(self, record: Record) -> None:
-        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
+        """Write the metadata again where they aren't those of a run that goes on with the store.
+
+        The zones of the record become those of the run, since they change no shard.
+        """
 
     def begin(self, record: Record, numerics: Mapping[str, str], *, is_vouched: bool = False) -> None:
         """Create the store for a run, or check that the run may go on with it and mend its metadata.
@@ -203,6 +206,16 @@ class Store(ABC):
         Returns
         -------
         Written
+        """
+
+    @abstractmethod
+    def read_block(self, output: Output, block: Block) -> NDArray[Any]:
+        """Read the stored numbers of a block of an output, shape (n_results, h, w).
+
+        Raises
+        ------
+        ValueError, OSError
+            If the shard is damaged.
         """
 
     @abstractmethod

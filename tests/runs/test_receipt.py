@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +75,6 @@ def test_no_receipt_where_there_is_none(tmp_path: Path, photo: NDArray[np.uint8]
     assert read_receipt(store) is None
     receipt = stream(photo, QUANTITIES, store, block=128, progress="none", resume=True)
     assert read_receipt(store) == receipt
-    LocalStore(store).finish({**asdict(receipt), "energy": 3})
+    LocalStore(store).finish({**receipt.to_dict(), "energy": 3})
     with pytest.raises(ValueError, match="has a damaged receipt"):
         read_receipt(store)
