@@ -2,17 +2,27 @@
 
 from typing import Any
 
+from pipeline.classifying import fit_classes, score_classes
+
 # First of all, because Dask imports xarray and pandas where they are installed, and pandas imports numexpr.
 from pipeline.compute.environment import numexpr as _  # noqa: F401  see above
+from pipeline.compute.histogram import Histogram
+from pipeline.compute.scoring import Scores
 from pipeline.evaluation import compute_densities, evaluate
+from pipeline.fitting import fit_mixture
 from pipeline.images.image import Image
 from pipeline.images.opening import open_image
 from pipeline.models import class_quantities, mixture_quantities
 from pipeline.models.class_quantities import *  # noqa: F403  a new quantity is exported by its definition
+from pipeline.models.classes import Classes
+from pipeline.models.distribution import Distribution
+from pipeline.models.fit import Fit
 from pipeline.models.mixture import Kernel, Mixture
 from pipeline.models.mixture_quantities import *  # noqa: F403  a new quantity is exported by its definition
 from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
+from pipeline.models.summary import Summary, Zone
+from pipeline.runs.counting import count_colors
 from pipeline.runs.plan import Plan
 from pipeline.runs.progress import Progress
 from pipeline.runs.receipt import Receipt
@@ -22,6 +32,10 @@ from pipeline.stores.results import open_result
 from pipeline.stores.verification import Verification
 
 __all__ = [
+    "Classes",
+    "Distribution",
+    "Fit",
+    "Histogram",
     "Image",
     "Kernel",
     "Mixture",
@@ -29,15 +43,22 @@ __all__ = [
     "Plan",
     "Progress",
     "Receipt",
+    "Scores",
+    "Summary",
     "Verification",
+    "Zone",
     "compute_densities",
+    "count_colors",
     "evaluate",
+    "fit_classes",
+    "fit_mixture",
     "list_models",
     "load_model",
     "open_image",
     "open_result",
     "plan",
     "resume",
+    "score_classes",
     "stream",
     "verify",
 ]

@@ -165,7 +165,7 @@ class Classes(Mapping[str, Mixture]):
             The file to write. An existing file is replaced in one step, and is left as it was if writing
             fails.
         """
-        save_json(path, self.to_dict())
+        save_json(path, self.to_dict(with_fit=True))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classes:
@@ -189,9 +189,16 @@ class Classes(Mapping[str, Mixture]):
         """
         return load_json(path, cls.from_dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the classes as plain lists and numbers, which JSON can hold."""
-        return {**CLASSES.header(), "classes": class_entries(self), "priors": list(self.priors)}
+    def to_dict(self, *, with_fit: bool = False) -> dict[str, Any]:
+        """Return the classes as plain lists and numbers, which JSON can hold.
+
+        Parameters
+        ----------
+        with_fit : bool
+            Whether to tell how each mixture was fitted, if that is known.
+        """
+        entries = class_entries(self, with_fit=with_fit)
+        return {**CLASSES.header(), "classes": entries, "priors": list(self.priors)}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Classes:
@@ -239,12 +246,14 @@ class Classes(Mapping[str, Mixture]):
         return Classes, (self._mixtures, self.priors)
 
 
-def class_entries(classes: Mapping[str, Mixture]) -> list[dict[str, Any]]:
-    """Return named mixtures as plain lists and numbers.
+def class_entries(classes: Mapping[str, Mixture], *, with_fit: bool = False) -> list[dict[str, Any]]:
+    """Return named mixtures as plain lists and numbers, with how they were fitted if that is asked for.
 
     This is a list, because labels are numbered by the order of the classes.
     """
-    return [{"name": name, "mixture": mixture.to_dict()} for name, mixture in classes.items()]
+    return [
+        {"name": name, "mixture": mixture.to_dict(with_fit=with_fit)} for name, mixture in classes.items()
+    ]
 
 
 def read_classes(entries: Any) -> dict[str, Mixture]:  # noqa: ANN401  a JSON file may hold anything

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.models.fit import Fit
 from pipeline.models.json_file import MIXTURE, load_json, save_json
 from pipeline.models.parameters import (
     as_parameter,
@@ -64,6 +65,8 @@ class Mixture:
         The variances of diagonal covariances, or full covariances, in squared units of the pixels.
     channels : sequence of str, optional
         The names of the channels in the order of the columns, for example ``("red", "green", "blue")``.
+    fit : Fit, optional
+        How the mixture was fitted: :func:`fit_mixture` says so. Two mixtures are equal whatever it says.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Mixture:
     means: NDArray[np.float64]
     covariances: NDArray[np.float64]
     channels: tuple[str, ...] | None = None
+    fit: Fit | None = None
 
     def __init__(
         self,
@@ -87,12 +91,14 @@ class Mixture:
         means: ArrayLike,
         covariances: ArrayLike,
         channels: Sequence[str] | None = None,
+        fit: Fit | None = None,
     ) -> None:
         for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
             object.__setattr__(self, name, as_parameter(name, value))
         check_shapes(self.weights, self.means, self.covariances)
         names = None if channels is None else channel_names(channels, self.n_channels)
         object.__setattr__(self, "channels", names)
+        object.__setattr__(self, "fit", fit)
         label = self.channel_label
         check_weights(self.weights)
         check_means(self.means, label)
@@ -258,7 +264,7 @@ class Mixture:
             The file to write. An existing file is replaced in one step, and is left as it was if writing
             fails.
         """
-        save_json(path, self.to_dict())
+        save_json(path, self.to_dict(with_fit=True))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Mixture:
@@ -282,15 +288,22 @@ class Mixture:
         """
         return load_json(path, cls.from_dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the mixture as plain lists and numbers, which JSON can hold."""
-        return {
+    def to_dict(self, *, with_fit: bool = False) -> dict[str, Any]:
+        """Return the mixture as plain lists and numbers, which JSON can hold.
+
+        Parameters
+        ----------
+        with_fit : bool
+            Whether to tell how the mixture was fitted, if that is known.
+        """
+        content = {
             **MIXTURE.header(),
             "channels": None if self.channels is None else list(self.channels),
             "weights": self.weights.tolist(),
             "means": self.means.tolist(),
             "covariances": self.covariances.tolist(),
         }
+        return content if self.fit is None or not with_fit else {**content, "fit": self.fit.to_dict()}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Mixture:
@@ -302,7 +315,14 @@ class Mixture:
             If the content isn't of this schema and version, or its parameters don't make a mixture.
         """
         MIXTURE.check(content)
-        return cls(content["weights"], content["means"], content["covariances"], content.get("channels"))
+        fit = content.get("fit")
+        return cls(
+            content["weights"],
+            content["means"],
+            content["covariances"],
+            content.get("channels"),
+            None if fit is None else Fit.from_dict(fit),
+        )
 
     @cached_property
     def _identity(self) -> tuple[object, ...]:
@@ -321,4 +341,4 @@ class Mixture:
         return f"<Mixture: {self.n_kernels} {kind} kernels over {names}>"
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[object, ...]]:
-        return Mixture, (self.weights, self.means, self.covariances, self.channels)
+        return Mixture, (self.weights, self.means, self.covariances, self.channels, self.fit)

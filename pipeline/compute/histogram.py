@@ -1,0 +1,186 @@
+"""Histograms of colors: exact counts where a color is a small number, and a sample of the pixels if not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.compute.colors import STRIP, color_bits, pack_colors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# The number of pixels of a sample. With 16 kernels, a mean is then known to 0.4% of its kernel's deviation.
+SAMPLE = 2**20
+# From this many pixels on, counters for all colors are faster than sorting.
+_MANY = 2**21
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Histogram:
+    """The colors of an image, and how many of its pixels have each.
+
+    The counts are exact for pixels of 8 bits with up to three channels, and of 16 bits with one channel.
+    Pixels of other kinds have too many colors: the histogram is then a sample of about a million pixels, or
+    of all pixels if there are fewer. Which pixels belong to the sample depends on their places and on the
+    seed only, not on the blocks by which the image is read.
+
+    Attributes
+    ----------
+    colors : ndarray, shape (n, C)
+        The colors in the dtype of the pixels. Exact counts have each color once.
+    counts : ndarray of int64, shape (n,)
+        How many pixels have the color; 1 for each pixel of a sample.
+    n_pixels : int
+        The number of pixels with data, of which a sample is a part.
+    channels : tuple of str or None
+        The names of the channels, or None if the image doesn't name them.
+    priorities : ndarray of uint64, shape (n,), or None
+        A pseudorandom number for each pixel of a sample, in ascending order; None if the counts are exact.
+    """
+
+    colors: NDArray[Any]
+    counts: NDArray[np.int64]
+    n_pixels: int
+    channels: tuple[str, ...] | None = None
+    priorities: NDArray[np.uint64] | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every pixel with data is counted."""
+        return self.priorities is None or len(self.counts) == self.n_pixels
+
+    @property
+    def n_colors(self) -> int:
+        """The number of different colors, or of pixels in a sample."""
+        return len(self.counts)
+
+    def among(self, n_pixels: int) -> Histogram:
+        """Return the same sample as one of more pixels."""
+        return replace(self, n_pixels=n_pixels)
+
+    def plus(self, other: Histogram) -> Histogram:
+        """Return the histogram of the pixels of both, which must be different pixels."""
+        return merge_histograms([self, other])
+
+    def __repr__(self) -> str:
+        names = f"{self.colors.shape[1]} channels" if self.channels is None else ", ".join(self.channels)
+        kind = "colors" if self.priorities is None else "pixels as a sample"
+        return f"<Histogram: {self.n_colors} {kind} of {self.n_pixels} pixels, {self.colors.dtype}, {names}>"
+
+
+def count_colors_of(
+    pixels: NDArray[Any], priorities: NDArray[np.uint64] | None, channels: tuple[str, ...] | None = None
+) -> Histogram:
+    """Count the colors of some pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (n, C)
+    priorities : ndarray of uint64, shape (n,), or None
+        A pseudorandom number for each pixel if the pixels have too many colors, see :func:`is_countable`.
+        Those with the lowest numbers form the sample.
+    channels : tuple of str, optional
+        The names of the channels.
+
+    Returns
+    -------
+    Histogram
+        Pixels with a channel that isn't finite aren't counted.
+    """
+    if priorities is None:
+        colors, counts = _count(_pack(pixels), color_bits(pixels.dtype, pixels.shape[1]) or 0)
+        return Histogram(_unpack(colors, pixels), counts, len(pixels), channels)
+    if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels).all(axis=1)).all():
+        pixels, priorities = pixels[finite], priorities[finite]
+    lowest = _lowest(priorities)
+    ones = np.ones(len(lowest), np.int64)
+    return Histogram(pixels[lowest], ones, len(pixels), channels, priorities[lowest])
+
+
+def merge_histograms(histograms: Sequence[Histogram]) -> Histogram:
+    """Return the histogram of the pixels of several histograms of the same kind of pixels.
+
+    Parameters
+    ----------
+    histograms : sequence of Histogram
+        At least one. Their order doesn't matter.
+
+    Returns
+    -------
+    Histogram
+
+    Raises
+    ------
+    ValueError
+        If their pixels have different channels or dtypes.
+    """
+    first = histograms[0]
+    kinds = {(h.colors.dtype.str, h.colors.shape[1], h.channels, h.priorities is None) for h in histograms}
+    if len(kinds) > 1:
+        raise ValueError(f"got histograms of different kinds of pixels: {', '.join(map(repr, histograms))}")
+    if len(histograms) == 1:
+        return first
+    colors = np.concatenate([histogram.colors for histogram in histograms])
+    counts = np.concatenate([histogram.counts for histogram in histograms])
+    n_pixels = sum(histogram.n_pixels for histogram in histograms)
+    if first.priorities is not None:
+        priorities = np.concatenate([h.priorities for h in histograms if h.priorities is not None])
+        lowest = _lowest(priorities)
+        return Histogram(colors[lowest], counts[lowest], n_pixels, first.channels, priorities[lowest])
+    numbers = _pack(colors)
+    # A stable sort takes the ascending runs of the histograms as they are.
+    order = np.argsort(numbers, kind="stable")
+    starts = _starts(numbers[order])
+    summed = np.add.reduceat(counts[order], starts) if len(starts) else counts
+    return Histogram(colors[order[starts]], summed, n_pixels, first.channels)
+
+
+def is_countable(dtype: np.dtype[Any], n_channels: int) -> bool:
+    """Return whether pixels of this kind have so few colors that all can be counted."""
+    return color_bits(dtype, n_channels) is not None
+
+
+def _lowest(priorities: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Return the places of the lowest priorities, in ascending order."""
+    if len(priorities) > SAMPLE:
+        chosen = np.argpartition(priorities, SAMPLE)[:SAMPLE]
+        return chosen[np.argsort(priorities[chosen], kind="stable")]
+    return np.argsort(priorities, kind="stable")
+
+
+def _pack(pixels: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the color of each pixel as a number, shape (n,)."""
+    colors = np.empty(len(pixels), np.uint32)
+    for start in range(0, len(pixels), STRIP):
+        strip = slice(start, start + STRIP)
+        colors[strip] = pack_colors(pixels[strip, np.newaxis])
+    return colors
+
+
+def _unpack(colors: NDArray[np.uint32], pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the channels of packed colors in the dtype of the pixels, shape (n, C)."""
+    n_channels, bits = pixels.shape[1], 8 * pixels.dtype.itemsize
+    shifts = np.arange(n_channels, dtype=np.uint32) * np.uint32(bits)
+    channels = (colors[:, np.newaxis] >> shifts) & np.uint32(2**bits - 1)
+    return channels.astype(pixels.dtype.newbyteorder("="))
+
+
+def _count(colors: NDArray[np.uint32], bits: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the different numbers in ascending order, and how often each occurs."""
+    if len(colors) >= _MANY >> (24 - bits):
+        counters = np.bincount(colors, minlength=2**bits)
+        occurring = np.flatnonzero(counters)
+        return occurring.astype(np.uint32), counters[occurring].astype(np.int64, copy=False)
+    ordered = np.sort(colors)
+    starts = _starts(ordered)
+    return ordered[starts], np.diff(starts, append=len(ordered)).astype(np.int64, copy=False)
+
+
+def _starts(ordered: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the places where another number begins, in a sorted array."""
+    return np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])

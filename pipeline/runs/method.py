@@ -1,0 +1,159 @@
+"""How mixtures are fitted: the options of a fit, checked once, and their use on a histogram."""
+
+from __future__ import annotations
+
+import math
+import operator
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from pipeline.compute.em import default_floor, fit_kernels
+from pipeline.compute.moments import COVARIANCE_TYPES
+from pipeline.models.fit import Fit, count_parameters
+from pipeline.models.mixture import Mixture
+from pipeline.runs.progress import reporting
+from pipeline.runs.threads import n_threads
+from pipeline.stores.record import current_version
+
+if TYPE_CHECKING:
+    from pipeline.compute.em import Schedule
+    from pipeline.compute.histogram import Histogram
+    from pipeline.compute.moments import CovarianceType
+    from pipeline.runs.progress import Listener, Reporter
+
+    # A number of kernels, several of which the best is taken, or "bic" for 1 to 16.
+    Kernels = int | str | Iterable[int]
+
+_MOST_BY_BIC = 16
+# Seconds between two reports of the steps of a fit.
+_EVERY = 2.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """How mixtures are fitted.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        The numbers of kernels to try.
+    kind : str
+        The covariance type.
+    start : Mixture or None
+        The mixture to begin with.
+    schedule : Schedule
+    floor : float or None
+        The least variance of a kernel, or None for :func:`default_floor`.
+    """
+
+    numbers: tuple[int, ...]
+    kind: CovarianceType
+    start: Mixture | None
+    schedule: Schedule
+    floor: float | None
+
+    @classmethod
+    def checked(
+        cls,
+        n_kernels: Kernels,
+        kind: CovarianceType,
+        start: Mixture | None,
+        schedule: Schedule,
+        floor: float | None,
+    ) -> Self:
+        """Return the method that these arguments describe, or raise ValueError."""
+        numbers = _kernel_numbers(n_kernels)
+        if kind not in COVARIANCE_TYPES:
+            raise ValueError(f"covariance_type is {kind!r}; wanted one of {', '.join(COVARIANCE_TYPES)}")
+        if start is not None and numbers != (start.n_kernels,):
+            raise ValueError(
+                f"n_kernels is {n_kernels!r}, but start has {start.n_kernels} kernels; wanted the same number"
+            )
+        if schedule.n_starts < 1 or schedule.max_iterations < 0 or not schedule.tolerance >= 0:
+            raise ValueError(
+                f"n_starts is {schedule.n_starts!r}, max_iterations is {schedule.max_iterations!r} and "
+                f"tolerance is {schedule.tolerance!r}; wanted at least 1, 0 and 0"
+            )
+        if floor is not None and not 0 < floor < math.inf:
+            raise ValueError(f"variance_floor is {floor!r}; wanted a positive number")
+        return cls(numbers, kind, start, schedule, floor)
+
+    def fit(self, histogram: Histogram, name: str, seed: int, progress: str | Listener) -> Mixture:
+        """Fit a mixture of each number of kernels, and return the one with the lowest BIC."""
+        if not histogram.n_colors:
+            raise ValueError(f"no pixel of {name} has data. Check its mask and its no-data value.")
+        with reporting(progress, len(self.numbers), histogram.n_pixels) as reporter:
+            fitted = [self._fit(histogram, name, n, seed, reporter) for n in self.numbers]
+            reporter.advance(histogram.n_pixels)
+        return min(fitted, key=lambda mixture: mixture.fit.bic if mixture.fit else math.inf)
+
+    def _fit(self, histogram: Histogram, name: str, n_kernels: int, seed: int, reporter: Reporter) -> Mixture:
+        floor = default_floor(histogram) if self.floor is None else self.floor
+        if self.start is not None and self.start.n_channels != histogram.colors.shape[1]:
+            raise ValueError(
+                f"start has {self.start.n_channels} channels, {name} has {histogram.colors.shape[1]}; wanted "
+                "the same channels"
+            )
+
+        due = 0.0
+
+        def report(step: int, log_likelihood: float) -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            due = time.monotonic() + _EVERY
+            reporter.begin(f"fitting {n_kernels} kernels: step {step}, {log_likelihood:.4f} nats a pixel")
+
+        found = fit_kernels(
+            histogram,
+            n_kernels,
+            self.kind,
+            floor=floor,
+            start=self.start,
+            schedule=self.schedule,
+            seed=seed,
+            threads=n_threads(),
+            report=report,
+        )
+        order = np.argsort(-found.weights, kind="stable")
+        fit = Fit(
+            image=name,
+            n_pixels=histogram.n_pixels,
+            n_colors=histogram.n_colors,
+            is_exact=histogram.is_exact,
+            covariance_type=self.kind,
+            variance_floor=floor,
+            n_starts=self.schedule.n_starts if self.start is None else 0,
+            seed=seed,
+            tolerance=self.schedule.tolerance,
+            n_iterations=found.n_iterations,
+            is_converged=found.is_converged,
+            n_parameters=count_parameters(len(order), histogram.colors.shape[1], self.kind),
+            log_likelihood=found.log_likelihood,
+            version=current_version(),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        parameters = (found.weights[order], found.means[order], found.covariances[order])
+        return Mixture(*parameters, histogram.channels, fit)
+
+
+def _kernel_numbers(n_kernels: Kernels) -> tuple[int, ...]:
+    """Return the numbers of kernels to try."""
+    if isinstance(n_kernels, str):
+        numbers = tuple(range(1, _MOST_BY_BIC + 1)) if n_kernels == "bic" else ()
+    else:
+        try:
+            several = n_kernels if isinstance(n_kernels, Iterable) else (n_kernels,)
+            numbers = tuple(operator.index(number) for number in several)
+        except TypeError:
+            numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise ValueError(
+            f'n_kernels is {n_kernels!r:.80}; wanted a positive number, several of them, or "bic"'
+        )
+    return numbers
