@@ -22,6 +22,7 @@ from pipeline.models.mixture_quantities import *  # noqa: F403  a new quantity i
 from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
 from pipeline.models.summary import Summary, Zone
+from pipeline.pictures import plot_mixture, plot_summary
 from pipeline.runs.counting import count_colors
 from pipeline.runs.plan import Plan
 from pipeline.runs.progress import Progress
@@ -57,6 +58,8 @@ __all__ = [
     "open_image",
     "open_result",
     "plan",
+    "plot_mixture",
+    "plot_summary",
     "resume",
     "score_classes",
     "stream",

@@ -18,6 +18,7 @@ from pipeline.cli_arguments import (
     memory_limit_option,
     run_arguments,
 )
+from pipeline.cli_fitting import fit, score
 from pipeline.demo import run_demo
 from pipeline.images.opening import open_image
 from pipeline.models.published import list_models, load_model
@@ -232,8 +233,14 @@ def _report(store: Path, receipt: Receipt) -> None:
         rows, columns = ("{} to {}".format(*block[side]) for side in ("rows", "columns"))
         click.echo(f"skipped: rows {rows}, columns {columns}: {block['error']}")
     click.echo(f"{store}: {receipt}")
+    if receipt.summary is not None:
+        click.echo(receipt.summary)
     if receipt.skipped:
         sys.exit(1)
+
+
+main.add_command(fit)
+main.add_command(score)
 
 
 def _describe_image(path: Path) -> list[str]:
@@ -262,6 +269,8 @@ def _describe_store(path: Path) -> list[str]:
         error = receipt.largest_errors.get(output.name)
         packed = "" if error is None else f", largest error {error:.3g}"
         lines.append(f"{output.name}: {shape}, {array.dtype}, shards of {shards}, chunks of {chunks}{packed}")
+    if receipt.summary is not None:
+        lines += str(receipt.summary).splitlines()
     if place.find(to_resume=True).is_unfinished:
         lines.append(f"beside it: an unfinished run. Go on with: mixture-pipeline resume {path}")
     return lines

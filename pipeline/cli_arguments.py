@@ -44,20 +44,9 @@ def _quantity_options() -> list[Callable[..., Any]]:
     ]
 
 
-def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the arguments that describe a run."""
+def image_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say how an image is read."""
     options = [
-        click.argument("image", type=click.Path(path_type=Path)),
-        click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path)),
-        *_quantity_options(),
-        click.option("--prior", metavar="NAME=P", multiple=True, help="The prior probability of a class."),
-        click.option("--only", metavar="NAME", help="The one class whose posterior is stored."),
-        click.option(
-            "--pack",
-            metavar="RESULT=DTYPE[:LOW:HIGH[:log]]",
-            multiple=True,
-            help="Store a result in fewer bytes, as posterior=uint8 or density=uint16:1e-12:1e-3:log.",
-        ),
         click.option(
             "--channels", metavar="A,B,...", help="Names or numbers of the channels, in the order wanted."
         ),
@@ -74,6 +63,55 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
             help="An image that is 0 where there is no data, or GeoJSON of polygons with data, or: alpha.",
         ),
         click.option("--no-data", type=float, help="The value of pixels without data."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def opened_image(path: Path, arguments: Mapping[str, Any]) -> Image:
+    """Open the image that a command names, as its options say."""
+    names = ("channel_axis", "mask", "no_data")
+    return open_image(
+        path,
+        channels=channels_of(arguments["channels"]),
+        **{name: arguments[name] for name in names},
+    )
+
+
+def channels_of(text: str | None) -> list[int | str] | None:
+    """Return the names and numbers of channels in a text, or None if there is no text."""
+    return None if text is None else [int(name) if name.isdigit() else name for name in text.split(",")]
+
+
+def numbers_of(text: str) -> list[int]:
+    """Return the whole numbers in a text."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"got {text!r}; wanted whole numbers, as 4,8,16.") from None
+
+
+def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments that describe a run."""
+    options: list[Callable[..., Any]] = [
+        click.argument("image", type=click.Path(path_type=Path)),
+        click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path)),
+        *_quantity_options(),
+        click.option("--prior", metavar="NAME=P", multiple=True, help="The prior probability of a class."),
+        click.option("--only", metavar="NAME", help="The one class whose posterior is stored."),
+        click.option(
+            "--pack",
+            metavar="RESULT=DTYPE[:LOW:HIGH[:log]]",
+            multiple=True,
+            help="Store a result in fewer bytes, as posterior=uint8 or density=uint16:1e-12:1e-3:log.",
+        ),
+        image_options,
+        click.option(
+            "--zones",
+            metavar="FILE",
+            help="An image of the numbers of zones, or GeoJSON of polygons, to summarize one by one.",
+        ),
         click.option(
             "--block", type=int, help="Height and width of a block in pixels, by default about 4096."
         ),
@@ -89,13 +127,13 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
 
 def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image | Path, dict[str, Any]]:
     """Separate the image and the options of a run from the arguments about quantities."""
-    names = ("channel_axis", "mask", "no_data", "block", "memory_limit", "identity", "resume", "overwrite")
+    read = ("channel_axis", "mask", "no_data", "zones")
+    names = (*read, "block", "memory_limit", "identity", "resume", "overwrite")
     options = {name: arguments.pop(name) for name in names}
-    channels = arguments.pop("channels")
+    channels = channels_of(arguments.pop("channels"))
     if channels is None:
         return path, options
-    wanted = [int(name) if name.isdigit() else name for name in channels.split(",")]
-    return open_image(path, channels=wanted, channel_axis=options["channel_axis"]), options
+    return open_image(path, channels=channels, channel_axis=options["channel_axis"]), options
 
 
 def make_quantities(arguments: dict[str, Any]) -> dict[str, Quantity | Packed]:
@@ -109,7 +147,7 @@ def make_quantities(arguments: dict[str, Any]) -> dict[str, Quantity | Packed]:
     takes_only = [kind for kind in of_classes if "only" in inspect.signature(kind).parameters]
     if (only and not takes_only) or (prior and not of_classes):
         raise click.UsageError("--only goes with --posterior, and --prior with quantities of classes.")
-    priors = {name: _number(value) for name, value in _pairs(prior).items()} or None
+    priors = {name: _number(value) for name, value in pairs_of(prior).items()} or None
     quantities: dict[str, Quantity | Packed] = {}
     for kind in asked:
         given, make = arguments[_parameter(kind)], _constructor(kind)
@@ -120,7 +158,7 @@ def make_quantities(arguments: dict[str, Any]) -> dict[str, Quantity | Packed]:
         else:
             extra = {"only": only} if kind in takes_only else {}
             quantities[kind.name] = make(_classes(given), priors, **extra)
-    return _packed(quantities, _pairs(pack))
+    return _packed(quantities, pairs_of(pack))
 
 
 def _constructor(kind: type[Quantity]) -> Callable[..., Quantity]:
@@ -153,10 +191,11 @@ def _packed(
 def _classes(given: Sequence[str]) -> Mixture | Mapping[str, Mixture]:
     if len(given) == 1 and "=" not in given[0]:
         return load_model_or_classes(given[0])
-    return {name: load_model(model) for name, model in _pairs(given).items()}
+    return {name: load_model(model) for name, model in pairs_of(given).items()}
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def pairs_of(given: Sequence[str]) -> dict[str, str]:
+    """Return the names and values of texts like NAME=VALUE."""
     pairs: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -105,9 +105,8 @@ def fit_mixture(
         n_kernels, covariance_type, start, Schedule(n_starts, tolerance, max_iterations), variance_floor
     )
     if isinstance(image, Histogram):
-        histogram, name = image, "a histogram"
+        histogram = image
     else:
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
-        name = opened.name
         histogram = count_colors(opened, seed=seed, progress=progress, client=client)
-    return method.fit(histogram, name, seed, progress)
+    return method.fit(histogram, histogram.image, seed, progress)

@@ -41,6 +41,8 @@ class Histogram:
         The names of the channels, or None if the image doesn't name them.
     priorities : ndarray of uint64, shape (n,), or None
         A pseudorandom number for each pixel of a sample, in ascending order; None if the counts are exact.
+    image : str
+        The name of the image, for messages.
     """
 
     colors: NDArray[Any]
@@ -48,6 +50,7 @@ class Histogram:
     n_pixels: int
     channels: tuple[str, ...] | None = None
     priorities: NDArray[np.uint64] | None = None
+    image: str = "a histogram"
 
     @property
     def is_exact(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,7 +93,7 @@ def count_colors(
     """
     opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
     counted = count_groups(opened, None, n_held=0, seed=seed, progress=progress, client=client)
-    return counted[ALL, TRAINING]
+    return replace(counted[ALL, TRAINING], image=opened.name)
 
 
 def count_groups(
