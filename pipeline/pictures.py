@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +107,19 @@ def plot_summary(summary: Summary) -> Figure:
 def _new_figure(n_panels: int) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels in a row; it isn't known to pyplot, so that nothing must close it."""
     try:
-        from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415  an extra
+        from matplotlib.figure import Figure  # noqa: PLC0415  an extra
     except ModuleNotFoundError:
         raise ModuleNotFoundError("pictures need Matplotlib: pip install 'mixture-pipeline[view]'") from None
-    figure = NewFigure(figsize=(_PANEL * n_panels, _PANEL), layout="constrained")
+
+    class Picture(Figure):
+        """A figure that notebooks show even before pyplot has been used."""
+
+        def _repr_png_(self) -> bytes:
+            content = BytesIO()
+            self.savefig(content, format="png")
+            return content.getvalue()
+
+    figure = Picture(figsize=(_PANEL * n_panels, _PANEL), layout="constrained")
     return figure, list(figure.subplots(1, n_panels, squeeze=False)[0])
 
 

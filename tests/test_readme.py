@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -26,12 +27,24 @@ BLOCKS = re.findall(r"^```(python|bash)\n(.*?)^```", README, re.MULTILINE | re.D
 SETUPS = [code.strip() for kind, code in BLOCKS if kind == "bash" and "venv" in code]
 
 
+def feature(name: str, left: int, top: int, right: int, bottom: int) -> dict[str, Any]:
+    """Return a rectangle of a class, as QuPath exports it."""
+    ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    return {
+        "type": "Feature",
+        "properties": {"classification": {"name": name}},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+
+
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]) -> None:
     """Each example does what it says on a real photo and a tiled TIFF, and none is left out."""
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("photo.jpg", photo[..., ::-1])
     slide = np.tile(photo, (3, 3, 1))
     tifffile.imwrite("slide.tif", slide, tile=(256, 256), compression="zlib", photometric="rgb")
+    outlines = {"tumor": (0, 300, 1536, 700), "stroma": (0, 900, 1536, 1500)}
+    Path("annotations.geojson").write_text(json.dumps([feature(n, *box) for n, box in outlines.items()]))
     names: dict[str, Any] = {}
     ran = 0
     for kind, code in BLOCKS:
@@ -45,7 +58,7 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, result.output
                 ran += 1
-    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 9
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 13
     assert names["density"].shape == (512, 512)
     wanted = compute_densities(slide, load_model("jones-rehg-skin"))
     for store, name in (("skin.zarr", "density"), ("cluster.zarr", "density")):
