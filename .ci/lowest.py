@@ -21,6 +21,7 @@ def main() -> None:
         *project["dependencies"],
         *extras["fast"],
         *extras["sklearn"],
+        *extras["view"],
         *extras["xarray"],
         *extras["test"],
     ]:
