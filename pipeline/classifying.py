@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from distributed import Client
+    from numpy.typing import NDArray
 
     from pipeline.compute.histogram import Histogram
     from pipeline.compute.moments import CovarianceType
@@ -67,13 +69,13 @@ def fit_classes(
         As for :func:`open_image`.
     names : mapping of int to str, optional
         The names of the labels. By default those of the polygons, and the labels themselves for an image.
-        Labels without a name are an error.
+        Labels without a name are an error. Labels of the same name are one class.
     priors : mapping of str to float or sequence of float, optional
         The prior probability of each class. By default the share of the labeled pixels that belong to it.
     held_out : float
-        The share of the image, from 0 to 0.95, that isn't used, so that :func:`score_classes` can use it with
-        the same share and seed. Squares are held out rather than pixels, since neighbors resemble one
-        another.
+        The share of the image, from 0 to 0.95 in steps of 0.05, that isn't used, so that
+        :func:`score_classes` can use it with the same share and seed. Squares are held out rather than
+        pixels, since neighbors resemble one another.
     covariance_type, n_starts, tolerance, max_iterations, variance_floor, seed
         As for :func:`fit_mixture`.
     progress, client
@@ -105,10 +107,12 @@ def fit_classes(
                 "names, or hold out less of the image."
             )
     histograms = {name: histogram for name, histogram in training.items() if histogram is not None}
-    mixtures = {
-        name: method.fit(histogram, f"{name} in {opened.name}", seed, progress)
-        for name, histogram in histograms.items()
-    }
+    mixtures = {}
+    for name, histogram in histograms.items():
+        try:
+            mixtures[name] = method.fit(histogram, f"{name} in {opened.name}", seed, progress)
+        except ValueError as error:
+            raise ValueError(f"class {name!r}: {error}") from None
     if priors is None:
         total = sum(histogram.n_pixels for histogram in histograms.values())
         priors = {name: histogram.n_pixels / total for name, histogram in histograms.items()}
@@ -148,7 +152,8 @@ def score_classes(
     Returns
     -------
     Scores
-        Exact over the scored pixels, or over a sample of each class: see :class:`Histogram`.
+        Exact over the scored pixels, or over a sample of each class in each square's group, which stands for
+        all of these pixels: see :class:`Histogram`.
 
     Raises
     ------
@@ -172,7 +177,7 @@ def score_classes(
         for group, histogram in counted.get(name, {}).items():
             if group != TRAINING:
                 colors.append(histogram.colors)
-                counts.append(histogram.counts)
+                counts.append(_represented(histogram))
                 truth.append(np.full(histogram.n_colors, number))
                 groups.append(np.full(histogram.n_colors, group))
     if not colors:
@@ -195,7 +200,7 @@ def _count_classes(  # noqa: PLR0917  the arguments of fit_classes, in its order
 ) -> dict[str, dict[int, Histogram]]:
     """Count the colors of each class by group, in the order of the labels."""
     n_held = round(held_out * N_GROUPS) if 0 <= held_out <= 1 else -1
-    if n_held < 0 or (held_out and not n_held):
+    if n_held < 0 or not math.isclose(n_held, held_out * N_GROUPS):
         raise ValueError(
             f"held_out is {held_out!r}; wanted a share from 0 to 1, in steps of {1 / N_GROUPS:g}"
         )
@@ -204,12 +209,26 @@ def _count_classes(  # noqa: PLR0917  the arguments of fit_classes, in its order
     counted = count_groups(image, opened.source, n_held=n_held, seed=seed, progress=progress, client=client)
     classes: dict[str, dict[int, Histogram]] = {name: {} for name in (known or {}).values()}
     for (label, group), histogram in counted.items():
+        if label < 0:
+            raise ValueError(
+                f"the labels hold {label}; wanted positive integers, and 0 where a pixel has no class. Replace "
+                "it."
+            )
         if known is not None and label not in known:
             raise ValueError(
                 f"the labels hold {label}, which has no name; wanted {', '.join(map(str, known))}. Name it: "
                 f"names={{{label}: ...}}."
             )
-        classes.setdefault(str(label) if known is None else known[label], {})[group] = histogram
+        groups = classes.setdefault(str(label) if known is None else known[label], {})
+        groups[group] = groups[group].plus(histogram) if group in groups else histogram
     if not counted:
         raise ValueError("no pixel with data has a label other than 0. Label some pixels.")
     return classes
+
+
+def _represented(histogram: Histogram) -> NDArray[np.int64]:
+    """Return how many pixels each color stands for: in all as many as there are, also for a sample."""
+    if histogram.priorities is None:
+        return histogram.counts
+    edges = np.linspace(0, histogram.n_pixels, histogram.n_colors + 1).round()
+    return np.diff(edges).astype(np.int64)

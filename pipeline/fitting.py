@@ -48,17 +48,19 @@ def fit_mixture(
         As for :func:`open_image`, or a histogram that :func:`count_colors` returned.
     n_kernels : int, iterable of int, or "bic"
         The number of kernels. Of several numbers, the one with the lowest Bayesian information criterion is
-        taken; ``"bic"`` stands for 1 to 16. Every pixel counts as an independent observation there, so that a
-        large image nearly always takes the largest number.
+        taken; ``"bic"`` stands for 1 to 16. Numbers above the number of colors are then left out. Every pixel
+        counts as an independent observation there, so that a large image nearly always takes the largest
+        number.
     channel_axis, mask, no_data
         As for :func:`open_image`. Pixels without data don't count, nor do those with a channel that isn't
-        finite.
+        finite. A histogram has counted its pixels already, and takes neither a mask nor a no-data value.
     covariance_type : str
         ``"diag"``: each kernel has its own variance for each channel. ``"full"``: each has its own covariance
         matrix. ``"spherical"``: each has one variance. ``"tied"``: all have the same covariance matrix.
     start : Mixture, optional
-        The mixture to begin with, whose number of kernels is `n_kernels`. By default the best of several that
-        k-means makes.
+        The mixture to begin with, whose number of kernels is `n_kernels`, with the channels of the image.
+        Variances below the least variance are raised to it. By default the best of several that k-means
+        makes.
     n_starts : int
         How many first mixtures are tried.
     tolerance : float
@@ -105,6 +107,11 @@ def fit_mixture(
         n_kernels, covariance_type, start, Schedule(n_starts, tolerance, max_iterations), variance_floor
     )
     if isinstance(image, Histogram):
+        if mask is not None or no_data is not None:
+            raise ValueError(
+                "got a histogram with a mask or a no-data value, which its pixels were counted without. Pass "
+                "them to count_colors."
+            )
         histogram = image
     else:
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipeline.compute.moments import Parameters, expect, harden, make_points, maximize
+from pipeline.compute.moments import Parameters, expect, harden, make_points, maximize, raise_variances
 from pipeline.compute.seeding import cluster, sample_points
 
 if TYPE_CHECKING:
@@ -79,11 +79,12 @@ def default_floor(histogram: Histogram) -> float:
     Raises
     ------
     ValueError
-        If all pixels have the same color, and its channels are floating point numbers.
+        If all pixels have the same color, and its channels are floating point numbers, and for the reason
+        that :func:`make_points` gives.
     """
     if histogram.colors.dtype.kind != "f":
         return ROUNDING
-    points = make_points(histogram.colors, histogram.counts, isotropic=False)
+    points = make_points(*histogram.distinct, isotropic=False)
     varying = points.planes.any(axis=1)
     if not varying.any():
         raise ValueError(
@@ -132,7 +133,7 @@ def fit_kernels(
     Raises
     ------
     ValueError
-        If there are fewer colors than kernels.
+        If there are fewer colors than kernels, and for the reason that :func:`make_points` gives.
 
     Notes
     -----
@@ -140,12 +141,12 @@ def fit_kernels(
     all colors, by the steps of Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM
     algorithm", 1977.
     """
-    points = make_points(histogram.colors, histogram.counts, isotropic=kind == "spherical")
+    points = make_points(*histogram.distinct, isotropic=kind == "spherical")
     climb = _Climb(points, kind, floor, threads)
     first = (
         _best_start(climb, n_kernels, schedule.n_starts, seed)
         if start is None
-        else _in_units_of(points, start, kind)
+        else _in_units_of(points, start, kind, floor)
     )
     end = climb.improve(first, schedule.tolerance, schedule.max_iterations, report)
     weights, means, covariances = end.parameters
@@ -215,8 +216,11 @@ def _best_start(climb: _Climb, n_kernels: int, n_starts: int, seed: int) -> Para
     return max(ends, key=lambda end: end.log_likelihood).parameters
 
 
-def _in_units_of(points: Points, mixture: Mixture, kind: CovarianceType) -> Parameters:
-    """Return a mixture's parameters in the units of the points, with covariances of a covariance type."""
+def _in_units_of(points: Points, mixture: Mixture, kind: CovarianceType, floor: float) -> Parameters:
+    """Return a mixture's parameters in the units of the points, as the covariance type and the floor allow.
+
+    Steps from variances below the floor would lower the likelihood.
+    """
     weights = mixture.weights / mixture.weights.sum()
     matrices = mixture.covariances
     if mixture.is_diagonal:
@@ -228,4 +232,5 @@ def _in_units_of(points: Points, mixture: Mixture, kind: CovarianceType) -> Para
     if kind == "spherical":
         variances = np.repeat(variances.mean(axis=1, keepdims=True), mixture.n_channels, axis=1)
     means = (mixture.means - points.center) / points.scale
-    return Parameters(weights, means, matrices if kind in {"full", "tied"} else variances)
+    covariances = matrices if kind in {"full", "tied"} else variances
+    return Parameters(weights, means, raise_variances(covariances, floor, points.scale))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,16 @@ class Histogram:
     def n_colors(self) -> int:
         """The number of different colors, or of pixels in a sample."""
         return len(self.counts)
+
+    @cached_property
+    def distinct(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The different colors, shape (m, C), and how many of the counted pixels have each, shape (m,)."""
+        if self.priorities is None:
+            return self.colors, self.counts
+        order = np.lexsort(self.colors.T)
+        ordered = self.colors[order]
+        starts = _starts(ordered)
+        return ordered[starts], np.diff(starts, append=len(ordered)).astype(np.int64, copy=False)
 
     def among(self, n_pixels: int) -> Histogram:
         """Return the same sample as one of more pixels."""
@@ -185,5 +196,8 @@ def _count(colors: NDArray[np.uint32], bits: int) -> tuple[NDArray[np.uint32], N
 
 
 def _starts(ordered: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the places where another number begins, in a sorted array."""
-    return np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    """Return the places where another number or another color begins, in a sorted array."""
+    is_new = ordered[1:] != ordered[:-1]
+    if ordered.ndim > 1:
+        is_new = is_new.any(axis=1)
+    return np.flatnonzero(np.concatenate([[True], is_new])[: len(ordered)])

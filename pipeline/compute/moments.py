@@ -27,6 +27,9 @@ COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("diag", "full", "spherical", "ti
 _TILE_NUMBERS = 2**15
 # A thread takes so many tiles at once. Sums are made in the same order, however many threads there are.
 _TILES_AT_ONCE = 16
+# A kernel that is responsible for less than this share of one pixel is responsible for nothing: its mean
+# would be a quotient of numbers that are too small to be exact.
+_LEAST_COUNT = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,18 +109,34 @@ def make_points(colors: NDArray[np.generic], counts: NDArray[np.int64], *, isotr
     Returns
     -------
     Points
+        A channel that is constant is 0 there.
+
+    Raises
+    ------
+    ValueError
+        If the pixels are so large that their squares can't be summed.
     """
-    planes = np.ascontiguousarray(colors.T, dtype=np.float64)
-    weights = counts.astype(np.float64)
-    total = weights.sum()
-    center = planes @ weights / total
-    planes -= center[:, np.newaxis]
-    variances = np.array([plane * plane @ weights / total for plane in planes])
+    # Differences from the first color are exact where an offset is large or a channel is constant.
+    first = colors[0].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        planes = np.array(colors.T, dtype=np.float64, order="C")
+        planes -= first[:, np.newaxis]
+        weights = counts.astype(np.float64)
+        total = weights.sum()
+        shift = planes @ weights / total
+        planes -= shift[:, np.newaxis]
+        variances = np.array([plane * plane @ weights / total for plane in planes])
+    if not np.isfinite(variances).all():
+        largest = max(abs(float(colors.max())), abs(float(colors.min())))
+        raise ValueError(
+            f"the pixels hold {largest:g}, whose square is too large for a float64; wanted smaller numbers. "
+            "Divide the pixels, or name the value that stands for missing pixels: no_data."
+        )
     if isotropic:
         variances[:] = variances.mean()
     scale = np.sqrt(np.where(variances > 0, variances, 1.0))
     planes /= scale[:, np.newaxis]
-    return Points(planes, weights, center, scale)
+    return Points(planes, weights, first + shift, scale)
 
 
 def expect(points: Points, parameters: Parameters, threads: int = 1) -> Moments:
@@ -190,37 +209,55 @@ def maximize(moments: Moments, kind: CovarianceType, floor: float, scale: Floats
     Returns
     -------
     parameters : Parameters
-        Without the kernels that are responsible for nothing.
+        Without the kernels that are responsible for next to nothing, less than 1e-100 of a pixel.
 
     Notes
     -----
     The covariance of highest likelihood whose variances have a lower bound has the eigenvectors of the
     moments and their eigenvalues, raised to the bound. The likelihood hence never decreases.
     """
-    used = moments.counts > 0
+    used = moments.counts >= _LEAST_COUNT
     counts, first, second = moments.counts[used], moments.first[used], moments.second[used]
     means = first / counts[:, np.newaxis]
     if kind in {"diag", "spherical"}:
         covariances = second / counts[:, np.newaxis] - means**2
         if kind == "spherical":
             covariances = np.repeat(covariances.mean(axis=1, keepdims=True), means.shape[1], axis=1)
-        covariances = np.maximum(covariances, floor / scale**2)
     else:
         products = means[:, :, np.newaxis] * means[:, np.newaxis, :]
         covariances = second / counts[:, np.newaxis, np.newaxis] - products
         if kind == "tied":
             covariances = np.einsum("k,kij->ij", counts / counts.sum(), covariances)[np.newaxis]
-        covariances = _raise_eigenvalues(covariances, floor, scale)
+    covariances = raise_variances(covariances, floor, scale)
+    if kind == "tied":
         covariances = np.broadcast_to(covariances, products.shape)
     return Parameters(counts / counts.sum(), means, covariances)
 
 
-def _raise_eigenvalues(covariances: Floats, floor: float, scale: Floats) -> Floats:
-    """Return covariances whose eigenvalues are at least the floor, in the units of the pixels."""
+def raise_variances(covariances: Floats, floor: float, scale: Floats) -> Floats:
+    """Return covariances whose variances are at least the floor in every direction.
+
+    Parameters
+    ----------
+    covariances : ndarray of float64, shape (K, C) or (K, C, C)
+        In the units of the points.
+    floor : float
+        In squared units of the pixels.
+    scale : ndarray of float64, shape (C,)
+        The units of the points.
+
+    Returns
+    -------
+    ndarray of float64, of the same shape
+        Variances, or the eigenvalues of matrices in the units of the pixels, are raised to the floor.
+    """
+    if covariances.shape[1:] == scale.shape:
+        return np.maximum(covariances, floor / scale**2)
+    # In the units of the points, rounding doesn't hide the channels of small variances.
+    if np.linalg.eigvalsh(covariances - np.diag(floor / scale**2)).min() >= 0:
+        return covariances
     units = np.outer(scale, scale)
     values, vectors = np.linalg.eigh(covariances * units)
-    if values.min() >= floor:
-        return covariances
     raised: Floats = np.einsum("kic,kc,kjc->kij", vectors, np.maximum(values, floor), vectors)
     return (raised + raised.mT) / 2 / units
 

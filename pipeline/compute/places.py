@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +78,17 @@ def groups_of(rows: slice, columns: slice, extent: Extent, seed: int) -> NDArray
     squares = _mix(tops[:, np.newaxis] * n_across + lefts, seed)
     groups = (squares % np.uint64(N_GROUPS)).astype(np.uint8)
     return groups[np.ix_(down - down[:1], across - across[:1])]
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as an int, or raise ValueError unless it is an integer of at least 0."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed is {seed!r:.80}; wanted an integer of at least 0")
+    return number
 
 
 def _mix(numbers: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:

@@ -39,6 +39,7 @@ def sample_points(points: Points, n_least: int, random: np.random.Generator) -> 
     step = edges[-1] / SAMPLE
     drawn = np.searchsorted(edges, (np.arange(SAMPLE) + random.uniform()) * step, "right")
     counts = np.bincount(np.minimum(drawn, len(edges) - 1), minlength=len(edges)).astype(np.float64)
+    n_least = min(n_least, len(edges))
     heaviest = np.argpartition(points.weights, -n_least)[-n_least:]
     counts[heaviest] = np.maximum(counts[heaviest], points.weights[heaviest] / step)
     chosen = np.flatnonzero(counts)
@@ -69,6 +70,7 @@ def cluster(points: Points, n_clusters: int, random: np.random.Generator) -> NDA
     The first centers are drawn by k-means++, the best of a few for each center (Arthur and Vassilvitskii,
     "k-means++: the advantages of careful seeding", 2007). At most 20 rounds of Lloyd's algorithm follow.
     """
+    _check_number(n_clusters, len(points.weights))
     centers = points.planes[:, _draw_centers(points, n_clusters, random)]
     nearest: NDArray[np.intp] = _distances(points.planes, centers).argmin(axis=0)
     for _ in range(_ROUNDS):
@@ -89,17 +91,23 @@ def _draw_centers(points: Points, n_clusters: int, random: np.random.Generator) 
     nearest = _distances(points.planes, points.planes[:, chosen])[0]
     while len(chosen) < n_clusters:
         if not nearest.any():
-            count = "1 color" if len(chosen) == 1 else f"{len(chosen)} colors"
-            raise ValueError(
-                f"got {n_clusters} kernels for {count}; wanted no more kernels than colors. Ask for fewer "
-                "kernels, or fit to more of the image."
-            )
+            _check_number(n_clusters, len(chosen))
         candidates = _draw(points.weights * nearest, n_candidates, random)
         distances = np.minimum(nearest, _distances(points.planes, points.planes[:, candidates]))
         best = int((distances @ points.weights).argmin())
         chosen.append(int(candidates[best]))
         nearest = distances[best]
     return chosen
+
+
+def _check_number(n_clusters: int, n_colors: int) -> None:
+    """Raise ValueError if there are fewer colors than clusters."""
+    if n_clusters > n_colors:
+        count = "1 color" if n_colors == 1 else f"{n_colors} colors"
+        raise ValueError(
+            f"got {n_clusters} kernels for {count}; wanted no more kernels than colors. Ask for fewer "
+            "kernels, or fit to more of the image."
+        )
 
 
 def _draw(weights: NDArray[np.float64], n_draws: int, random: np.random.Generator) -> NDArray[np.intp]:

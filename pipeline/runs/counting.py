@@ -13,6 +13,7 @@ from dask.utils import format_bytes
 
 from pipeline.compute.counting import ALL, TRAINING, Counting
 from pipeline.compute.histogram import count_colors_of, is_countable, merge_histograms
+from pipeline.compute.places import check_seed
 from pipeline.images.grid import choose_grids
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import failure
@@ -89,7 +90,7 @@ def count_colors(
     Raises
     ------
     FileNotFoundError, TypeError, ValueError, OSError
-        If the image can't be read, see :func:`open_image`.
+        If the image can't be read, see :func:`open_image`, or the seed isn't an integer of at least 0.
     """
     opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
     counted = count_groups(opened, None, n_held=0, seed=seed, progress=progress, client=client)
@@ -126,12 +127,12 @@ def count_groups(
     Raises
     ------
     OSError, ValueError, RuntimeError
-        If a block can't be read, or the memory is too small.
+        If a block can't be read, the memory is too small, or the seed isn't an integer of at least 0.
     """
     image.check_plane()
     executor = choose_executor(client)
     is_exact = is_countable(image.dtype, image.n_channels)
-    counting = Counting(image.extent, image.channels, is_exact, seed, n_held)
+    counting = Counting(image.extent, image.channels, is_exact, check_seed(seed), n_held)
     grid = _choose_grid(image, labels, executor)
     calls = (
         (block, (image.part(block.region), None if labels is None else labels.part(block.region), block))

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.compute.em import default_floor, fit_kernels
 from pipeline.compute.moments import COVARIANCE_TYPES
+from pipeline.compute.places import check_seed
 from pipeline.models.fit import Fit, count_parameters
 from pipeline.models.mixture import Mixture
 from pipeline.runs.progress import reporting
@@ -84,22 +85,28 @@ class Method:
         return cls(numbers, kind, start, schedule, floor)
 
     def fit(self, histogram: Histogram, name: str, seed: int, progress: str | Listener) -> Mixture:
-        """Fit a mixture of each number of kernels, and return the one with the lowest BIC."""
+        """Fit a mixture of each number of kernels, and return the one with the lowest BIC.
+
+        Of several numbers, those for which there are too few colors don't count.
+        """
         if not histogram.n_colors:
             raise ValueError(f"no pixel of {name} has data. Check its mask and its no-data value.")
-        with reporting(progress, len(self.numbers), histogram.n_pixels) as reporter:
-            fitted = [self._fit(histogram, name, n, seed, reporter) for n in self.numbers]
-            reporter.advance(histogram.n_pixels)
+        seed = check_seed(seed)
+        if self.start is not None:
+            _check_channels(self.start, histogram, name)
+        floor = default_floor(histogram) if self.floor is None else self.floor
+        n_colors = len(histogram.distinct[1])
+        numbers = [number for number in self.numbers if number <= n_colors] or [min(self.numbers)]
+        fitted = []
+        with reporting(progress, len(numbers), len(numbers) * histogram.n_pixels) as reporter:
+            for number in numbers:
+                fitted.append(self._fit(histogram, name, number, floor, seed, reporter))
+                reporter.advance(histogram.n_pixels)
         return min(fitted, key=lambda mixture: mixture.fit.bic if mixture.fit else math.inf)
 
-    def _fit(self, histogram: Histogram, name: str, n_kernels: int, seed: int, reporter: Reporter) -> Mixture:
-        floor = default_floor(histogram) if self.floor is None else self.floor
-        if self.start is not None and self.start.n_channels != histogram.colors.shape[1]:
-            raise ValueError(
-                f"start has {self.start.n_channels} channels, {name} has {histogram.colors.shape[1]}; wanted "
-                "the same channels"
-            )
-
+    def _fit(  # noqa: PLR0917  the histogram, and then how it is fitted
+        self, histogram: Histogram, name: str, n_kernels: int, floor: float, seed: int, reporter: Reporter
+    ) -> Mixture:
         due = 0.0
 
         def report(step: int, log_likelihood: float) -> None:
@@ -127,10 +134,10 @@ class Method:
             n_colors=histogram.n_colors,
             is_exact=histogram.is_exact,
             covariance_type=self.kind,
-            variance_floor=floor,
-            n_starts=self.schedule.n_starts if self.start is None else 0,
+            variance_floor=float(floor),
+            n_starts=int(self.schedule.n_starts) if self.start is None else 0,
             seed=seed,
-            tolerance=self.schedule.tolerance,
+            tolerance=float(self.schedule.tolerance),
             n_iterations=found.n_iterations,
             is_converged=found.is_converged,
             n_parameters=count_parameters(len(order), histogram.colors.shape[1], self.kind),
@@ -140,6 +147,20 @@ class Method:
         )
         parameters = (found.weights[order], found.means[order], found.covariances[order])
         return Mixture(*parameters, histogram.channels, fit)
+
+
+def _check_channels(start: Mixture, histogram: Histogram, name: str) -> None:
+    """Raise ValueError unless a start has the channels of a histogram, in the same order."""
+    n_channels = histogram.colors.shape[1]
+    if start.n_channels != n_channels:
+        raise ValueError(
+            f"start has {start.n_channels} channels, {name} has {n_channels}; wanted the same channels"
+        )
+    if start.channels and histogram.channels and start.channels != histogram.channels:
+        raise ValueError(
+            f"start has the channels {', '.join(start.channels)}, {name} has "
+            f"{', '.join(histogram.channels)}; wanted the same ones in the same order"
+        )
 
 
 def _kernel_numbers(n_kernels: Kernels) -> tuple[int, ...]:
