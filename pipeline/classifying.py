@@ -211,8 +211,8 @@ def _count_classes(  # noqa: PLR0917  the arguments of fit_classes, in its order
     for (label, group), histogram in counted.items():
         if label < 0:
             raise ValueError(
-                f"the labels hold {label}; wanted positive integers, and 0 where a pixel has no class. Replace "
-                "it."
+                f"the labels hold {label}; wanted positive integers, and 0 where a pixel has no class. "
+                f"Replace {label} by 0 or by another number."
             )
         if known is not None and label not in known:
             raise ValueError(

@@ -97,11 +97,12 @@ class Fit:
         return cls(**content)
 
     def __str__(self) -> str:
-        colors = f"{self.n_colors} colors of " if self.is_exact else f"a sample of {self.n_colors} of "
+        one = "color" if self.n_colors == 1 else "colors"
+        colors = f"{self.n_colors} {one}" if self.is_exact else f"a sample of {self.n_colors}"
         steps = "1 step" if self.n_iterations == 1 else f"{self.n_iterations} steps"
         ended = "" if self.is_converged else ", not converged"
         return (
-            f"fitted to {colors}{self.n_pixels} pixels of {self.image}, {steps}{ended}: "
+            f"fitted to {colors} of {self.n_pixels} pixels of {self.image}, {steps}{ended}: "
             f"mean log-likelihood {self.log_likelihood:.4f} nats, BIC {self.bic:.6g}, AIC {self.aic:.6g}"
         )
 
