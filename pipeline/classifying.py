@@ -182,9 +182,10 @@ def score_classes(
                 groups.append(np.full(histogram.n_colors, group))
     if not colors:
         raise ValueError("no labeled pixel of the scored part has data. Score more of the image: held_out=1.")
-    densities = {name: LogDensity(mixture) for name, mixture in known.items()}
+    # Names of classes may be any text, which those of quantities can't.
+    densities = {f"class-{number}": LogDensity(mixture) for number, mixture in enumerate(known.values())}
     values = evaluate(np.concatenate(colors), densities, dtype="float64")
-    log_joint = np.stack([values[name] for name in known], axis=-1) + np.log(known.priors)
+    log_joint = np.stack([values[number] for number in densities], axis=-1) + np.log(known.priors)
     arrays = (np.concatenate(parts) for parts in (truth, counts, groups))
     return Scores.from_samples(tuple(known), known.priors, log_joint, *arrays)
 

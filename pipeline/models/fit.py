@@ -92,8 +92,13 @@ class Fit:
             raise ValueError(f"not the record of a fit: {content!r:.200}")
         for field in fields(cls):
             value = content[field.name]
-            if type(value) not in _KINDS[str(field.type)]:
-                raise ValueError(f"the record of a fit has {field.name} = {value!r:.80}; wanted {field.type}")
+            wanted = "" if type(value) in _KINDS[str(field.type)] else field.type
+            if not wanted and isinstance(value, float) and not math.isfinite(value):
+                wanted = "a finite number"
+            if wanted:
+                raise ValueError(f"the record of a fit has {field.name} = {value!r:.80}; wanted {wanted}")
+        if content["n_pixels"] < 1:
+            raise ValueError(f"the record of a fit has n_pixels = {content['n_pixels']}; wanted at least 1")
         return cls(**content)
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from pipeline.images.grid import choose_grids
 from pipeline.images.opening import open_image
 from pipeline.runs.execution import failure
 from pipeline.runs.executors import choose_executor
-from pipeline.runs.peak import high_water
+from pipeline.runs.peak import high_water, resident
 from pipeline.runs.progress import reporting
 
 if TYPE_CHECKING:
@@ -203,15 +203,17 @@ def _choose_grid(image: Image, labels: Source | None, executor: Executor) -> Gri
     limit = executor.available_memory
     for grid in choose_grids(image.extent, tile=image.tile, unit=image.unit, block=None):
         footprint, n_pixels = image.footprint(grid.largest), math.prod(grid.largest)
-        held, block = footprint.held, footprint.region + _COUNTERS_BYTES + n_pixels * _COUNTED_BYTES
+        present = resident() - footprint.present if executor.is_local else 0
+        held, opening = max(0, present) + footprint.held, footprint.opening
+        block = footprint.region + _COUNTERS_BYTES + n_pixels * _COUNTED_BYTES
         if labels is not None:
-            held += labels.held_bytes
+            held, opening = held + labels.held_bytes, max(opening, labels.opening_bytes)
             own = _LABELED_BYTES - _COUNTED_BYTES + image.source.pixel_bytes
             block += labels.region_bytes(grid.largest) + n_pixels * own
-        needed = held + max(footprint.opening, executor.threads * block)
+        needed = held + max(opening, executor.threads * block)
         if needed <= limit:
             return grid
     raise ValueError(
-        f"counting the colors needs {format_bytes(needed)}, and {format_bytes(limit)} are free. Free some "
-        "memory, or use fewer threads: dask.config.set(num_workers=1)."
+        f"counting the colors needs {format_bytes(needed)} in a process, which may use "
+        f"{format_bytes(limit)}. Free some memory, or use fewer threads: dask.config.set(num_workers=1)."
     )

@@ -139,7 +139,7 @@ class Method:
             seed=seed,
             tolerance=float(self.schedule.tolerance),
             n_iterations=found.n_iterations,
-            is_converged=found.is_converged,
+            is_converged=bool(found.is_converged),
             n_parameters=count_parameters(len(order), histogram.colors.shape[1], self.kind),
             log_likelihood=found.log_likelihood,
             version=current_version(),
