@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from fractions import Fraction
 from importlib.util import find_spec
@@ -81,26 +82,38 @@ def summarize_block(
     Returns
     -------
     BlockSummary
+
+    Raises
+    ------
+    ValueError
+        If a zone is negative.
     """
     count = _count_by_loop() if compiled else _count
+    planes = {
+        name: np.ascontiguousarray(plane).reshape(-1)
+        for output, result in zip(outputs, results, strict=True)
+        for name, plane in zip(result_names(output), result, strict=True)
+    }
     bins = {}
-    for output, result in zip(outputs, results, strict=True):
-        for name, plane in zip(result_names(output), result, strict=True):
-            counters = count(np.ascontiguousarray(plane).reshape(-1))
-            occurring = np.flatnonzero(counters)
-            bins[name] = occurring.astype(np.uint32), counters[occurring].astype(np.int64, copy=False)
+    for name, plane in planes.items():
+        counters = count(plane)
+        occurring = np.flatnonzero(counters)
+        bins[name] = occurring.astype(np.uint32), counters[occurring]
     found: dict[tuple[str, int], ZoneSums] = {}
-    for number, output in enumerate(outputs):
-        if output.label_names is not None and len(outputs) > 1:
-            others = [n for n in range(len(outputs)) if outputs[n].label_names is None]
-            # Pixels without data belong to the zone 0, and class 0 is the zone 1.
-            kinds = results[number][0]
-            classes = np.where(kinds < len(output.label_names), kinds, -1) + 1
-            sums = _sum_zones(classes, [outputs[n] for n in others], [results[n] for n in others])
-            found |= {(output.name, zone - 1): values for zone, values in sums.items()}
+    others = [output for output in outputs if output.label_names is None]
+    for output in outputs:
+        if output.label_names is not None and others:
+            labels = planes[output.name]
+            # The place 0 is that of pixels without data.
+            places = np.zeros(np.iinfo(labels.dtype).max + 1, np.intp)
+            places[: len(output.label_names)] = range(1, len(output.label_names) + 1)
+            sums = _sum_zones(labels, places.take, len(output.label_names) + 1, others, planes)
+            found |= {(output.name, place - 1): values for place, values in sums.items()}
     if zones is not None and zones.any():
-        sums = _sum_zones(zones, outputs, results)
-        found |= {(ZONES, zone): values for zone, values in sums.items()}
+        flat = zones.reshape(-1)
+        numbers, place = _number_zones(flat)
+        sums = _sum_zones(flat, place, len(numbers), outputs, planes)
+        found |= {(ZONES, int(numbers[place])): values for place, values in sums.items()}
     return BlockSummary(bins, found)
 
 
@@ -121,12 +134,12 @@ class Totals:
     ----------
     outputs : sequence of Output
     zone_names : mapping of int to str, optional
-        The names of the zones; by default their numbers.
+        The names of the zones, all of which the summary has; by default those that occur, by their numbers.
     """
 
     def __init__(self, outputs: Sequence[Output], zone_names: Mapping[int, str] | None = None) -> None:
         self._outputs, self._zone_names = tuple(outputs), zone_names
-        self._encodings = {name: output.encoding for output in outputs for name in result_names(output)}
+        self._results = {name: output for output in outputs for name in result_names(output)}
         self._counters: dict[str, NDArray[np.int64]] = {}
         self._pixels: dict[tuple[str, int], int] = defaultdict(int)
         # Fractions are exact, so that a sum is the same in any order.
@@ -137,7 +150,7 @@ class Totals:
         """Add the summary of a block."""
         for name, (bins, counts) in block.bins.items():
             if name not in self._counters:
-                self._counters[name] = np.zeros(n_bins(self._encodings[name].dtype), np.int64)
+                self._counters[name] = np.zeros(n_bins(self._results[name].dtype), np.int64)
             self._counters[name][bins] += counts
         for key, zone in block.zones.items():
             self._pixels[key] += zone.pixels
@@ -158,17 +171,17 @@ class Totals:
             The area of a pixel in square micrometers.
         """
         distributions = {}
-        for name, encoding in self._encodings.items():
+        for name, output in self._results.items():
             counters = self._counters.get(name, np.zeros(0, np.int64))
             bins = np.flatnonzero(counters)
-            distributions[name] = Distribution.from_bins(bins, counters[bins], encoding, n_pixels)
+            distributions[name] = Distribution.from_bins(bins, counters[bins], output, n_pixels)
         classes = {
             output.name: self._classes_of(output, output.label_names, distributions[output.name])
             for output in self._outputs
             if output.label_names is not None
         }
-        numbers = sorted(number for kind, number in self._pixels if kind == ZONES)
-        zones = (self._zone(number) for number in numbers)
+        found = {number for kind, number in self._pixels if kind == ZONES}
+        zones = (self._zone(number) for number in sorted(found.union(self._zone_names or ())))
         return Summary(distributions, classes, tuple(zones), pixel_area)
 
     def _classes_of(self, label: Output, names: Sequence[str], found: Distribution) -> tuple[Zone, ...]:
@@ -188,40 +201,68 @@ class Totals:
             if output.label_names is None:
                 means |= {name: self._mean(ZONES, number, name) for name in result_names(output)}
             else:
-                counts = self._classes[ZONES, number, output.name].tolist()
-                classes[output.name] = dict(zip(output.label_names, counts, strict=True))
+                none = np.zeros(len(output.label_names), np.int64)
+                counts = self._classes.get((ZONES, number, output.name), none)
+                classes[output.name] = dict(zip(output.label_names, counts.tolist(), strict=True))
         name = str(number) if self._zone_names is None else self._zone_names[number]
-        return Zone(name, self._pixels[ZONES, number], means, classes)
+        return Zone(name, self._pixels.get((ZONES, number), 0), means, classes)
 
     def _mean(self, kind: str, number: int, name: str) -> float:
-        count, total = self._sums[kind, number, name]
-        return float(total / count) if count else float("nan")
+        count, total = self._sums.get((kind, number, name), (0, Fraction()))
+        return float(total / count) if count else math.nan
+
+
+def _number_zones(
+    zones: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], Callable[[NDArray[Any]], NDArray[np.intp]]]:
+    """Return the numbers of zones by their places, the first of which is 0, and what gives these places."""
+    lowest, highest = int(zones.min()), int(zones.max())
+    if lowest < 0:
+        raise ValueError(f"the zones hold {lowest}; wanted positive integers, and 0 for pixels of no zone")
+    if highest < _STRIP:
+        return np.arange(highest + 1), lambda part: part.astype(np.intp)
+    parts = [np.unique(zones[start : start + _STRIP]) for start in range(0, len(zones), _STRIP)]
+    numbers = np.unique(np.concatenate([np.zeros(1, zones.dtype), *parts]))
+    return numbers, lambda part: np.searchsorted(numbers, part)
 
 
 def _sum_zones(
-    zones: NDArray[np.integer], outputs: Sequence[Output], results: Sequence[NDArray[Any]]
+    zones: NDArray[Any],
+    place: Callable[[NDArray[Any]], NDArray[np.intp]],
+    n_places: int,
+    outputs: Sequence[Output],
+    planes: Mapping[str, NDArray[Any]],
 ) -> dict[int, ZoneSums]:
-    """Return the sums of each zone of a block. Pixels of the zone 0 don't count."""
-    n_zones = int(zones.max()) + 1
-    pixels = np.zeros(n_zones, np.int64)
+    """Return the sums of each zone of a block, by its place. Pixels of the place 0 don't count.
+
+    Parameters
+    ----------
+    zones : ndarray of int, shape (n,)
+    place : callable
+        It returns the places of some zones, less than `n_places`.
+    n_places : int
+    outputs : sequence of Output
+    planes : mapping of str to ndarray, shape (n,)
+        The stored numbers of each result.
+    """
+    pixels = np.zeros(n_places, np.int64)
     sums = {
-        name: (np.zeros(n_zones, np.int64), np.zeros(n_zones))
+        name: (np.zeros(n_places, np.int64), np.zeros(n_places))
         for output in outputs
         if output.label_names is None
         for name in result_names(output)
     }
-    classes = {o.name: np.zeros((n_zones, len(o.label_names)), np.int64) for o in outputs if o.label_names}
-    for start in range(0, zones.size, _STRIP):
+    classes = {o.name: np.zeros((n_places, len(o.label_names)), np.int64) for o in outputs if o.label_names}
+    for start in range(0, len(zones), _STRIP):
         part = slice(start, start + _STRIP)
-        numbers = zones.reshape(-1)[part].astype(np.intp)
-        pixels += np.bincount(numbers, minlength=n_zones)
-        for output, result in zip(outputs, results, strict=True):
-            for name, plane in zip(result_names(output), result, strict=True):
-                stored = plane.reshape(-1)[part]
+        places = place(zones[part])
+        pixels += np.bincount(places, minlength=n_places)
+        for output in outputs:
+            for name in result_names(output):
                 if output.label_names is None:
-                    _add_values(numbers, output.encoding.decode(stored), *sums[name])
+                    _add_values(places, output.encoding.decode(planes[name][part]), *sums[name])
                 else:
-                    _add_classes(numbers, stored, classes[name])
+                    _add_classes(places, planes[name][part], classes[name])
     return {
         number: ZoneSums(
             int(pixels[number]),

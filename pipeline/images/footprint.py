@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Footprint(NamedTuple):
@@ -24,3 +24,12 @@ class Footprint(NamedTuple):
     present: int
     opening: int
     region: int
+
+    def followed_by(self, other: Footprint) -> Self:
+        """Return the memory of reading a region of this image, and afterwards that of another one."""
+        return self._replace(
+            held=self.held + other.held,
+            present=self.present + other.present,
+            opening=max(self.opening, other.opening),
+            region=max(self.region, other.region),
+        )

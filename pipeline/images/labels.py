@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.images.footprint import Footprint
 from pipeline.images.geojson import is_geojson
 from pipeline.images.opening import open_layer
 from pipeline.images.polygons import open_polygons
@@ -30,6 +31,12 @@ class Labels:
 
     source: Source
     names: dict[int, str] | None = None
+
+    def footprint(self, extent: tuple[int, int]) -> Footprint:
+        """Return the memory that reading regions of this height and width takes."""
+        source = self.source
+        region = source.region_bytes(extent)
+        return Footprint(source.held_bytes, source.present_bytes, source.opening_bytes, region)
 
 
 def open_labels(labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "class") -> Labels:

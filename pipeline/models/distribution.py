@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,15 +11,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.models.encoding import Encoding
+    from pipeline.models.output import Output
 
-# The leading bits of a float are its sign, its exponent and the first bits of its fraction: five of a float32
-# or float64, and six of a float16. These are the bits that are dropped, by the size of the dtype.
-_DROPPED = {("f", 2): 4, ("f", 4): 18, ("f", 8): 47}
+# The leading bits of a float32 or float64 are its sign, its exponent and the first five bits of its fraction.
+# These are the bits that are dropped, by the size of the dtype; integers and float16 keep all of theirs.
+_DROPPED = {("f", 4): 18, ("f", 8): 47}
 
 
 def dropped_bits(dtype: np.dtype[Any]) -> int:
-    """Return how many of the last bits of a stored number its bin ignores: none of an integer."""
+    """Return how many of the last bits of a number its bin ignores: none of an integer or a float16."""
     return _DROPPED.get((dtype.kind, dtype.itemsize), 0)
 
 
@@ -31,14 +32,17 @@ def n_bins(dtype: np.dtype[Any]) -> int:
 class Distribution:
     """How many pixels have the values of each bin.
 
-    A bin holds the stored numbers with the same leading bits. Each integer has a bin of its own. The bins of
-    floats are at most 1/32 of their values wide; 0, powers of 2 and 1.5 times these are edges of bins.
+    A bin holds the stored numbers with the same leading bits. Each integer and each float16 has a bin of its
+    own. The bins of other floats are at most 1/32 of their values wide; powers of 2 and 1.5 times these are
+    edges of bins. The value 0 has a bin of its own, in which numbers nearer to it than 4e-40, or than 7e-310
+    in float64, count as 0.
 
     Attributes
     ----------
     lower, upper : ndarray of float64, shape (n,)
         The bins in ascending order. Positive values are at least `lower` and less than `upper`, negative ones
-        greater than `lower` and at most `upper`; where the two are equal, the bin holds that value only.
+        greater than `lower` and at most `upper`; where the two are equal, the bin holds that value only. The
+        outermost bins end with the largest finite number, or with the bounds of the quantity, and hold it.
     counts : ndarray of int64, shape (n,)
         How many pixels have a value of the bin.
     n_missing : int
@@ -53,17 +57,18 @@ class Distribution:
 
     @classmethod
     def from_bins(
-        cls, bins: NDArray[np.int64], counts: NDArray[np.int64], encoding: Encoding, n_pixels: int
+        cls, bins: NDArray[np.int64], counts: NDArray[np.int64], output: Output, n_pixels: int
     ) -> Self:
         """Make a distribution from the numbers of bins.
 
         Parameters
         ----------
         bins : ndarray of int64, shape (n,)
-            The leading bits of stored numbers.
+            The leading bits of stored numbers, each of them once.
         counts : ndarray of int64, shape (n,)
-        encoding : Encoding
-            The encoding of the stored numbers.
+            How often they occur.
+        output : Output
+            The output whose stored numbers they are.
         n_pixels : int
             The number of pixels, with and without data.
 
@@ -71,18 +76,24 @@ class Distribution:
         -------
         Distribution
         """
-        dtype, shift = encoding.dtype, dropped_bits(encoding.dtype)
+        dtype, shift = output.dtype, dropped_bits(output.dtype)
         unsigned = np.dtype(f"u{dtype.itemsize}")
         patterns = bins.astype(unsigned) << unsigned.type(shift)
-        inner = encoding.decode(patterns.view(dtype)).astype(np.float64)
+        # The sum with 0 is 0 for -0.
+        inner = output.encoding.decode(patterns.view(dtype)).astype(np.float64) + 0.0
         has_data = ~np.isnan(inner)
         if dtype.kind == "u":
-            has_data &= bins < np.iinfo(dtype).max
+            has_data &= bins < output.no_data
         inner, kept, patterns = inner[has_data], bins[has_data], patterns[has_data]
-        outer = inner.copy()
+        outer = inner
         if shift:
-            following = patterns + unsigned.type(1 << shift)
-            outer = np.where(np.isinf(inner), inner, following.view(dtype).astype(np.float64))
+            following = (patterns + unsigned.type(1 << shift)).view(dtype).astype(np.float64)
+            largest = float(np.finfo(dtype).max)
+            is_single = np.isinf(inner) | (inner == 0)
+            outer = np.where(is_single, inner, np.clip(following, -largest, largest))
+            if (bounds := output.quantity.value_range) is not None:
+                # They are rounded as the values are.
+                inner, outer = (np.clip(ends, *np.array(bounds, dtype)) for ends in (inner, outer))
         lower, upper = np.minimum(inner, outer), np.maximum(inner, outer)
         order = np.lexsort((upper, lower))
         numbers = counts[has_data][order]
@@ -118,7 +129,7 @@ class Distribution:
         wanted, reached = share * self.n_pixels, np.cumsum(self.counts)
         number = min(int(np.searchsorted(reached, wanted)), len(reached) - 1)
         low, high = float(self.lower[number]), float(self.upper[number])
-        if low == high or not np.isfinite([low, high]).all():
+        if low == high:
             return low
         before = float(reached[number] - self.counts[number])
         return low + (high - low) * (wanted - before) / float(self.counts[number])
@@ -133,12 +144,14 @@ class Distribution:
         Returns
         -------
         float
-            A whole number if no bin spans the threshold. Otherwise that bin counts as far as it lies above.
+            A whole number if no bin spans the threshold; values that equal it count too if it is positive and
+            the edge between two bins. Otherwise the bin that spans it counts as far as it lies above.
         """
-        widths = self.upper - self.lower
-        with np.errstate(invalid="ignore"):
-            above = np.where(widths > 0, (self.upper - threshold) / widths, self.lower > threshold)
-        return float(np.clip(np.nan_to_num(above), 0, 1) @ self.counts)
+        spans = self.lower < self.upper
+        above = np.where(spans, self.lower >= threshold, self.lower > threshold).astype(np.float64)
+        cut = spans & (self.lower < threshold) & (threshold < self.upper)
+        above[cut] = (self.upper[cut] - threshold) / (self.upper[cut] - self.lower[cut])
+        return float(above @ self.counts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the bins and their counts as texts of numbers, which JSON can hold."""
@@ -150,26 +163,34 @@ class Distribution:
         }
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any], encoding: Encoding) -> Self:
+    def from_dict(cls, content: dict[str, Any], output: Output) -> Self:
         """Make a distribution from the content that :meth:`to_dict` returned.
 
         Raises
         ------
-        ValueError, KeyError, TypeError, AttributeError
-            If the content isn't a distribution of stored numbers of this encoding.
+        ValueError, KeyError, TypeError, AttributeError, OverflowError
+            If the content isn't a distribution of stored numbers of this output.
         """
         bins, counts = (np.array(content[key].split(), np.int64) for key in ("bins", "counts"))
-        if bins.shape != counts.shape or bins.ndim != 1 or (counts < 1).any():
-            raise ValueError(f"not a distribution: {len(bins)} bins with {len(counts)} counts")
-        if len(bins) and not 0 <= bins.min() <= bins.max() < n_bins(encoding.dtype):
+        n_missing = operator.index(content["missing"])
+        if bins.shape != counts.shape or (counts < 1).any() or n_missing < 0:
+            raise ValueError(
+                f"not a distribution: {len(bins)} bins, {len(counts)} counts, {n_missing} pixels without data"
+            )
+        if len(bins) and not 0 <= bins.min() <= bins.max() < n_bins(output.dtype):
             raise ValueError(f"not a distribution: bins from {bins.min()} to {bins.max()}")
-        return cls.from_bins(bins, counts, encoding, int(counts.sum()) + int(content["missing"]))
+        found = cls.from_bins(bins, counts, output, int(counts.sum()) + n_missing)
+        if len(np.unique(bins)) < len(bins) or found.to_dict() != content:
+            raise ValueError("not a distribution: bins twice, out of order or of no data")
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Distribution):
             return NotImplemented
         return (
             np.array_equal(self._bins, other._bins)
+            and np.array_equal(self.lower, other.lower)
+            and np.array_equal(self.upper, other.upper)
             and np.array_equal(self.counts, other.counts)
             and self.n_missing == other.n_missing
         )

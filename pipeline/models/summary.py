@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Zone:
     """The pixels of one class, or of one zone.
 
@@ -37,6 +38,13 @@ class Zone:
     means: dict[str, float] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        # A mean may be NaN, which isn't equal to itself.
+        return _to_json(self) == _to_json(other) if isinstance(other, Zone) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.pixels))
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -50,7 +58,8 @@ class Summary:
     classes : dict of str to tuple of Zone
         For each label among the results, its classes in their order.
     zones : tuple of Zone
-        The zones that the caller named, in the order of their numbers.
+        The zones that the caller gave, in the order of their numbers: all those with names, or else those
+        that have pixels.
     pixel_area : float or None
         The area of a pixel in square micrometers, or None if the image doesn't say.
     """
@@ -85,27 +94,33 @@ class Summary:
 
         Raises
         ------
-        ValueError, KeyError, TypeError, AttributeError
+        ValueError, KeyError, TypeError, AttributeError, OverflowError
             If the content isn't the summary of these outputs.
         """
         distributions = {
-            name: Distribution.from_dict(content["distributions"][name], output.encoding)
+            name: Distribution.from_dict(content["distributions"][name], output)
             for output in outputs
             for name in result_names(output)
         }
+        labels = {output.name: output.label_names for output in outputs if output.label_names is not None}
+        means = [name for name in distributions if name not in labels]
         classes = {
-            str(name): tuple(map(_from_json, zones)) for name, zones in dict(content["classes"]).items()
+            label: tuple(_from_json(zone, means, {}) for zone in content["classes"][label])
+            for label in labels
         }
+        for label, zones in classes.items():
+            if tuple(zone.name for zone in zones) != labels[label]:
+                raise ValueError(f"the classes of {label} aren't {', '.join(labels[label])}")
         area = content["pixel_area"]
         return cls(
             distributions,
             classes,
-            tuple(map(_from_json, content["zones"])),
+            tuple(_from_json(zone, means, labels) for zone in content["zones"]),
             None if area is None else float(area),
         )
 
     def __str__(self) -> str:
-        return "\n".join(_aligned(table) for table in self._tables())
+        return "\n\n".join(_aligned(table) for table in self._tables())
 
     def _repr_html_(self) -> str:
         return "".join(
@@ -162,13 +177,15 @@ def _to_json(zone: Zone) -> dict[str, Any]:
     return {"name": zone.name, "pixels": zone.pixels, "means": means, "classes": zone.classes}
 
 
-def _from_json(content: Mapping[str, Any]) -> Zone:
-    means = {str(n): math.nan if mean is None else float(mean) for n, mean in dict(content["means"]).items()}
-    classes = {
-        str(label): {str(name): int(count) for name, count in dict(counts).items()}
-        for label, counts in dict(content["classes"]).items()
-    }
-    return Zone(str(content["name"]), int(content["pixels"]), means, classes)
+def _from_json(content: Mapping[str, Any], means: Sequence[str], labels: Mapping[str, Sequence[str]]) -> Zone:
+    """Return a zone with a mean of each of some results, and a count of each class of some labels."""
+    found, counted = content["means"], content["classes"]
+    return Zone(
+        str(content["name"]),
+        operator.index(content["pixels"]),
+        {name: math.nan if found[name] is None else float(found[name]) for name in means},
+        {label: {name: operator.index(counted[label][name]) for name in labels[label]} for label in labels},
+    )
 
 
 def _aligned(table: list[list[str]]) -> str:

@@ -68,7 +68,6 @@ def execute(
     record = _make_record(job, image, grid, zoned, options["identity"])
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
         store.begin(record, numerics(), is_vouched=options["identity"] is not None)
-        zoned = None if zones is None else zones.source
         calls = (
             (block, (image.part(block.region), block, None if zoned is None else zoned.part(block.region)))
             for block in grid.blocks()

@@ -181,13 +181,20 @@ class Plan:
         return f"{least}, with one thread: dask.config.set(num_workers=1), or DASK_NUM_WORKERS=1 outside."
 
     def _project(self, grid: Grid, threads: int) -> int:
-        return _project(self._job, self._image, self._executor, grid, threads)
+        return _project(
+            self._job, self._image, self._zones, executor=self._executor, grid=grid, threads=threads
+        )
 
 
-def _project(job: Job, image: Image, executor: Executor, grid: Grid, threads: int) -> int:
+def _project(
+    job: Job, image: Image, zones: Labels | None, *, executor: Executor, grid: Grid, threads: int
+) -> int:
     """Project the memory of a process that computes blocks."""
+    footprint = image.footprint(grid.largest)
+    if zones is not None:
+        footprint = footprint.followed_by(zones.footprint(grid.largest))
     return project_memory(
-        image.footprint(grid.largest),
+        footprint,
         image.dtype,
         grid,
         job.outputs,
@@ -239,21 +246,24 @@ def make_plan(
     engines = {name: choice.engine for name, choice in choices.items()}
     for name in set(engines.values()) if executor.is_local else ():
         ENGINES[name].prepare()
-    place.check(image.paths, overwrite=options["overwrite"], resume=options["resume"])
-    if not executor.is_local and image.is_held_by_cluster:
+    sources = image.sources if zones is None else (*image.sources, zones.source)
+    paths = [path for source in sources for path in source.paths]
+    place.check(paths, overwrite=options["overwrite"], resume=options["resume"])
+    if not executor.is_local and any(source.is_held_by_cluster for source in sources):
         raise ValueError(
-            "the image or mask is persisted on the cluster, where a task can't take pieces of it. Pass it as "
-            "it was before persist(), or store it: image.to_zarr(...)"
+            "the image, its mask or its zones are persisted on the cluster, where a task can't take pieces "
+            "of them. Pass them as they were before persist(), or store them: image.to_zarr(...)"
         )
     limit = _memory_limit(options["memory_limit"], executor)
     job = Job(place, outputs, engines)
     for grid in grids:
-        needed = _project(job, image, executor, grid, executor.threads)
+        needed = _project(job, image, zones, executor=executor, grid=grid, threads=executor.threads)
         if needed <= limit:
             break
     if is_worth_compiling(engines.values(), grid.n_pixels):
         counting = replace(job, counts_by_loop=True)
-        if (more := _project(counting, image, executor, grid, executor.threads)) <= limit:
+        more = _project(counting, image, zones, executor=executor, grid=grid, threads=executor.threads)
+        if more <= limit:
             job, needed = counting, more
     return Plan(
         store=place.address,

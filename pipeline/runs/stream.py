@@ -161,10 +161,11 @@ def resume(
     Raises
     ------
     FileNotFoundError
-        If there is neither a store nor one of an interrupted run, or the image isn't where it was.
+        If there is neither a store nor one of an interrupted run, or the image, the mask or the zones aren't
+        where they were.
     ValueError
-        If the image of the run was an array in memory and isn't passed, if its mask was one, or if either has
-        changed.
+        If the image of the run was an array in memory and isn't passed, if its mask or its zones were one, or
+        if the image or the mask has changed.
     """
     record = open_store(store).find(to_resume=True).read_record()
     mask: Any = record.mask if record.mask is None or record.mask == "alpha" else _reopen(record.mask, "mask")
@@ -190,13 +191,14 @@ def _reopen_zones(description: Description) -> Any:  # noqa: ANN401  an Image, o
 
 
 def _reopen(description: Description, what: str) -> Any:  # noqa: ANN401  an Image
+    was, it = ("were", "them") if what == "zones" else ("was", "it")
+    again = "resume(store, image=...)" if what == "image" else f"stream(..., {what}=..., resume=True)"
     if description.place is None:
-        advice = "resume(store, image=...)" if what == "image" else f"stream(..., {what}=..., resume=True)"
-        raise ValueError(f"the {what} of the run was an array in memory. Pass it: {advice}.")
+        raise ValueError(f"the {what} of the run {was} an array in memory. Pass {it}: {again}.")
     try:
         return reopen(description.place)
     except FileNotFoundError as error:
-        moved = "If it has moved, pass its new place: image=... (--image)." if what == "image" else ""
+        advice = "pass its new place: image=... (--image)" if what == "image" else f"pass {it}: {again}"
         raise FileNotFoundError(
-            f"the {what} of the run isn't where it was: {error}. {moved}".strip()
+            f"the {what} of the run can't be found: {error}. After a move, {advice}."
         ) from None

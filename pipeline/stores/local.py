@@ -121,7 +121,10 @@ class LocalStore(Store):
         disk.sync_tree(self.directory)
 
     def mend_metadata(self, record: Record) -> None:
-        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them."""
+        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them.
+
+        The zones are written again where they are others than those of the run.
+        """
         for output in record.outputs:
             if not self.has_metadata(record, output):
                 self._write_metadata(record, output)

@@ -108,7 +108,7 @@ class Record:
         content = None if self.receipt is None else self.receipt.get("summary")
         try:
             return None if content is None else Summary.from_dict(content, self.outputs)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"the summary in the receipt is damaged: {error!r:.200}") from None
 
     def to_dict(self) -> dict[str, Any]:

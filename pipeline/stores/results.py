@@ -72,7 +72,7 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     FileNotFoundError
         If nothing is there, or only the store of an interrupted run.
     ValueError
-        If this isn't a result of this package, or has no such level.
+        If this isn't a result of this package, its record is damaged, or it has no such level.
     """
     found = open_store(store).find()
     if found.is_unfinished:
@@ -82,7 +82,14 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
         )
     number, record = operator.index(level), found.read_record()
     arrays = {output.name: _open(found, output, number) for output in record.outputs}
-    return Result(arrays, record.summary)
+    try:
+        summary = record.summary
+    except ValueError:
+        raise ValueError(
+            f"{found.address} has a damaged summary in its zarr.json. To count again, resume it: "
+            "resume=True, --resume."
+        ) from None
+    return Result(arrays, summary)
 
 
 def _open(store: Store, output: Output, level: int) -> da.Array:

@@ -40,7 +40,7 @@ def check_resumable(
     ValueError
         If the image, the mask, the model or anything else is another one, or if that can't be known; or if
         the versions of this package differ in one of their first two numbers. Where an image was found may
-        differ, and the receipt is ignored.
+        differ. The zones and the receipt are ignored, since no shard depends on them.
     """
     if _series(found.version) != _series(wanted.version):
         raise ValueError(

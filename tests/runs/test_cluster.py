@@ -121,7 +121,7 @@ def test_what_a_cluster_cant_do(tmp_path: Path, photo: NDArray[np.uint8], proces
     for image, mask in ((held, None), (lazy, held[..., 0])):
         for start in (plan, stream):
             with pytest.raises(
-                ValueError, match=r"persisted on the cluster.* Pass it as it was before persist"
+                ValueError, match=r"persisted on the cluster.* Pass them as they were before persist"
             ):
                 start(image, DENSITY, tmp_path / "out.zarr", mask=mask, client=processes, progress="none")
     with (

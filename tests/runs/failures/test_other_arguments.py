@@ -234,7 +234,8 @@ def test_a_file_that_moved_or_was_touched_goes_on(tmp_path: Path, photo: NDArray
     begin(path, store, quantities=Density(SKIN))
     moved = path.rename(tmp_path / "moved.tif")
     with pytest.raises(
-        FileNotFoundError, match=r"isn't where it was: .*image.tif .* pass its new place: image="
+        FileNotFoundError,
+        match=r"the image of the run can't be found: .*image.tif .* pass its new place: image=",
     ):
         resume(store)
     shutil.copytree(tmp_path / "out.zarr.partial", tmp_path / "again.zarr.partial")
