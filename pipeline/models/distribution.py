@@ -85,12 +85,11 @@ class Distribution:
         if dtype.kind == "u":
             has_data &= bins < output.no_data
         inner, kept, patterns = inner[has_data], bins[has_data], patterns[has_data]
-        outer = inner
+        outer = inner.copy()
         if shift:
-            following = (patterns + unsigned.type(1 << shift)).view(dtype).astype(np.float64)
-            largest = float(np.finfo(dtype).max)
-            is_single = np.isinf(inner) | (inner == 0)
-            outer = np.where(is_single, inner, np.clip(following, -largest, largest))
+            spans, largest = np.isfinite(inner) & (inner != 0), float(np.finfo(dtype).max)
+            following = (patterns[spans] + unsigned.type(1 << shift)).view(dtype).astype(np.float64)
+            outer[spans] = np.clip(following, -largest, largest)
             if (bounds := output.quantity.value_range) is not None:
                 # They are rounded as the values are.
                 inner, outer = (np.clip(ends, *np.array(bounds, dtype)) for ends in (inner, outer))
