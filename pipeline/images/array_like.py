@@ -19,7 +19,7 @@ def as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass a
     image : object
         Anything that a caller may pass as an image.
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
 
     Returns
     -------

@@ -46,7 +46,7 @@ def open_dask(array: object, role: str, channel_axis: int | None) -> DaskArray |
     ----------
     array : object
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
         As for :func:`open_image`.
 

@@ -39,7 +39,9 @@ class Labels:
         return Footprint(source.held_bytes, source.present_bytes, source.opening_bytes, region)
 
 
-def open_labels(labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "class") -> Labels:
+def open_labels(
+    labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "class", role: str = "labels"
+) -> Labels:
     """Open the labels of the pixels of an image.
 
     Parameters
@@ -53,6 +55,8 @@ def open_labels(labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "
         Height H and width W of the image in pixels.
     by : {"class", "feature"}
         Whether each class of a GeoJSON file has a label, or each feature. Other labels are taken as they are.
+    role : str
+        The word for them in messages.
 
     Returns
     -------
@@ -69,10 +73,10 @@ def open_labels(labels: ImageLike, extent: tuple[int, int], *, by: Numbering = "
     if is_geojson(labels):
         polygons = open_polygons(labels, extent, by=by)
         return Labels(polygons, polygons.names)
-    source = open_layer(labels, "labels")
+    source = open_layer(labels, role)
     if source.dtype.kind not in "biu":
         raise ValueError(
-            f"labels have dtype {source.dtype}; wanted integers, 0 where a pixel has no label. Convert them, "
-            "for example with labels.astype('uint8')."
+            f"{role} have dtype {source.dtype}; wanted integers, 0 where a pixel has none. Convert them, "
+            "for example with astype('uint8')."
         )
-    return Labels(fit_extent(source, extent, "labels"))
+    return Labels(fit_extent(source, extent, role))

@@ -190,7 +190,7 @@ def open_source(
     image : path, array or Source
         As for :func:`open_image`. A source is returned as it is.
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
         As for :func:`open_image`.
     alpha : bool
@@ -233,7 +233,7 @@ def open_layer(layer: object, role: str) -> Source:
     layer : path, array or Image
         As for :func:`open_image`.
     role : str
-        The word for it in messages: "mask" or "labels".
+        The word for it in messages: "mask", "labels" or "zones".
 
     Returns
     -------

@@ -118,7 +118,7 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
     array : array
         Anything with a shape and a dtype.
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
         The axis that the caller names. The default, -1, also takes a gray image without a channel axis.
 

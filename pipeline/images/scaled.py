@@ -29,7 +29,7 @@ def fit_extent(source: Source, extent: tuple[int, int], role: str) -> Source:
     extent : tuple of int
         Height H and width W of the image over which it lies.
     role : str
-        The word for it in messages: "mask" or "labels".
+        The word for it in messages: "mask", "labels" or "zones".
 
     Returns
     -------

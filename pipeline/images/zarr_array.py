@@ -36,7 +36,7 @@ def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrA
     path : str
         The path of a directory.
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
         As for :func:`open_image`.
 
@@ -66,7 +66,7 @@ def open_zarr(array: object, role: str, channel_axis: int | None) -> ZarrArray |
     ----------
     array : object
     role : str
-        The word for it in messages: "image", "mask" or "labels".
+        The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
         As for :func:`open_image`.
 

@@ -236,7 +236,9 @@ def make_plan(
     image = open_image(
         image, channel_axis=options["channel_axis"], mask=options["mask"], no_data=options["no_data"]
     ).fitted(model.n_channels, model.channels)
-    zones = None if options["zones"] is None else open_labels(options["zones"], image.extent, by="feature")
+    zones = None
+    if options["zones"] is not None:
+        zones = open_labels(options["zones"], image.extent, by="feature", role="zones")
     begun = _read_begun(place) if options["resume"] else None
     block, at_once = options["block"], executor.threads * executor.n_processes
     grids = choose_grids(image.extent, tile=image.tile, unit=image.unit, block=block, n_threads=at_once)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
+from summaries import check_mean, check_summary
 
 from pipeline.compute import summarizing
 from pipeline.compute.summarizing import Totals, is_worth_compiling, summarize_block
@@ -45,7 +46,6 @@ OUTPUTS = (
     Output("double", LogDensity(OTHER), Plain(np.dtype("float64"))),
     Output("wide", Label({**CLASSES, "d": OTHER}), Plain(np.dtype("uint16"))),
 )
-LABELS = ("label", "wide")
 
 
 def stored_numbers(shape: tuple[int, int], seed: int = 0, outputs: Sequence[Output] = OUTPUTS) -> list[Any]:
@@ -67,60 +67,6 @@ def stored_numbers(shape: tuple[int, int], seed: int = 0, outputs: Sequence[Outp
         stored[random.random(size) < 0.1] = output.no_data
         results.append(stored)
     return results
-
-
-def values_by_name(results: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Decode results by hand, each plane under its name."""
-    planes = {}
-    for output, result in zip(OUTPUTS, results, strict=True):
-        decoded = output.encoding.decode(result).astype(np.float64)
-        if output.label_names is not None:
-            decoded[result == output.no_data] = np.nan
-        names = [f"{output.name} {name}" for name in output.class_names or ()] or [output.name]
-        planes |= dict(zip(names, decoded, strict=True))
-    return planes
-
-
-def check_mean(got: float, values: NDArray[np.float64]) -> None:
-    """Compare a mean with that of the finite values, summed exactly."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        assert math.isnan(got)
-        return
-    assert got == pytest.approx(math.fsum(finite) / finite.size, rel=1e-12, abs=1e-13 * np.abs(finite).max())
-
-
-def check_summary(summary: Summary, results: Sequence[NDArray[Any]], zones: NDArray[Any] | None) -> None:
-    """Compare all numbers of a summary with those that NumPy finds in the stored arrays."""
-    values = values_by_name(results)
-    assert list(summary.distributions) == list(values)
-    for name, one in summary.distributions.items():
-        assert one.n_missing == np.isnan(values[name]).sum()
-        assert one.n_pixels + one.n_missing == values[name].size
-        is_finite = np.isfinite(values[name])
-        within = (one.lower > -np.inf) & (one.upper < np.inf)
-        assert one.counts[within].sum() == is_finite.sum()
-    others = [name for name in values if name not in LABELS]
-    names = {"label": ("a", "b", "c"), "wide": ("a", "b", "c", "d")}
-    for label in LABELS:
-        assert tuple(zone.name for zone in summary.classes[label]) == names[label]
-        for number, zone in enumerate(summary.classes[label]):
-            here = values[label] == number
-            assert zone.pixels == here.sum()
-            assert zone.classes == {}
-            assert list(zone.means) == others
-            for name in others:
-                check_mean(zone.means[name], values[name][here])
-    numbers = [] if zones is None else [number for number in np.unique(zones).tolist() if number]
-    assert [zone.name for zone in summary.zones] == [str(int(number)) for number in numbers]
-    for number, zone in zip(numbers, summary.zones, strict=True):
-        here = zones == number
-        assert zone.pixels == here.sum()
-        for name in others:
-            check_mean(zone.means[name], values[name][here])
-        for label in LABELS:
-            counts = {c: int((values[label][here] == n).sum()) for n, c in enumerate(names[label])}
-            assert zone.classes[label] == counts
 
 
 def total(blocks: Iterable[Any], n_pixels: int, names: dict[int, str] | None = None) -> Summary:
@@ -145,7 +91,7 @@ def test_a_block_has_the_sums_of_its_pixels(dtype: str | None, *, compiled: bool
     results = stored_numbers(shape)
     zones = None if dtype is None else zones_of(shape, dtype)
     block = summarize_block(OUTPUTS, results, zones, compiled=compiled)
-    check_summary(total([block], 37 * 41), results, zones)
+    check_summary(total([block], 37 * 41), OUTPUTS, results, zones)
 
 
 def test_strips_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +102,7 @@ def test_strips_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = summarize_block(OUTPUTS, results, zones, compiled=False)
     monkeypatch.setattr(summarizing, "_STRIP", 100)
     parts = summarize_block(OUTPUTS, results, zones, compiled=False)
-    check_summary(total([parts], 37 * 41), results, zones)
+    check_summary(total([parts], 37 * 41), OUTPUTS, results, zones)
     assert total([parts], 37 * 41).distributions == total([whole], 37 * 41).distributions
 
 
@@ -170,12 +116,14 @@ def test_high_numbers_of_zones_take_no_memory(monkeypatch: pytest.MonkeyPatch) -
         for strip in (summarizing._STRIP, 100):
             monkeypatch.setattr(summarizing, "_STRIP", strip)
             found = total([summarize_block(OUTPUTS, results, zones, compiled=False)], 37 * 41)
-            check_summary(found, results, zones)
+            check_summary(found, OUTPUTS, results, zones)
     without = np.full(shape, 2**40)
     found = total([summarize_block(OUTPUTS, results, without, compiled=False)], 37 * 41)
-    check_summary(found, results, without)
+    check_summary(found, OUTPUTS, results, without)
     byte = np.where(zones_of(shape) == 4, 255, 0).astype(np.uint8)
-    check_summary(total([summarize_block(OUTPUTS, results, byte, compiled=False)], 37 * 41), results, byte)
+    check_summary(
+        total([summarize_block(OUTPUTS, results, byte, compiled=False)], 37 * 41), OUTPUTS, results, byte
+    )
 
 
 def test_very_many_zones() -> None:
@@ -239,7 +187,7 @@ def test_any_division_and_order_give_the_same_summary(
             pieces = [result[:, *part] for result in results]
             blocks.append(summarize_block(OUTPUTS, pieces, zones[part], compiled=compiled))
     summary = total(blocks, 24 * 24)
-    check_summary(summary, results, zones)
+    check_summary(summary, OUTPUTS, results, zones)
     shuffled = random.sample(blocks, len(blocks))
     assert total(shuffled, 24 * 24) == summary
     assert total([pickle.loads(pickle.dumps(block)) for block in blocks], 24 * 24) == summary  # noqa: S301  made here
@@ -283,7 +231,7 @@ def test_pixels_without_data_are_in_zones_and_not_in_means() -> None:
     with warnings.catch_warnings(action="error"):
         block = summarize_block(OUTPUTS, results, np.ones((4, 5), np.uint8), compiled=False)
         summary = total([block], 20)
-    check_summary(summary, results, np.ones((4, 5), np.uint8))
+    check_summary(summary, OUTPUTS, results, np.ones((4, 5), np.uint8))
     (zone,) = summary.zones
     assert zone.pixels == 20
     assert all(math.isnan(mean) for mean in zone.means.values())
