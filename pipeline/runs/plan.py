@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.images.image import Image
     from pipeline.images.labels import Labels
     from pipeline.images.opening import ImageLike
+    from pipeline.images.source import Source
     from pipeline.models.output import Output
     from pipeline.runs.executor import Executor
     from pipeline.runs.options import Options
@@ -251,11 +252,7 @@ def make_plan(
     sources = image.sources if zones is None else (*image.sources, zones.source)
     paths = [path for source in sources for path in source.paths]
     place.check(paths, overwrite=options["overwrite"], resume=options["resume"])
-    if not executor.is_local and any(source.is_held_by_cluster for source in sources):
-        raise ValueError(
-            "the image, its mask or its zones are persisted on the cluster, where a task can't take pieces "
-            "of them. Pass them as they were before persist(), or store them: image.to_zarr(...)"
-        )
+    _check_pieces(sources, executor)
     limit = _memory_limit(options["memory_limit"], executor)
     job = Job(place, outputs, engines)
     for grid in grids:
@@ -286,6 +283,15 @@ def make_plan(
         _reasons={name: choice.reason for name, choice in choices.items()},
         _options=options,
     )
+
+
+def _check_pieces(sources: Sequence[Source], executor: Executor) -> None:
+    """Raise ValueError for sources of which a task of the executor can't take pieces."""
+    if not executor.is_local and any(source.is_held_by_cluster for source in sources):
+        raise ValueError(
+            "the image, its mask or its zones are persisted on the cluster, where a task can't take pieces "
+            "of them. Pass them as they were before persist(), or store them: image.to_zarr(...)"
+        )
 
 
 def _memory_limit(limit: int | str | None, executor: Executor) -> int:

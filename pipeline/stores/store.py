@@ -212,6 +212,8 @@ class Store(ABC):
     def read_block(self, output: Output, block: Block) -> NDArray[Any]:
         """Read the stored numbers of a block of an output, shape (n_results, h, w).
 
+        A block that isn't there has no data.
+
         Raises
         ------
         ValueError, OSError

@@ -169,10 +169,10 @@ class StoreContract(ABC):
             assert array.shape[-2:] == GRID.shape
             assert array.dtype == output.dtype
             for number, block in enumerate(GRID.blocks()):
-                found = np.asarray(array[..., *block.region]).reshape(output.n_results, -1)
                 values = make_values(output, block)
                 wanted = values if number < 3 else np.full_like(values, output.no_data)
-                np.testing.assert_array_equal(found, wanted.reshape(output.n_results, -1))
+                np.testing.assert_array_equal(opened.read_block(output, block), wanted)
+                np.testing.assert_array_equal(np.reshape(array[..., *block.region], wanted.shape), wanted)
 
     def test_there_are_no_other_levels(self, filled: Store) -> None:
         """A level that doesn't exist is refused."""

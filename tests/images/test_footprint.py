@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.images.footprint import Footprint
 from pipeline.images.opening import open_image
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def test_a_mask_counts_too(tmp_path: Path) -> None:
     )
     assert alone == (PIXELS.nbytes, PIXELS.nbytes, PIXELS.nbytes, 300)
     assert masked == (PIXELS.nbytes + 2000, PIXELS.nbytes + 2000, PIXELS.nbytes, 300 + 100 + 500)
+
+
+def test_what_is_read_afterwards_doesnt_add_up_regions() -> None:
+    """Of two images that are read one after the other both are held, and the larger region counts."""
+    one, other = Footprint(100, 10, 7, 50), Footprint(30, 3, 9, 20)
+    assert one.followed_by(other) == Footprint(130, 13, 9, 50)
+    assert other.followed_by(one) == one.followed_by(other)
 
 
 def test_arrays_are_held_by_their_callers() -> None:

@@ -40,6 +40,8 @@ def test_a_view_of_a_view_lies_where_its_pixels_lie(a: slice, b: slice, c: slice
 def test_what_isnt_known_stays_unknown() -> None:
     """A view of an image without a pixel size has none, nor has a view that is turned round."""
     assert Geometry().view(range(3, 9, 2), range(4)) == Geometry()
+    assert Geometry().pixel_area is None
+    assert Geometry((0.5, 0.25)).view(range(0, 9, 2), range(4)).pixel_area == 0.25
     assert Geometry((0.5, 0.5)).view(range(9, -1, -1), range(4)) == Geometry()
 
 

@@ -74,6 +74,18 @@ def test_labels_of_polygons(tmp_path: Path) -> None:
     assert by_class.source.shape == (*EXTENT, 1)
 
 
+def test_the_memory_of_labels(tmp_path: Path) -> None:
+    """Labels of a photo are held whole, and a region takes its pixels; the caller names them in messages."""
+    cv2.imwrite(os.fspath(tmp_path / "x.png"), LABELS)
+    photo = open_labels(tmp_path / "x.png", EXTENT).footprint((10, 20))
+    assert (photo.held, photo.present) == (LABELS.nbytes, LABELS.nbytes)
+    assert photo.region >= 200
+    assert open_labels(LABELS.astype(np.int64), EXTENT).footprint((10, 20)) == (0, 0, 0, 1600)
+    for wrong in (LABELS / 2, LABELS[:9], 3):
+        with pytest.raises(ValueError, match=r"^zones "):
+            open_labels(wrong, EXTENT, role="zones")
+
+
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [

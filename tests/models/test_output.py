@@ -33,6 +33,7 @@ def test_outputs_of_a_mapping() -> None:
     assert [output.dtype for output in outputs] == ["float32", "uint8", "float32", "float16", "uint8"]
     assert [output.n_results for output in outputs] == [1, 1, 2, 2, 1]
     assert [output.class_names for output in outputs] == [None, None, ("a", "b"), ("a", "b"), None]
+    assert [output.label_names for output in outputs] == [None, None, None, None, ("a", "b")]
     np.testing.assert_equal([output.no_data for output in outputs], [math.nan, 255, math.nan, math.nan, 255])
     assert outputs[0].encoding == Plain(np.dtype("float32"))
     assert outputs[1] == Output("ratio_2", LogRatio(MIXTURE, OTHER), Linear(np.dtype("uint8"), -50.0, 50.0))

@@ -58,6 +58,12 @@ def test_a_record_is_the_quantity(quantity: Quantity) -> None:
     assert pickle.loads(pickle.dumps(quantity)) == quantity  # noqa: S301  made here
 
 
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda q: q.name)
+def test_labels_alone_have_names_of_labels(quantity: Quantity) -> None:
+    """The numbers of a label stand for classes, whose names are in the order of their numbers."""
+    assert quantity.label_names == (("a", "b") if quantity.name == "label" else None)
+
+
 def test_quantities_are_told_apart() -> None:
     """Kinds and parameters make quantities different."""
     assert len(set(QUANTITIES)) == len(QUANTITIES)

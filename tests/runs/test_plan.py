@@ -198,6 +198,20 @@ def test_memory_chooses_the_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("young")
+def test_a_loop_counts_in_long_runs_that_have_the_memory(tmp_path: Path) -> None:
+    """Results are counted by a compiled loop if the run is long, and if Numba fits the memory."""
+    quantity, store = LogDensity(DENSITY.mixture), tmp_path / "out.zarr"
+    planned = []
+    with dask.config.set(num_workers=1):
+        for side, limit in ((1000, "8 GiB"), (10**5, "8 GiB")):
+            planned.append(plan(endless(side), quantity, store, block=512, memory_limit=limit))
+        tight = planned[1].peak_memory - 2**20
+        planned.append(plan(endless(10**5), quantity, store, block=512, memory_limit=tight))
+    assert [one._job.counts_by_loop for one in planned] == [False, True, False]
+    assert planned[2].peak_memory < tight
+
+
+@pytest.mark.usefixtures("young")
 def test_what_cant_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     """Too large a block, and too little memory at all, are refused; what the message advises does fit."""
     image, store = endless(10**5), tmp_path / "out.zarr"
@@ -353,6 +367,8 @@ def test_the_output_is_no_input(tmp_path: Path, tiff: Path, photo: NDArray[np.ui
         (image, {}, tmp_path / "images.zarr" / "densities"),
         (photo, {"mask": grey}, grey),
         (tiff, {"mask": mask}, tmp_path / "images.zarr" / "mask"),
+        (photo, {"zones": grey}, grey),
+        (tiff, {"zones": mask}, tmp_path / "images.zarr" / "mask"),
     ):
         for start in (plan, stream):
             with pytest.raises((ValueError, FileExistsError), match=r"[cC]hoose another output"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import zarr
 from references import random_mixture
 
 from pipeline import Density, Label, LogDensity, Mixture, Packed, Posterior, evaluate, open_image
+from pipeline.compute.summarizing import Totals
 from pipeline.images.grid import Grid
 from pipeline.models.output import make_outputs
+from pipeline.runs import task
 from pipeline.runs.task import Job, run_task
 from pipeline.stores.disk import Draft
 from pipeline.stores.local import LocalStore
@@ -79,6 +82,43 @@ def test_a_whole_block_is_not_read(tmp_path: Path, image: NDArray[np.uint8]) -> 
     unreadable: Any = None
     done = run_task(job, unreadable, block)()
     assert (done.pixels, done.n_bytes, done.is_kept) == (32 * 32, 0, True)
+
+
+def test_a_task_counts_what_it_keeps(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """The summary is the same whether shards are computed, kept in part or kept, and knows the zones."""
+    block, opened = GRID[2, 1], open_image(image)
+    job = make_job(tmp_path / "out.zarr", QUANTITIES)
+    zones = open_image(np.arange(70 * 90).reshape(70, 90) % 3).source.part(block.region)
+    totals = []
+    for lost in ((), ("label/0/c/2/1",), ("density/0/c/2/1", "packed/0/c/0/2/1"), ()):
+        for path in lost:
+            (tmp_path / "out.zarr" / path).unlink()
+        done = run_task(job, opened.part(block.region), block, zones)()
+        assert {name: counts.sum() for name, (_, counts) in done.summary.bins.items()} == dict.fromkeys(
+            ("density", "packed a", "packed b", "label"), 6 * 32
+        )
+        totals.append(Totals(job.outputs))
+        totals[-1].add(done.summary)
+    summaries = [total.result(6 * 32, None) for total in totals]
+    assert summaries[1:] == summaries[:1] * 3
+    assert [zone.name for zone in summaries[0].zones] == ["1", "2"]
+    assert run_task(job, opened.part(block.region), block)().summary.zones.keys().isdisjoint({("", 1)})
+
+
+@pytest.mark.parametrize("has_numba", [True, False])
+def test_a_loop_counts_where_numba_is(
+    tmp_path: Path, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, has_numba: bool
+) -> None:
+    """A worker without Numba counts without it, although the run that sent the task has it."""
+    called = []
+    monkeypatch.setattr(task, "can_compile", lambda: has_numba)
+    monkeypatch.setattr(task, "summarize_block", lambda *_, compiled: called.append(compiled))
+    for counts_by_loop in (True, False):
+        job = replace(
+            make_job(tmp_path / f"{counts_by_loop}.zarr", QUANTITIES), counts_by_loop=counts_by_loop
+        )
+        run_task(job, open_image(image).part(GRID[0, 0].region), GRID[0, 0])()
+    assert called == [has_numba, False]
 
 
 @pytest.mark.parametrize("engine", ["numexpr", "table"])

@@ -35,7 +35,7 @@ ZONES = np.kron(np.arange(6).reshape(2, 3), np.ones((20, 16), int))
 # The third lies under the fourth, which has the same name as the first.
 FEATURES = (
     feature(box(2, 3, 20, 30), name="Tumor & edge"),
-    feature(box(30, 5, 40, 25), id="b"),
+    feature(box(30, 5, 40, 25)),
     feature(box(21, 31, 25, 38), name="hidden"),
     feature(box(20, 30, 26, 39), name="Tumor & edge"),
 )
@@ -164,7 +164,7 @@ def test_other_zones_are_taken_and_recorded(tmp_path: Path, tiff: Path) -> None:
     """Zones change no shard, so that a run is resumed with others or without; they are recorded."""
     store, path = tmp_path / "out.zarr", write_geojson(tmp_path / "zones.geojson", *FEATURES)
     run(store, tiff, zones=ZONES)
-    features = ["Tumor & edge", "b", "hidden", "Tumor & edge (1)"]
+    features = ["Tumor & edge", "zone 2", "hidden", "Tumor & edge (2)"]
     shards = {file: file.stat().st_mtime_ns for file in store.glob("*/0/c/**/*") if file.is_file()}
     assert len(shards) == 18
     for zones, names in (
@@ -186,6 +186,7 @@ def test_other_zones_are_taken_and_recorded(tmp_path: Path, tiff: Path) -> None:
     assert recorded.place["image"] == str(path)
     assert {file: file.stat().st_mtime_ns for file in shards} == shards
     assert pixels_of(resume(store, progress="none").summary) == pixels_of(summary)
+    assert LocalStore(store).read_record().zones == recorded
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.stores.record import Record
 
 MASK = Description((50, 70, 1), np.dtype("bool"), None, "7", {"image": "/data/mask.tif"})
+ZONES = Description((50, 70, 1), np.dtype("uint16"), None, "9", {"image": "/data/zones.png"})
 QUANTITIES: dict[str, Quantity | Packed] = {
     "density": Density(CLASSES["b"], normalized=False),
     "half": Packed(Density(CLASSES["b"]), "float16"),
@@ -38,7 +39,8 @@ def whole_record(**fields: Any) -> Record:
         (50, 70, 3), np.dtype("uint16"), ("red", "green", "blue"), "5", {"image": "/data/x.tif"}
     )
     engines = {**dict.fromkeys(QUANTITIES, "numexpr"), "half": "table"}
-    known = {"image": image, "mask": MASK, "no_data": 255.0, "outputs": MANY, "engines": engines}
+    known = {"image": image, "mask": MASK, "no_data": 255.0, "zones": ZONES}
+    known |= {"outputs": MANY, "engines": engines}
     return make_record(**{**known, **fields})
 
 

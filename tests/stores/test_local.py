@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores.records import MASK, ZONES
 
 from pipeline.images.grid import Grid
 from pipeline.stores import layout
@@ -115,6 +117,9 @@ def test_damage_is_noticed_by_any_reader(store: LocalStore) -> None:
     shard.write_bytes(content)
     with pytest.raises(Exception, match=r"(?i)checksum|crc"):
         zarr.open_array(store.directory, path="density/0", mode="r")[:16, :16]
+    with pytest.raises(ValueError, match=r"(?i)checksum|crc"):
+        store.read_block(OUTPUTS[0], GRID[0, 0])
+    assert store.read_block(OUTPUTS[0], GRID[0, 1]).shape == (1, 32, 22)
 
 
 SMALL = st.integers(1, 12)
@@ -160,6 +165,29 @@ def test_metadata_are_mended(store: LocalStore, place: str, content: bytes | Non
     assert file.read_bytes() == before
     assert all(store.has_metadata(record, output) for output in OUTPUTS)
     assert {path: path.stat().st_mtime_ns for path in store.directory.glob("*/*/c/**/*")} == shards
+
+
+def test_other_zones_are_recorded(store: LocalStore) -> None:
+    """Mending records the zones of the run and keeps the receipt; equal ones write nothing."""
+    root, before = store.directory / "zarr.json", store.read_record()
+    assert before.receipt is not None
+    zarr.open_group(store.directory).attrs["spatial"] = {"crs": "EPSG:4326"}
+    for zones in (ZONES, MASK, None):
+        store.mend_metadata(make_record(zones=zones))
+        assert store.read_record() == replace(before, zones=zones)
+        written = root.stat().st_mtime_ns
+        store.mend_metadata(make_record(zones=zones))
+        assert root.stat().st_mtime_ns == written
+    assert zarr.open_group(store.directory).attrs["spatial"] == {"crs": "EPSG:4326"}
+
+
+def test_an_array_of_another_program_is_read_block_by_block(store: LocalStore) -> None:
+    """What Zarr writes into a store is what a block of it is read as, clipped to the image."""
+    array = zarr.open_array(store.directory, path="chances/0")
+    random = np.random.default_rng(8)
+    array[:] = values = random.integers(0, 255, array.shape).astype(np.uint8)
+    for block in GRID.blocks():
+        np.testing.assert_array_equal(store.read_block(OUTPUTS[1], block), values[:, *block.region])
 
 
 def test_other_attributes_of_the_root_are_kept(store: LocalStore) -> None:

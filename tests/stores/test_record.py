@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores.records import MASK, signed, stored, whole_record
+from stores.records import MASK, ZONES, signed, stored, whole_record
 
+from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.images.grid import Grid
 from pipeline.stores.record import FORMAT, Record, current_version, read_record
-from pipeline.testing.stores import GRID, OUTPUTS, make_receipt, make_record
+from pipeline.testing.stores import GRID, OUTPUTS, make_receipt, make_record, make_values
 
 
 @pytest.mark.parametrize("mask", [None, "alpha", MASK])
@@ -28,6 +29,35 @@ def test_a_record_is_read_back(mask: Any, no_data: float | None, receipt: Any) -
     assert Record.from_dict(record.to_dict()) == record
     assert read_record("out.zarr", stored(record)) == record
     assert stored(record)["format"] == FORMAT == 3
+
+
+def test_zones_are_read_back_where_there_are_any() -> None:
+    """A record without zones has no key for them, as those of older versions."""
+    record = whole_record()
+    assert record.zones == ZONES
+    assert Record.from_dict(stored(record)).zones == ZONES
+    without = replace(record, zones=None)
+    assert "zones" not in stored(without)
+    assert Record.from_dict(stored(without)) == without != record
+
+
+def test_the_summary_is_that_of_the_receipt() -> None:
+    """A record has the summary that its receipt holds, or None; one that is damaged is said to be."""
+    totals = Totals(OUTPUTS)
+    values = [make_values(output, GRID[0, 0]) for output in OUTPUTS]
+    totals.add(summarize_block(OUTPUTS, values, None, compiled=False))
+    summary = totals.result(GRID.n_pixels, 0.5)
+    receipt = make_receipt(make_record())
+    assert make_record().summary is None
+    assert make_record(receipt=receipt).summary is None
+    assert make_record(receipt={**receipt, "summary": None}).summary is None
+    found = Record.from_dict(stored(make_record(receipt={**receipt, "summary": summary.to_dict()})))
+    assert found.summary == summary
+    missing: dict[str, Any] = {**summary.to_dict(), "distributions": {}}
+    for damaged in (3, {}, [], missing, {**summary.to_dict(), "pixel_area": "x"}):
+        record = make_record(receipt={**receipt, "summary": damaged})
+        with pytest.raises(ValueError, match="the summary in the receipt is damaged"):
+            _ = record.summary
 
 
 def test_nan_is_read_back() -> None:
@@ -244,8 +274,8 @@ def test_a_value_that_is_gone_is_damage_or_its_default(path: tuple[Any, ...]) ->
     except ValueError as error:
         assert str(error).startswith("out.zarr has a ")  # noqa: PT017  it may be read as well
     else:
-        assert path == ("receipt",) or container(WHOLE, path)[path[-1]] is None
-        assert record == replace(Record.from_dict(WHOLE), receipt=record.receipt)
+        assert path in {("receipt",), ("zones",)} or container(WHOLE, path)[path[-1]] is None
+        assert record == replace(Record.from_dict(WHOLE), receipt=record.receipt, zones=record.zones)
 
 
 @pytest.mark.parametrize("content", [[], "x", 5, {}, {"format": "2"}, {"format": 1}, {"note": "here"}])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
+from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.models.class_quantities import Posterior
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
@@ -23,6 +24,7 @@ from pipeline.testing.stores import (
     REPLACING,
     fill,
     interrupt,
+    make_receipt,
     make_record,
     make_values,
 )
@@ -95,6 +97,42 @@ def test_pixels_without_data(tmp_path: Path, output: Output) -> None:
         opened.finish(receipt)
     found = np.asarray(open_result(store.address)[output.name][..., *GRID[1, 1].region])
     assert (found == 255).all() if output.name == "label" else np.isnan(found).all()
+
+
+def test_a_result_is_a_mapping_with_a_summary(tmp_path: Path) -> None:
+    """It has the arrays by name and says what they are; without a summary in the receipt it has none."""
+    write(tmp_path / "out.zarr", FRESH)
+    result = open_result(tmp_path / "out.zarr")
+    assert len(result) == 3
+    assert dict(result).keys() == {"density", "chances", "label"}
+    assert "density" in result
+    assert result.summary is None
+    assert repr(result) == (
+        "<Result: density: (50, 70) float32, chances: (2, 50, 70) float32, label: (50, 70) uint8>"
+    )
+    with pytest.raises(KeyError):
+        _ = result["summary"]
+
+
+def test_the_summary_is_that_of_the_store(tmp_path: Path) -> None:
+    """A summary in the receipt is read with the arrays, and a damaged one names the store and the remedy."""
+    totals = Totals(OUTPUTS, {1: "left", 2: "right"})
+    for block in GRID.blocks():
+        values = [make_values(output, block) for output in OUTPUTS]
+        zones = np.full(block.extent, 1 + block.index[1])
+        totals.add(summarize_block(OUTPUTS, values, zones, compiled=False))
+    summary = totals.result(GRID.n_pixels, 0.25)
+    write(tmp_path / "out.zarr", FRESH)
+    receipt = make_receipt(make_record())
+    LocalStore(tmp_path / "out.zarr").finish({**receipt, "summary": summary.to_dict()})
+    found = open_result(tmp_path / "out.zarr").summary
+    assert found == summary
+    label = whole(OUTPUTS[2])
+    assert [zone.pixels for zone in summary.classes["label"]] == [(label == 0).sum(), (label == 1).sum()]
+    assert [zone.pixels for zone in summary.zones] == [50 * 48, 50 * 22]
+    LocalStore(tmp_path / "out.zarr").finish({**receipt, "summary": {"zones": []}})
+    with pytest.raises(ValueError, match=r"out.zarr has a damaged summary .* resume it: resume=True"):
+        open_result(tmp_path / "out.zarr")
 
 
 def test_a_replaced_result_has_another_name(tmp_path: Path) -> None:

@@ -33,13 +33,15 @@ def resume(found: Record, wanted: Record, **options: Any) -> None:
 
 
 def test_the_same_run_goes_on() -> None:
-    """Where the image was found, the receipt, and which reference engine computes may differ."""
+    """Where the image was found, zones, receipt, and which reference engine computes may differ."""
     found = whole_record()
     moved = replace(found.image, place={"image": "/elsewhere/x.tif"})
     resume(found, found)
     resume(*[replace(found, no_data=math.nan)] * 2)
     resume(found, replace(found, image=moved, mask=replace(MASK, place=None)))
     resume(replace(found, receipt=make_receipt(found)), found)
+    resume(found, replace(found, zones=None))
+    resume(replace(found, zones=None), replace(found, zones=MASK))
     resume(found, replace(found, engines=dict.fromkeys(QUANTITIES, "table")))
     # An array in memory has no place, and one that came from JSON has lists.
     check_resumable("out.zarr", found, replace(found, image=moved), numerics=NUMERICS)
