@@ -127,7 +127,7 @@ def test_equality_ignores_it() -> None:
 def test_what_it_shows() -> None:
     """The text says to what the mixture was fitted, in how many steps, and how well."""
     assert str(FIT) == (
-        "fitted to 1234 colors of 2.5 megapixels of slide.tif, 17 steps: mean log-likelihood -12.2500 nats, "
+        "fitted to 1234 colors of 2500000 pixels of slide.tif, 17 steps: mean log-likelihood -12.2500 nats, "
         f"BIC {FIT.bic:.6g}, AIC {FIT.aic:.6g}"
     )
     other = replace(FIT, is_exact=False, n_iterations=1, is_converged=False)
