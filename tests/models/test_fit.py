@@ -131,5 +131,5 @@ def test_what_it_shows() -> None:
         f"BIC {FIT.bic:.6g}, AIC {FIT.aic:.6g}"
     )
     other = replace(FIT, is_exact=False, n_iterations=1, is_converged=False)
-    assert "fitted to a sample of 1234 of 2.5 megapixels of slide.tif, 1 step, not converged: " in str(other)
+    assert "fitted to a sample of 1234 of 2500000 pixels of slide.tif, 1 step, not converged: " in str(other)
     assert "fitted to 1 color of" in str(replace(FIT, n_colors=1))
