@@ -139,19 +139,39 @@ def merge_histograms(histograms: Sequence[Histogram]) -> Histogram:
         raise ValueError(f"got histograms of different kinds of pixels: {', '.join(map(repr, histograms))}")
     if len(histograms) == 1:
         return first
+    n_pixels = sum(histogram.n_pixels for histogram in histograms)
+    if first.priorities is None:
+        numbers, summed = _sum(histograms)
+        return Histogram(_unpack(numbers, first.colors), summed, n_pixels, first.channels)
     colors = np.concatenate([histogram.colors for histogram in histograms])
     counts = np.concatenate([histogram.counts for histogram in histograms])
-    n_pixels = sum(histogram.n_pixels for histogram in histograms)
-    if first.priorities is not None:
-        priorities = np.concatenate([h.priorities for h in histograms if h.priorities is not None])
-        lowest = _lowest(priorities)
-        return Histogram(colors[lowest], counts[lowest], n_pixels, first.channels, priorities[lowest])
-    numbers = _pack(colors)
-    # A stable sort takes the ascending runs of the histograms as they are.
-    order = np.argsort(numbers, kind="stable")
-    starts = _starts(numbers[order])
-    summed = np.add.reduceat(counts[order], starts) if len(starts) else counts
-    return Histogram(colors[order[starts]], summed, n_pixels, first.channels)
+    priorities = np.concatenate([h.priorities for h in histograms if h.priorities is not None])
+    lowest = _lowest(priorities)
+    return Histogram(colors[lowest], counts[lowest], n_pixels, first.channels, priorities[lowest])
+
+
+def counting_bytes(dtype: np.dtype[Any], n_channels: int, n_pixels: int) -> int:
+    """Return the memory that counting so many pixels takes besides themselves, whatever their colors are."""
+    own = int(dtype.itemsize) * n_channels + 8
+    if (bits := color_bits(dtype, n_channels)) is None:
+        # The order of the priorities in two forms, and the sample.
+        return 16 * n_pixels + min(n_pixels, SAMPLE) * (own + 8)
+    n_colors = min(n_pixels, 1 << bits)
+    # Numbers; their wider copies, or the numbers that occur in two sizes with their counts; the histogram.
+    return _counters_bytes(n_pixels, bits) + 4 * n_pixels + max(8 * n_pixels, 20 * n_colors) + own * n_colors
+
+
+def merging_bytes(dtype: np.dtype[Any], n_channels: int, n_pixels: int) -> int:
+    """Return the memory that the histograms of so many pixels take while they are merged into one."""
+    own = int(dtype.itemsize) * n_channels + 8
+    if (bits := color_bits(dtype, n_channels)) is None:
+        # Up to three samples, all of them in one array, their order, and the sum.
+        return min(n_pixels, 3 * SAMPLE) * (2 * (own + 8) + 8) + min(n_pixels, SAMPLE) * (own + 8 + 16)
+    n_colors = min(n_pixels, 1 << bits)
+    # The sum and as much again; and the numbers that occur, in two sizes, with their counts, or what sorting
+    # takes.
+    counters = _counters_bytes(n_colors, bits)
+    return counters + n_colors * (2 * own + (20 if counters else 48))
 
 
 def is_countable(dtype: np.dtype[Any], n_channels: int) -> bool:
@@ -179,20 +199,54 @@ def _pack(pixels: NDArray[Any]) -> NDArray[np.uint32]:
 def _unpack(colors: NDArray[np.uint32], pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the channels of packed colors in the dtype of the pixels, shape (n, C)."""
     n_channels, bits = pixels.shape[1], 8 * pixels.dtype.itemsize
-    shifts = np.arange(n_channels, dtype=np.uint32) * np.uint32(bits)
-    channels = (colors[:, np.newaxis] >> shifts) & np.uint32(2**bits - 1)
-    return channels.astype(pixels.dtype.newbyteorder("="))
+    channels = np.empty((len(colors), n_channels), pixels.dtype.newbyteorder("="))
+    for channel in range(n_channels):
+        # The conversion drops the higher bits.
+        channels[:, channel] = (colors >> np.uint32(bits * channel)).astype(channels.dtype)
+    return channels
 
 
 def _count(colors: NDArray[np.uint32], bits: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the different numbers in ascending order, and how often each occurs."""
-    if len(colors) >= _MANY >> (24 - bits):
-        counters = np.bincount(colors, minlength=2**bits)
-        occurring = np.flatnonzero(counters)
-        return occurring.astype(np.uint32), counters[occurring].astype(np.int64, copy=False)
+    if _are_many(len(colors), bits):
+        return _occurring(np.bincount(colors, minlength=2**bits))
     ordered = np.sort(colors)
     starts = _starts(ordered)
     return ordered[starts], np.diff(starts, append=len(ordered)).astype(np.int64, copy=False)
+
+
+def _sum(histograms: Sequence[Histogram]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the colors of exact histograms as different numbers in ascending order, and their counts."""
+    first = histograms[0].colors
+    bits = color_bits(first.dtype, first.shape[1]) or 0
+    if _are_many(sum(histogram.n_colors for histogram in histograms), bits):
+        counters = np.zeros(2**bits, np.int64)
+        for histogram in histograms:
+            # A histogram has each color once.
+            counters[_pack(histogram.colors)] += histogram.counts
+        return _occurring(counters)
+    numbers = np.concatenate([_pack(histogram.colors) for histogram in histograms])
+    counts = np.concatenate([histogram.counts for histogram in histograms])
+    # A stable sort takes the ascending runs of the histograms as they are.
+    order = np.argsort(numbers, kind="stable")
+    starts = _starts(numbers[order])
+    summed = np.add.reduceat(counts[order], starts) if len(starts) else counts
+    return numbers[order[starts]], summed
+
+
+def _are_many(n: int, bits: int) -> bool:
+    """Return whether so many numbers are counted faster by counters than by sorting."""
+    return n >= _MANY >> (24 - bits)
+
+
+def _counters_bytes(n: int, bits: int) -> int:
+    return 8 << bits if _are_many(n, bits) else 0
+
+
+def _occurring(counters: NDArray[Any]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the numbers that occur, and how often."""
+    occurring = np.flatnonzero(counters)
+    return occurring.astype(np.uint32), counters[occurring].astype(np.int64, copy=False)
 
 
 def _starts(ordered: NDArray[Any]) -> NDArray[np.intp]:

@@ -12,7 +12,13 @@ import numpy as np
 from dask.utils import format_bytes
 
 from pipeline.compute.counting import ALL, TRAINING, Counting
-from pipeline.compute.histogram import count_colors_of, is_countable, merge_histograms
+from pipeline.compute.histogram import (
+    count_colors_of,
+    counting_bytes,
+    is_countable,
+    merge_histograms,
+    merging_bytes,
+)
 from pipeline.compute.places import check_seed
 from pipeline.images.grid import choose_grids
 from pipeline.images.opening import open_image
@@ -36,11 +42,9 @@ if TYPE_CHECKING:
     from pipeline.runs.executor import Executor
     from pipeline.runs.progress import Listener
 
-# The memory of a pixel besides itself: its color as a number, in two sizes; with labels, a copy of the pixel,
-# its label, group and priority, and masks.
-_COUNTED_BYTES, _LABELED_BYTES = 4 + 8, 4 + 8 + 8 + 1 + 8 + 3
-# The counters of all colors of 24 bits.
-_COUNTERS_BYTES = 2**24 * 8
+# With labels, a pixel takes this memory besides two copies of itself: its label and group, and masks; and its
+# priority, three times, if a sample is taken.
+_LABELED_BYTES, _PRIORITY_BYTES = 8 + 3 + 3, 3 * 8
 
 
 class Counted(NamedTuple):
@@ -198,19 +202,25 @@ class _Sum:
 def _choose_grid(image: Image, labels: Source | None, executor: Executor) -> Grid:
     """Return the grid of the largest blocks that fit the memory.
 
-    Blocks are large, and not divided among threads, because each one goes through all counters.
+    Blocks are large, and not divided among threads, because each one goes through all counters. Workers of a
+    cluster leave the merging to this process.
     """
-    limit = executor.available_memory
+    limit, kind = executor.available_memory, (image.dtype, image.n_channels)
+    here = 0
+    if executor.is_local:
+        present = max(0, resident() - image.footprint((1, 1)).present)
+        here = present + merging_bytes(*kind, math.prod(image.extent))
+    own = 0
+    if labels is not None:
+        own = _LABELED_BYTES + 2 * image.source.pixel_bytes + _PRIORITY_BYTES * (not is_countable(*kind))
     for grid in choose_grids(image.extent, tile=image.tile, unit=image.unit, block=None):
         footprint, n_pixels = image.footprint(grid.largest), math.prod(grid.largest)
-        present = resident() - footprint.present if executor.is_local else 0
-        held, opening = max(0, present) + footprint.held, footprint.opening
-        block = footprint.region + _COUNTERS_BYTES + n_pixels * _COUNTED_BYTES
+        held, opening = here + footprint.held, footprint.opening
+        block = footprint.region + counting_bytes(*kind, n_pixels) + n_pixels * own
         if labels is not None:
             held, opening = held + labels.held_bytes, max(opening, labels.opening_bytes)
-            own = _LABELED_BYTES - _COUNTED_BYTES + image.source.pixel_bytes
-            block += labels.region_bytes(grid.largest) + n_pixels * own
-        needed = held + max(opening, executor.threads * block)
+            block += labels.region_bytes(grid.largest)
+        needed = held + max(opening, min(executor.threads, grid.n_blocks) * block)
         if needed <= limit:
             return grid
     raise ValueError(

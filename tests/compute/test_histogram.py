@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.compute import histogram as module
-from pipeline.compute.histogram import Histogram, count_colors_of, is_countable, merge_histograms
+from pipeline.compute.histogram import (
+    Histogram,
+    count_colors_of,
+    counting_bytes,
+    is_countable,
+    merge_histograms,
+    merging_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,6 +110,43 @@ def test_merged_parts_are_the_whole(data: Any, kind: tuple[str, int], sizes: lis
     for part in parts[1:]:
         total = total.plus(part)
     check_same(total, whole)
+
+
+def test_both_ways_of_merging_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorting and counters merge to the same arrays, of any numbers of channels and bits."""
+    for kind in COUNTABLE:
+        whole = count_colors_of(draw(*kind, 900), None)
+        parts = [count_colors_of(part, None) for part in np.split(draw(*kind, 900), [100, 100, 600])]
+        for many in (0, 2**60):
+            monkeypatch.setattr(module, "_MANY", many)
+            check_same(merge_histograms(parts), whole)
+
+
+@pytest.mark.parametrize("kind", [("uint8", 3), ("uint8", 1), ("uint16", 1), ("float32", 3), ("uint8", 4)])
+@pytest.mark.parametrize("n", [300_000, 3_000_000])
+def test_the_memory_of_counting_and_merging(kind: tuple[str, int], n: int) -> None:
+    """Noise, which has the most colors, takes no more memory than is projected."""
+    dtype, n_channels = np.dtype(kind[0]), kind[1]
+    random = np.random.default_rng(0)
+    pixels = np.frombuffer(random.bytes(n * n_channels * dtype.itemsize), dtype).reshape(n, n_channels)
+    if dtype.kind == "f":
+        pixels = np.abs(np.nan_to_num(pixels))
+    priorities = None if is_countable(dtype, n_channels) else random.integers(0, 2**63, n).astype(np.uint64)
+    parts = []
+    for one in range(2):
+        tracemalloc.start()
+        parts.append(count_colors_of(pixels if one == 0 else pixels[::-1].copy(), priorities))
+        peak = tracemalloc.get_traced_memory()[1] - one * pixels.nbytes
+        tracemalloc.stop()
+        assert peak <= counting_bytes(dtype, n_channels, n) * 1.05 + 2**20
+    tracemalloc.start()
+    merge_histograms(parts)
+    peak = tracemalloc.get_traced_memory()[1] + sum(
+        part.colors.nbytes + part.counts.nbytes + (0 if part.priorities is None else part.priorities.nbytes)
+        for part in parts
+    )
+    tracemalloc.stop()
+    assert peak <= merging_bytes(dtype, n_channels, 2 * n) * 1.05 + 2**20
 
 
 @given(st.data(), st.lists(st.integers(0, 40), min_size=1, max_size=6), st.sampled_from(["<f4", "<u2"]))

@@ -199,7 +199,7 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, image: NDArray[np.ui
     monkeypatch.setattr(counting, "resident", lambda: 100 * 2**20)
     sides = []
     with dask.config.set(num_workers=2):
-        for limit in (4 * 2**30, 700 * 2**20, 430 * 2**20):
+        for limit in (4 * 2**30, 1700 * 2**20, 1000 * 2**20):
             monkeypatch.setattr(Threads, "available_memory", limit)
             grid = counting._choose_grid(endless, None, Threads())
             sides.append(grid.block[0])
@@ -207,9 +207,9 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, image: NDArray[np.ui
         assert sides == sorted(set(sides), reverse=True)
         labels = open_labels(da.zeros((9000, 9000), chunks=256, dtype=np.uint8), (9000, 9000)).source
         assert counting._choose_grid(endless, labels, Threads()).block[0] < sides[2]
-        monkeypatch.setattr(Threads, "available_memory", 300 * 2**20)
+        monkeypatch.setattr(Threads, "available_memory", 50 * 2**20)
         with pytest.raises(
-            ValueError, match=r"counting the colors needs .* MiB .* use 300.00 MiB.*num_workers=1"
+            ValueError, match=r"counting the colors needs .* MiB .* use 50.00 MiB.*num_workers=1"
         ):
             count(image)
 
