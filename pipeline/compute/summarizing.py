@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # The kind of the zones that a caller names. Other kinds are the names of labels, whose classes are zones too.
 ZONES = ""
-# So many numbers stay in the cache while their bins are counted.
+# So many numbers, or counters of zones, stay in the cache.
 _STRIP = 2**17
 # Loading Numba takes as long as counting so many pixels without it.
 _LONG = 2**30

@@ -122,7 +122,8 @@ def stream(
     BlockingIOError
         If another run is writing there.
     TypeError, ValueError
-        If the image can't be read or lacks the mixtures' channels; if there is no such option, or it can't
+        If the image can't be read or lacks the mixtures' channels; if the mask or the zones can't be read or
+        don't fit the image; if there is no such option, or it can't
         have its value; if the run doesn't fit the memory; if the run to resume was begun with another image,
         mask, model, grid or version.
     OSError, ValueError, RuntimeError

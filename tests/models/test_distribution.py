@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from references import random_mixture
@@ -154,7 +154,7 @@ def test_zeros_are_neither_above_nor_below_0(dtype: str) -> None:
     assert found.count_above(-0.0) == 2
     assert found.count_above(-1e-9) == 6
     assert found.quantile(0.5) == 0
-    assert not np.signbit(found.quantile(0.5))
+    assert not np.signbit(found.lower[found.lower == 0]).any()
     assert repr(found).startswith("<Distribution: 7 pixels from -1")
 
 
@@ -246,6 +246,7 @@ ARRAYS = st.sampled_from(FLOATS).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(ARRAYS)
 @example(np.array([np.inf, np.nan, -np.inf, 0.0, -0.0, 5e-324, 1e308]))
 @example(np.array([np.nan], np.float32))

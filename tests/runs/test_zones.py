@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,6 +17,7 @@ from references import random_mixture
 from runs.disturbed import at_block
 
 from pipeline import Density, Label, open_image, open_result, plan, resume, stream
+from pipeline.runs import memory
 from pipeline.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -224,8 +226,10 @@ def test_a_store_doesnt_destroy_its_zones(tmp_path: Path) -> None:
     run(tmp_path / "out.zarr", zones=path)
 
 
-def test_zones_count_in_the_memory_of_a_plan(tmp_path: Path) -> None:
-    """A file of zones that is held whole, or whose tiles are large, is in the projection."""
+def test_zones_count_in_the_memory_of_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of zones whose tiles are large is in the projection; this process doesn't grow meanwhile."""
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=2**26))
+    monkeypatch.setattr(memory, "psutil", SimpleNamespace(Process=lambda: process))
     deep = np.zeros((2048, 2048), np.uint32)
     tifffile.imwrite(tmp_path / "zones.tif", deep, tile=(2048, 2048), compression="zlib")
     image = zarr.create_array({}, shape=(2048, 2048, 3), chunks=(64, 64, 3), dtype="uint8")
