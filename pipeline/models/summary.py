@@ -50,6 +50,9 @@ class Zone:
 class Summary:
     """What a run found, counted over all pixels while the results were computed.
 
+    The pixels of a block that was skipped count as pixels without data, even if the store has some of its
+    results from an earlier run.
+
     Attributes
     ----------
     distributions : dict of str to Distribution

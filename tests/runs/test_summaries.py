@@ -177,6 +177,11 @@ def test_skipped_blocks_have_no_data(tmp_path: Path, broken: set[tuple[int, int]
     check_run(receipt, FEW)
     assert receipt.summary is not None
     assert receipt.summary.distributions["density"].n_missing == 0
+    (tmp_path / "out.zarr/label/0/c/1/1").unlink()
+    broken.add((16, 16))
+    receipt = resume(tmp_path / "out.zarr", on_error="skip", progress="none")
+    assert receipt.summary is not None
+    assert {one.n_missing for one in receipt.summary.distributions.values()} == {16 * 16}
 
 
 @pytest.mark.parametrize("kind", ["mask", "no_data", "both", "nothing has data"])
