@@ -273,6 +273,13 @@ def test_channels_are_put_into_the_order_of_the_classes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.confusion, wanted.confusion)
 
 
+def test_no_client() -> None:
+    """The client is that of the pass."""
+    for call in (fit, lambda client: score(fit(), client=client)):
+        with pytest.raises(TypeError, match=r"client is 3; wanted a distributed\.Client"):
+            call(client=3)
+
+
 def test_a_plain_mapping_has_equal_priors() -> None:
     """Without priors, classes are scored as if they were equally probable."""
     classes = fit(names=NAMES)

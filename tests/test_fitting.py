@@ -299,6 +299,12 @@ def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
         fit_mixture(image, **arguments)
 
 
+def test_no_client(image: NDArray[np.uint8]) -> None:
+    """The client is that of the pass."""
+    with pytest.raises(TypeError, match=r"client is 3; wanted a distributed\.Client"):
+        fit(image, 1, client=3)
+
+
 @pytest.mark.parametrize("options", [{"mask": np.ones((4, 5))}, {"no_data": 0}])
 def test_a_histogram_has_no_mask(options: Any) -> None:
     """What would have to be known while counting is refused afterwards."""

@@ -284,6 +284,8 @@ def test_variances_are_raised_to_the_floor(seed: int, floor: float) -> None:
 
 def test_units_don_t_hide_a_small_variance() -> None:
     """A covariance above the floor stays as it is, even if its channels have very different units."""
-    scale = np.array([1e9, 1.0])
-    matrices = np.array([[[1.0, 0.6], [0.6, 1.0]]])
+    scale = np.array([1.0, 2.0, 1e9])
+    factors = np.random.default_rng(0).normal(size=(20, 3, 3))
+    matrices = factors @ factors.mT + 0.5 * np.eye(3)
+    assert np.linalg.eigvalsh(matrices * np.outer(scale, scale)).min() < 0
     assert raise_variances(matrices, 0.1, scale) is matrices

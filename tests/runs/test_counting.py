@@ -17,6 +17,7 @@ from pipeline import Histogram, Progress, count_colors, open_image
 from pipeline.compute import counting as compute_counting
 from pipeline.compute import histogram as histogram_module
 from pipeline.compute.counting import ALL, TRAINING
+from pipeline.compute.histogram import count_colors_of
 from pipeline.compute.places import groups_of, priorities_of
 from pipeline.images.grid import choose_grid
 from pipeline.images.labels import open_labels
@@ -212,6 +213,19 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, image: NDArray[np.ui
             ValueError, match=r"counting the colors needs .* MiB .* use 50.00 MiB.*num_workers=1"
         ):
             count(image)
+
+
+def test_histograms_that_wait_are_few() -> None:
+    """What waits to be merged is never more than the sum so far, so that memory doesn't grow with the blocks."""
+    total = counting._Sum()
+    one = count_colors_of(np.arange(100, dtype=np.uint8)[:, np.newaxis], None)
+    for number in range(1, 50):
+        total.add(one)
+        assert sum(waiting.n_colors for waiting in total._waiting) <= 100
+        assert total._merged is not None
+    result = total.result()
+    assert result.n_pixels == 100 * number
+    np.testing.assert_array_equal(result.counts, number)
 
 
 def test_progress(image: NDArray[np.uint8], by_blocks: Any) -> None:
