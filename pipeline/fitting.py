@@ -87,7 +87,8 @@ def fit_mixture(
     FileNotFoundError, TypeError, OSError
         If the image can't be read, see :func:`open_image`.
     ValueError
-        If no pixel has data, if there are fewer colors than kernels, or if an argument can't have its value.
+        If no pixel has data, if there are fewer colors than kernels, if the pixels are too large or the
+        kernels too flat for float64, or if an argument can't have its value.
 
     Notes
     -----

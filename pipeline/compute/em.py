@@ -133,7 +133,8 @@ def fit_kernels(
     Raises
     ------
     ValueError
-        If there are fewer colors than kernels, and for the reason that :func:`make_points` gives.
+        If there are fewer colors than kernels, and for the reasons that :func:`make_points` and
+        :func:`expect` give.
 
     Notes
     -----

@@ -153,6 +153,11 @@ def expect(points: Points, parameters: Parameters, threads: int = 1) -> Moments:
     -------
     Moments
         Of the products of all channels if the covariances are matrices, and else of the squares.
+
+    Raises
+    ------
+    ValueError
+        If rounding decides whether a covariance is positive definite.
     """
     coefficients = _coefficients(parameters)
     n_kernels, n_monomials = coefficients.shape
@@ -270,14 +275,28 @@ def _coefficients(parameters: Parameters) -> Floats:
         offsets = -0.5 * (np.log(2 * np.pi * covariances) + means**2 / covariances).sum(axis=1)
         linear, quadratic = means / covariances, -0.5 / covariances
     else:
-        precisions = np.linalg.inv(covariances).astype(np.float64, copy=False)
+        factors = _factors(covariances)
+        # The errors of these inverses grow with the square root of the ratio of eigenvalues only.
+        inverses = np.linalg.inv(factors)
+        precisions = inverses.mT @ inverses
         linear = np.einsum("kij,kj->ki", precisions, means)
-        _, logarithms = np.linalg.slogdet(covariances)
+        logarithms = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         offsets = -0.5 * (n_channels * math.log(2 * math.pi) + logarithms + (linear * means).sum(axis=1))
         upper = np.triu_indices(n_channels)
         # Products of two different channels stand for both orders.
         quadratic = -precisions[:, *upper] * np.where(upper[0] == upper[1], 0.5, 1.0)
     return np.hstack([(np.log(weights) + offsets)[:, np.newaxis], linear, quadratic])
+
+
+def _factors(covariances: Floats) -> Floats:
+    """Return the Cholesky factors of covariances, shape (K, C, C)."""
+    try:
+        return np.linalg.cholesky(covariances).astype(np.float64, copy=False)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "a kernel has become so flat that rounding decides whether its covariance is positive definite. "
+            'Raise variance_floor, leave out a channel, or pass covariance_type="diag".'
+        ) from None
 
 
 def _monomials(planes: Floats, *, full: bool) -> Floats:

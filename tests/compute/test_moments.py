@@ -145,6 +145,29 @@ def test_threads_and_tiles_don_t_matter(monkeypatch: pytest.MonkeyPatch, kind: s
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_flat_kernels_are_exact(seed: int) -> None:
+    """The density of a kernel 10,000 times as wide as thick is right at the colors within it."""
+    random = np.random.default_rng(seed)
+    axes = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    variances = np.array([1.0, 1e-4, 1e-8])
+    colors = random.normal(size=(200, 3)) * np.sqrt(variances)
+    mean = 3 * random.normal(size=3)
+    points = Points(axes @ colors.T + mean[:, np.newaxis], np.ones(200), np.zeros(3), np.ones(3))
+    covariance = (axes * variances) @ axes.T
+    moments = expect(points, Parameters(np.ones(1), mean[np.newaxis], covariance[np.newaxis]))
+    wanted = -0.5 * (np.log(2 * np.pi * variances).sum() + (colors**2 / variances).sum(axis=1))
+    assert moments.log_likelihood == pytest.approx(wanted.sum(), abs=1e-4)
+
+
+def test_kernels_that_are_too_flat() -> None:
+    """The message says what can be done where rounding decides."""
+    points = random_points(0, 20, 2)
+    flat = np.array([[[1.0, 1.0], [1.0, 1.0 - 1e-15]]])
+    with pytest.raises(ValueError, match=r"a kernel has become so flat .* Raise variance_floor"):
+        expect(points, Parameters(np.ones(1), np.zeros((1, 2)), flat))
+
+
 def test_colors_far_from_all_kernels() -> None:
     """The nearest kernel is responsible for a color at which all densities underflow."""
     points = Points(np.array([[0.0, 100.0, -90.0]]), np.ones(3), np.zeros(1), np.ones(1))
