@@ -5,27 +5,26 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.models.distribution import Distribution, dropped_bits, n_bins
+from pipeline.compute.counters import LANES, loops_of
+from pipeline.models.distribution import Distribution, n_bins
 from pipeline.models.summary import Summary, Zone, result_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from pipeline.compute.counters import Loops
     from pipeline.models.output import Output
 
 # The kind of the zones that a caller names. Other kinds are the names of labels, whose classes are zones too.
 ZONES = ""
-# So many numbers, or counters of zones, stay in the cache.
+# So many numbers stay in the cache, or counters of zones.
 _STRIP = 2**17
-# Loading Numba takes as long as counting so many pixels without it.
-_LONG = 2**30
 
 
 class ZoneSums(NamedTuple):
@@ -88,7 +87,7 @@ def summarize_block(
     ValueError
         If a zone is negative.
     """
-    count = _count_by_loop() if compiled else _count
+    loops = loops_of(compiled=compiled)
     planes = {
         name: np.ascontiguousarray(plane).reshape(-1)
         for output, result in zip(outputs, results, strict=True)
@@ -96,7 +95,7 @@ def summarize_block(
     }
     bins = {}
     for name, plane in planes.items():
-        counters = count(plane)
+        counters = loops.count_bins(plane)
         occurring = np.flatnonzero(counters)
         bins[name] = occurring.astype(np.uint32), counters[occurring]
     found: dict[tuple[str, int], ZoneSums] = {}
@@ -107,24 +106,15 @@ def summarize_block(
             # The place 0 is that of pixels without data.
             places = np.zeros(np.iinfo(labels.dtype).max + 1, np.intp)
             places[: len(output.label_names)] = range(1, len(output.label_names) + 1)
-            sums = _sum_zones(labels, places.take, len(output.label_names) + 1, others, planes)
+            zoned = _Zones(labels, places.take, len(output.label_names) + 1)
+            sums = _sum_zones(zoned, others, planes, loops)
             found |= {(output.name, place - 1): values for place, values in sums.items()}
     if zones is not None and zones.any():
         flat = zones.reshape(-1)
         numbers, place = _number_zones(flat)
-        sums = _sum_zones(flat, place, len(numbers), outputs, planes)
+        sums = _sum_zones(_Zones(flat, place, len(numbers)), outputs, planes, loops)
         found |= {(ZONES, int(numbers[place])): values for place, values in sums.items()}
     return BlockSummary(bins, found)
-
-
-def can_compile() -> bool:
-    """Return whether Numba is installed."""
-    return find_spec("numba") is not None
-
-
-def is_worth_compiling(engines: Collection[str], n_pixels: int) -> bool:
-    """Return whether a run gains by counting in a compiled loop: if it loads Numba anyway, or is long."""
-    return can_compile() and ("numba" in engines or n_pixels >= _LONG)
 
 
 class Totals:
@@ -226,47 +216,50 @@ def _number_zones(
     return numbers, lambda part: np.searchsorted(numbers, part)
 
 
-def _sum_zones(
-    zones: NDArray[Any],
-    place: Callable[[NDArray[Any]], NDArray[np.intp]],
-    n_places: int,
-    outputs: Sequence[Output],
-    planes: Mapping[str, NDArray[Any]],
-) -> dict[int, ZoneSums]:
-    """Return the sums of each zone of a block, by its place. Pixels of the place 0 don't count.
+class _Zones(NamedTuple):
+    """The zones of a block's pixels.
 
-    Parameters
+    Attributes
     ----------
     zones : ndarray of int, shape (n,)
     place : callable
-        It returns the places of some zones, less than `n_places`.
+        It returns the places of some zones, less than `n_places`; 0 is the place of pixels of no zone.
     n_places : int
-    outputs : sequence of Output
-    planes : mapping of str to ndarray, shape (n,)
-        The stored numbers of each result.
     """
+
+    zones: NDArray[Any]
+    place: Callable[[NDArray[Any]], NDArray[np.intp]]
+    n_places: int
+
+
+def _sum_zones(
+    zoned: _Zones, outputs: Sequence[Output], planes: Mapping[str, NDArray[Any]], loops: Loops
+) -> dict[int, ZoneSums]:
+    """Return the sums of each zone of a block, by its place; pixels of the place 0 don't count."""
+    n_places = zoned.n_places
     pixels = np.zeros(n_places, np.int64)
     sums = {
-        name: (np.zeros(n_places, np.int64), np.zeros(n_places))
+        name: (np.zeros((LANES, n_places), np.int64), np.zeros((LANES, n_places)))
         for output in outputs
         if output.label_names is None
         for name in result_names(output)
     }
     classes = {o.name: np.zeros((n_places, len(o.label_names)), np.int64) for o in outputs if o.label_names}
-    for start in range(0, len(zones), _STRIP):
+    for start in range(0, len(zoned.zones), _STRIP):
         part = slice(start, start + _STRIP)
-        places = place(zones[part])
-        pixels += np.bincount(places, minlength=n_places)
+        places = zoned.place(zoned.zones[part])
+        loops.add_places(places, pixels)
         for output in outputs:
             for name in result_names(output):
                 if output.label_names is None:
-                    _add_values(places, output.encoding.decode(planes[name][part]), *sums[name])
+                    loops.add_values(places, output.encoding.decode(planes[name][part]), *sums[name])
                 else:
                     _add_classes(places, planes[name][part], classes[name])
+    found = {name: (counts.sum(axis=0), totals.sum(axis=0)) for name, (counts, totals) in sums.items()}
     return {
         number: ZoneSums(
             int(pixels[number]),
-            {name: (int(counts[number]), float(totals[number])) for name, (counts, totals) in sums.items()},
+            {name: (int(counts[number]), float(totals[number])) for name, (counts, totals) in found.items()},
             {name: counts[number] for name, counts in classes.items()},
         )
         for number in np.flatnonzero(pixels).tolist()
@@ -274,44 +267,9 @@ def _sum_zones(
     }
 
 
-def _add_values(
-    zones: NDArray[np.intp], values: NDArray[Any], counts: NDArray[np.int64], totals: NDArray[np.float64]
-) -> None:
-    """Add the finite values of each zone, and their number."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        zones, values = zones[finite], values[finite]
-    counts += np.bincount(zones, minlength=len(counts))
-    totals += np.bincount(zones, values, len(totals))
-
-
-def _add_classes(zones: NDArray[np.intp], labels: NDArray[Any], counts: NDArray[np.int64]) -> None:
-    """Add how many pixels of each zone are of each class."""
+def _add_classes(places: NDArray[np.intp], labels: NDArray[Any], counts: NDArray[np.int64]) -> None:
+    """Add how many pixels of each place are of each class."""
     n_classes = counts.shape[1]
     has_class = labels < n_classes
-    pairs = zones[has_class] * n_classes + labels[has_class]
+    pairs = places[has_class] * n_classes + labels[has_class]
     counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
-
-
-def _count(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Count the numbers of an array by their bins."""
-    dtype = values.dtype
-    patterns, dropped = values.view(f"u{dtype.itemsize}"), dropped_bits(dtype)
-    counters = np.zeros(n_bins(dtype), np.int64)
-    for start in range(0, len(values), _STRIP):
-        bins = (patterns[start : start + _STRIP] >> dropped).astype(np.intp)
-        counters += np.bincount(bins, minlength=len(counters))
-    return counters
-
-
-def _count_by_loop() -> Callable[[NDArray[Any]], NDArray[np.int64]]:
-    """Return the function that counts by a compiled loop."""
-    from pipeline.compute.fused_counts import count_bins  # noqa: PLC0415  Numba is an extra
-
-    def count(values: NDArray[Any]) -> NDArray[np.int64]:
-        dtype = values.dtype
-        counters = np.zeros(n_bins(dtype), np.int64)
-        count_bins(values.view(f"u{dtype.itemsize}"), dropped_bits(dtype), counters)
-        return counters
-
-    return count

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes, format_time, parse_bytes
 
+from pipeline.compute.counters import is_worth_compiling
 from pipeline.compute.engines import ENGINES, Choice, choose_engines
-from pipeline.compute.summarizing import is_worth_compiling
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.labels import open_labels
 from pipeline.images.opening import open_image
@@ -259,7 +259,7 @@ def make_plan(
         needed = _project(job, image, zones, executor=executor, grid=grid, threads=executor.threads)
         if needed <= limit:
             break
-    if is_worth_compiling(engines.values(), grid.n_pixels):
+    if is_worth_compiling(outputs, engines.values(), grid.n_pixels, has_zones=zones is not None):
         counting = replace(job, counts_by_loop=True)
         more = _project(counting, image, zones, executor=executor, grid=grid, threads=executor.threads)
         if more <= limit:

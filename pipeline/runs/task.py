@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.compute.counters import can_compile
 from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.plausibility import Nearness, count_near
-from pipeline.compute.summarizing import BlockSummary, can_compile, summarize_block
+from pipeline.compute.summarizing import BlockSummary, summarize_block
 from pipeline.runs.peak import high_water, resident
 
 if TYPE_CHECKING:

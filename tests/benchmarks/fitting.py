@@ -4,7 +4,7 @@ The image is a real photo, tiled under several lights, as a Zarr array. The copy
 float32 through this package's own writer. scikit-learn fits a sample of its pixels; both mixtures are then
 scored on all pixels.
 
-python tests/benchmarks/fitting.py
+PYTHONPATH=tests python tests/benchmarks/fitting.py
 """
 
 # ruff: noqa: T201 - printing is what a benchmark is for

@@ -1,11 +1,11 @@
-"""The compiled counter counts leading bits as NumPy does."""
+"""The compiled loops count leading bits, and sum values, as NumPy does."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.compute.fused_counts import count_bins
+from pipeline.compute.fused_counts import count_bins, sum_values
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
@@ -32,3 +32,19 @@ def test_nothing_is_counted_of_nothing() -> None:
     counters = np.zeros(256, np.int64)
     count_bins(np.zeros(0, np.uint8), 0, counters)
     assert not counters.any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_values_are_summed_by_their_places(dtype: str) -> None:
+    """Finite values are added to the row of their turn, and counted there."""
+    values = np.random.default_rng(0).normal(size=1003).astype(dtype)
+    values[5:9] = np.nan, np.inf, -np.inf, 1
+    places = np.random.default_rng(1).integers(0, 3, 1003)
+    counts, totals = np.zeros((4, 3), np.int64), np.zeros((4, 3))
+    sum_values(places, values, counts, totals)
+    turns, finite = np.arange(1003) % 4, np.isfinite(values)
+    for turn in range(4):
+        for place in range(3):
+            here = finite & (turns == turn) & (places == place)
+            assert counts[turn, place] == here.sum()
+            assert totals[turn, place] == pytest.approx(values[here].astype(np.float64).sum(), rel=1e-12)

@@ -15,7 +15,7 @@ from references import random_mixture
 from summaries import check_mean, check_summary
 
 from pipeline.compute import summarizing
-from pipeline.compute.summarizing import Totals, is_worth_compiling, summarize_block
+from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.models.class_quantities import Entropy, Label, Posterior
 from pipeline.models.encoding import Plain
 from pipeline.models.mixture_quantities import Density, LogDensity, LogRatio
@@ -268,12 +268,3 @@ def test_many_classes(n_classes: int) -> None:
     assert summary.distributions["label"].n_missing == 2
     for number in (0, 1, n_classes - 1):
         check_mean(summary.classes["label"][number].means["log"], values[labels == number].astype(np.float64))
-
-
-def test_a_compiled_loop_is_worth_it_where_numba_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run gains if it loads Numba anyway, or if it is long; never without Numba."""
-    assert is_worth_compiling(["numpy", "numba"], 10)
-    assert not is_worth_compiling(["numpy"], 10)
-    assert is_worth_compiling(["numpy"], 2**40)
-    monkeypatch.setattr(summarizing, "find_spec", lambda _: None)
-    assert not is_worth_compiling(["numba"], 2**40)

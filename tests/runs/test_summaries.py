@@ -122,12 +122,12 @@ def test_it_is_the_same_everywhere(tmp_path: Path, processes: Client, where: str
 def test_the_compiled_counter_is_used_in_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that loads Numba counts by a compiled loop, and counts the same."""
     wanted = stream(IMAGE, FEW, tmp_path / "plain.zarr", block=16, zones=ZONES, progress="none").summary
-    monkeypatch.setattr("pipeline.runs.plan.is_worth_compiling", lambda *_: True)
+    monkeypatch.setattr("pipeline.runs.plan.is_worth_compiling", lambda *_, **__: True)
 
     def refuse(_: object) -> None:
         raise AssertionError("counted without the loop")
 
-    monkeypatch.setattr("pipeline.compute.summarizing._count", refuse)
+    monkeypatch.setattr("pipeline.compute.counters._add_values", refuse)
     receipt = stream(IMAGE, FEW, tmp_path / "out.zarr", block=16, zones=ZONES, progress="none")
     check_run(receipt, FEW, ZONES)
     assert receipt.summary == wanted
