@@ -22,8 +22,8 @@ _STRIP = 2**17
 LANES = 4
 # The first classes of a label, and pixels without data.
 _LIKELY = (*range(6), 255)
-# The seconds that compiled loops save for each pixel and result, and for each pixel, result and kind of zones;
-# and those that loading Numba is worth, since other threads compute in the meantime.
+# The seconds that compiled loops save for each pixel and result, and for each pixel, result and kind of
+# zones; and those that loading Numba is worth, since other threads compute in the meantime.
 _SAVED_BY_COUNTING, _SAVED_BY_SUMMING, _SECONDS_TO_LOAD = 1e-9, 6e-9, 1.0
 
 
@@ -40,7 +40,7 @@ class Loops(NamedTuple):
     add_values : callable
         Given places, values of the same shape, counts and totals, both of shape (4, zones), it adds the
         finite values of each zone to its totals, and their number to its counts. Value number i belongs to
-        row i modulo 4 of the totals.
+        row i modulo 4 of the totals. The values of one call are summed before they are added.
     """
 
     count_bins: Callable[[NDArray[Any]], NDArray[np.int64]]
@@ -64,7 +64,17 @@ def loops_of(*, compiled: bool) -> Loops:
     def add_places(places: NDArray[np.intp], counts: NDArray[np.int64]) -> None:
         count_bins(_patterns(places), 0, counts)
 
-    return Loops(count, add_places, sum_values)
+    def add_values(
+        places: NDArray[np.intp], values: NDArray[Any], counts: NDArray[np.int64], totals: NDArray[np.float64]
+    ) -> None:
+        sums = np.zeros_like(totals)
+        # Numba has no float16.
+        sum_values(
+            places, values.astype(np.promote_types(values.dtype, np.float32), copy=False), counts, sums
+        )
+        totals += sums
+
+    return Loops(count, add_places, add_values)
 
 
 def can_compile() -> bool:

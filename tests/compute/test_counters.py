@@ -66,10 +66,19 @@ def test_sums_are_the_same_to_the_last_bit(values: Sequence[float], places: Sequ
     for lane in range(LANES):
         here = finite & (np.arange(len(stored)) % LANES == lane)
         for place in range(5):
-            total = 1.0
+            total = 0.0
             for value in stored[here & (where == place)]:
                 total += float(value)
-            assert found[0][2][lane, place] == total
+            assert found[0][2][lane, place] == 1 + total
+
+
+@pytest.mark.parametrize("loops", BOTH)
+def test_halves_are_summed(loops: Loops) -> None:
+    """Numbers of 16 bits are summed as those of 32 bits are."""
+    values, places = np.array([1.5, 2.5, np.nan], np.float16), np.array([1, 1, 1])
+    counts, totals = np.zeros((LANES, 2), np.int64), np.zeros((LANES, 2))
+    loops.add_values(places, values, counts, totals)
+    assert (counts.sum(), totals.sum()) == (2, 4)
 
 
 def test_a_compiled_loop_is_worth_it_where_there_is_much_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
