@@ -23,8 +23,8 @@ LANES = 4
 # The first classes of a label, and pixels without data.
 _LIKELY = (*range(6), 255)
 # The seconds that compiled loops save for each pixel and result, and for each pixel, result and kind of
-# zones; and those that loading Numba is worth, since other threads compute in the meantime.
-_SAVED_BY_COUNTING, _SAVED_BY_SUMMING, _SECONDS_TO_LOAD = 1e-9, 6e-9, 1.0
+# zones; and those that loading Numba takes. NumPy counts in one thread at a time.
+_SAVED_BY_COUNTING, _SAVED_BY_SUMMING, _SECONDS_TO_LOAD = 1e-9, 6e-9, 0.5
 
 
 class Loops(NamedTuple):
