@@ -63,8 +63,8 @@ def plot_mixture(mixture: Mixture, histogram: Histogram | None = None) -> Figure
             _draw_colors(panel, histogram, across, up)
         for kernel in range(mixture.n_kernels):
             _draw_kernel(panel, mixture, kernel, (across, up))
-        panel.set_xlabel(_name(mixture, across))
-        panel.set_ylabel(_name(mixture, up))
+        panel.set_xlabel(_name(mixture, across), parse_math=False)
+        panel.set_ylabel(_name(mixture, up), parse_math=False)
         panel.autoscale_view()
     return figure
 
@@ -91,7 +91,10 @@ def plot_summary(summary: Summary) -> Figure:
         if name in summary.classes:
             zones = summary.classes[name]
             total = max(1, sum(zone.pixels for zone in zones))
-            panel.barh([zone.name for zone in zones], [zone.pixels / total for zone in zones])
+            places = range(len(zones))
+            panel.barh(places, [zone.pixels / total for zone in zones])
+            # A name may be any text, also one with dollar signs, which isn't a formula.
+            panel.set_yticks(places, [zone.name for zone in zones], parse_math=False)
             panel.invert_yaxis()
             panel.set_xlabel("share of the pixels with data")
         elif distribution.n_pixels:
@@ -100,7 +103,7 @@ def plot_summary(summary: Summary) -> Figure:
             above = np.array([distribution.count_above(edge) for edge in edges])
             panel.stairs(-np.diff(above) / np.diff(edges) / distribution.n_pixels, edges, fill=True)
             panel.set_ylabel("share of the pixels per unit")
-        panel.set_title(name)
+        panel.set_title(name, parse_math=False)
     return figure
 
 
@@ -168,7 +171,7 @@ def _draw_density(panel: Axes, mixture: Mixture, histogram: Histogram | None) ->
     x = np.linspace((means - reach).min(), (means + reach).max(), 512)
     kernels = np.exp(-((x[:, np.newaxis] - means) ** 2) / (2 * variances))
     panel.plot(x, kernels / np.sqrt(2 * np.pi * variances) @ mixture.weights, color="black")
-    panel.set_xlabel(_name(mixture, 0))
+    panel.set_xlabel(_name(mixture, 0), parse_math=False)
     panel.set_ylabel("density")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Ellipse
 
-from pipeline import Label, LogDensity, Mixture, count_colors, plot_mixture, plot_summary, stream
+from pipeline import Label, LogDensity, Mixture, Posterior, count_colors, plot_mixture, plot_summary, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +82,19 @@ def test_summaries_show_shares_and_distributions(tmp_path: Path, photo: NDArray[
     assert [text.get_text() for text in labels.get_yticklabels()] == ["dark", "other"]
     values, edges, _ = densities.patches[0].get_data()  # type: ignore[attr-defined]
     assert 0.99 < values @ np.diff(edges) <= 1
+
+
+def test_names_may_be_any_text(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """Names with dollar signs are drawn as they are, and not as formulas, which they may not be."""
+    classes = {"$\\none$": FULL, "a$b$": FULL}
+    quantities = {"label": Label(classes), "posterior": Posterior(classes)}
+    summary = stream(photo, quantities, tmp_path / "out.zarr", progress="none").summary
+    assert summary is not None
+    figure = plot_summary(summary)
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(classes)
+    mixture = Mixture([1], [[1, 2]], [[1, 1]], list(classes))
+    plot_mixture(mixture).draw_without_rendering()
 
 
 def test_notebooks_show_pictures() -> None:
