@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ def fit(image: Path, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of
     """  # noqa: D301  click reads the backspace
     if model.exists() and not arguments["overwrite"]:
         raise FileExistsError(f"{model} exists. Choose another name, or pass --overwrite.")
+    _check_directories(model, arguments["picture"])
     if arguments["labels"] is None and (arguments["names"] or arguments["held_out"]):
         raise click.UsageError("--name and --held-out go with --labels.")
     if arguments["labels"] is not None and arguments["picture"] is not None:
@@ -168,6 +170,16 @@ def score(model: str, image: Path, **arguments: Any) -> None:  # noqa: ANN401  o
         click.echo(f"{name}: at most {rate:g} false alarms where its log-ratio is at least {limit:.6g}")
 
 
+def _check_directories(*paths: Path | None) -> None:
+    """Raise FileNotFoundError unless the files can be written when a fit, which may take hours, has ended."""
+    for path in paths:
+        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise FileNotFoundError(
+                f"{path} can't be written; wanted a directory {path.parent} that may be written to. Make it, "
+                "or choose another one."
+            )
+
+
 def _report_fit(what: object, mixture: Mixture) -> None:
     """Print how a mixture came about."""
     click.echo(f"{what}: {mixture.n_kernels} kernels, {mixture.fit}")
@@ -176,6 +188,9 @@ def _report_fit(what: object, mixture: Mixture) -> None:
 def _label_names(given: tuple[str, ...]) -> dict[int, str] | None:
     """Return the names of labels."""
     pairs = pairs_of(given)
-    if not all(label.isdecimal() for label in pairs):
-        raise click.UsageError(f"got --name {' --name '.join(given)}; wanted LABEL=NAME, as 1=tumor.")
-    return {int(label): name for label, name in pairs.items()} or None
+    names = {int(label): name for label, name in pairs.items() if label.isdecimal()}
+    if len(names) < len(pairs):
+        raise click.UsageError(
+            f"got --name {' --name '.join(given)}; wanted LABEL=NAME, as 1=tumor, each label once."
+        )
+    return names or None

@@ -90,6 +90,12 @@ def test_classes_are_fitted_and_scored(folder: Path) -> None:
         (("fit", "photo.png", "m.json", "-k", "0"), "n_kernels is [0]"),
         (("fit", "photo.png", "m.json", "--held-out", "0.5"), "go with --labels"),
         (("fit", "photo.png", "m.json", "--labels", "labels.png", "--name", "one=left"), "wanted LABEL=NAME"),
+        (
+            ("fit", "photo.png", "m.json", "--labels", "labels.png", "--name", "1=a", "--name", "01=b"),
+            "each label once",
+        ),
+        (("fit", "none.png", "no/m.json"), "no/m.json can't be written; wanted a directory no"),
+        (("fit", "none.png", "m.json", "--picture", "no/p.png"), "no/p.png can't be written"),
         (("fit", "photo.png", "m.json", "--labels", "labels.png", "--picture", "p.png"), "Leave out"),
         (("fit", "none.png", "m.json"), "none.png is not there"),
         (("score", "jones-rehg-skin", "photo.png", "--labels", "labels.png"), "is one mixture"),
