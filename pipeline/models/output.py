@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.models.classes import Classes
 from pipeline.models.encoding import Encoding, Plain, read_encoding
 from pipeline.models.packed import Packed
 from pipeline.models.quantity import Quantity, no_data_value, read_quantity
@@ -105,6 +106,8 @@ def make_outputs(quantities: Quantities, dtype: DTypeLike | None = None) -> tupl
         If there is no quantity, a name can't be a directory's name on every system, a dtype can't hold the
         results, or the quantities are for different channels.
     """
+    if isinstance(quantities, Classes):
+        raise TypeError(f"got {quantities!r:.80}; wanted a quantity of them, for example Label(classes)")
     if isinstance(quantities, Mapping):
         named = dict(quantities)
     else:

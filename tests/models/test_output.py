@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from references import random_mixture
 
-from pipeline import Density, Label, LogDensity, LogRatio, Mixture, Packed, Posterior
+from pipeline import Classes, Density, Label, LogDensity, LogRatio, Mixture, Packed, Posterior
 from pipeline.models.encoding import Half, Linear, Plain
 from pipeline.models.output import Output, make_outputs
 
@@ -72,6 +72,11 @@ def test_a_dtype_is_for_all_that_can_have_it() -> None:
     [
         ({}, ValueError, "got no quantities; wanted at least one"),
         (MIXTURE, TypeError, r"the quantity is <Mixture.*wanted Density\(mixture\)"),
+        (
+            Classes(CLASSES),
+            TypeError,
+            r"got <Classes: .*wanted a quantity of them, for example Label\(classes\)",
+        ),
         ([Density(MIXTURE)], TypeError, "or a mapping of names to quantities"),
         (None, TypeError, "the quantity is None"),
         ({"a": MIXTURE}, TypeError, r"the quantity 'a' is <Mixture.*wanted Density\(mixture\)"),
