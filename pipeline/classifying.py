@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,7 +63,9 @@ def fit_classes(
         As for :func:`open_image`.
     labels : path, Image or array of shape (H, W)
         The label of each pixel, a positive integer for each class and 0 for pixels of no class: an image, or
-        a small one of the same aspect; or a GeoJSON file of polygons, as QuPath exports them.
+        a small one of the same aspect; or a GeoJSON file of polygons, as QuPath exports them, in pixels of
+        `image` as it is passed here: those of a slice begin at its corner. Where polygons overlap, the later
+        one in the file has the pixels.
     n_kernels : int, iterable of int, or "bic"
         The number of kernels of each mixture, see :func:`fit_mixture`.
     channel_axis, mask, no_data
@@ -206,7 +209,7 @@ def _count_classes(  # noqa: PLR0917  the arguments of fit_classes, in its order
             f"held_out is {held_out!r}; wanted a share from 0 to 1, in steps of {1 / N_GROUPS:g}"
         )
     opened = open_labels(labels, image.extent)
-    known = opened.names if names is None else dict(names)
+    known = opened.names if names is None else _checked_names(names)
     counted = count_groups(image, opened.source, n_held=n_held, seed=seed, progress=progress, client=client)
     classes: dict[str, dict[int, Histogram]] = {name: {} for name in (known or {}).values()}
     for (label, group), histogram in counted.items():
@@ -223,8 +226,22 @@ def _count_classes(  # noqa: PLR0917  the arguments of fit_classes, in its order
         groups = classes.setdefault(str(label) if known is None else known[label], {})
         groups[group] = groups[group].plus(histogram) if group in groups else histogram
     if not counted:
-        raise ValueError("no pixel with data has a label other than 0. Label some pixels.")
+        raise ValueError(
+            "no pixel with data has a label other than 0. Label some pixels, and see that polygons are in "
+            "pixels of the image."
+        )
     return classes
+
+
+def _checked_names(names: Any) -> dict[int, str]:  # noqa: ANN401  a caller may pass anything
+    """Return the names of labels, or raise TypeError before anything is counted."""
+    try:
+        checked = {operator.index(label): name for label, name in names.items()}
+    except (AttributeError, TypeError):
+        checked = {0: None}
+    if not all(isinstance(name, str) for name in checked.values()):
+        raise TypeError(f"names is {names!r:.80}; wanted the name of each label, as {{1: 'tumor'}}")
+    return checked
 
 
 def _represented(histogram: Histogram) -> NDArray[np.int64]:

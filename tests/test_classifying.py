@@ -312,6 +312,13 @@ def test_wrong_arguments_of_a_fit(options: dict[str, Any], message: str) -> None
         fit(**options)
 
 
+@pytest.mark.parametrize("names", [{"1": "a"}, {1: 2}, ["a"], {1.5: "a"}])
+def test_names_that_are_no_names_of_labels(names: Any) -> None:
+    """Names that are numbers or belong to texts are refused before anything is counted."""
+    with pytest.raises(TypeError, match=r"wanted the name of each label, as \{1: 'tumor'\}"):
+        fit(names=names)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

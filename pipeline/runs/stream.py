@@ -85,7 +85,9 @@ def stream(
         Pixels whose channels all have this value have no data.
     zones : path, Image or array of shape (H, W), optional
         The zone of each pixel, a positive integer or 0 for none, or a GeoJSON file of polygons, each of which
-        is a zone: the summary then has the area, the classes and the mean results of each zone.
+        is a zone: the summary then has the area, the classes and the mean results of each zone. Polygons are
+        in pixels of `image` as it is passed here: those of a slice begin at its corner. Where they overlap,
+        a pixel belongs to the later one in the file only.
     identity : str, optional
         A name for the pixels that are read, by which a run is resumed. By default it is made from the content
         of an array in memory, and from the time and size of a file. It is needed to resume a run on an array
