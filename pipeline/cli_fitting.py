@@ -46,7 +46,8 @@ def _labels(*, required: bool) -> Callable[..., Any]:
     metavar="K",
     default="16",
     show_default=True,
-    help="The number of kernels; several, as 4,8,16, or bic, of which the lowest BIC decides.",
+    help="The number of kernels, of each class with --labels. Of several numbers, as 4,8,16, the one with "
+    "the lowest BIC is taken; bic stands for 1 to 16.",
 )
 @_labels(required=False)
 @_names
@@ -55,7 +56,8 @@ def _labels(*, required: bool) -> Callable[..., Any]:
     type=float,
     default=0.0,
     show_default=True,
-    help="The share of the image, in squares, that isn't fitted to, and by which the classes are scored.",
+    help="The share of the image, in squares and steps of 0.05, that isn't fitted to, and by which the "
+    "classes are scored.",
 )
 @click.option(
     "--covariance-type",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ZONES = ""
 # So many numbers stay in the cache, or counters of zones.
 _STRIP = 2**17
+# A record of so many numbers of zones takes some 80 MB.
+_MOST_NUMBERS = 500_000
 
 
 class ZoneSums(NamedTuple):
@@ -117,6 +119,17 @@ def summarize_block(
     return BlockSummary(bins, found)
 
 
+def check_zones(outputs: Sequence[Output], n_zones: int) -> None:
+    """Raise ValueError if a summary of so many zones would be too large for the record of a store."""
+    each = sum(len(output.label_names or result_names(output)) for output in outputs)
+    if n_zones * each > _MOST_NUMBERS:
+        raise ValueError(
+            f"the summary of {n_zones} zones with {each} numbers each is too large for the record of a "
+            f"store; wanted at most {_MOST_NUMBERS} numbers. Pass fewer zones, or compute fewer results. A "
+            "run that has begun can be resumed with other zones, or with none."
+        )
+
+
 class Totals:
     """The sums of the summaries of blocks; the order in which they are added doesn't matter.
 
@@ -132,17 +145,21 @@ class Totals:
         self._results = {name: output for output in outputs for name in result_names(output)}
         self._counters: dict[str, NDArray[np.int64]] = {}
         self._pixels: dict[tuple[str, int], int] = defaultdict(int)
+        self._n_zones = 0
         # Fractions are exact, so that a sum is the same in any order.
         self._sums: dict[tuple[str, int, str], tuple[int, Fraction]] = defaultdict(lambda: (0, Fraction()))
         self._classes: dict[tuple[str, int, str], NDArray[np.int64]] = {}
 
     def add(self, block: BlockSummary) -> None:
-        """Add the summary of a block."""
+        """Add the summary of a block, or raise ValueError if there are too many zones by now."""
         for name, (bins, counts) in block.bins.items():
             if name not in self._counters:
                 self._counters[name] = np.zeros(n_bins(self._results[name].dtype), np.int64)
             self._counters[name][bins] += counts
         for key, zone in block.zones.items():
+            if key[0] == ZONES and key not in self._pixels:
+                self._n_zones += 1
+                check_zones(self._outputs, self._n_zones)
             self._pixels[key] += zone.pixels
             for name, (count, total) in zone.sums.items():
                 before, so_far = self._sums[*key, name]

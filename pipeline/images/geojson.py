@@ -41,11 +41,14 @@ class Feature(NamedTuple):
     class_name : str
         The class, or "unclassified".
     name : str or None
-        The name, or else the id; None if it has neither.
+        The name; None if it has none.
+    identifier : str or None
+        The id, which programs make up; None if it has none.
     """
 
     class_name: str
-    name: str | None
+    name: str | None = None
+    identifier: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +183,13 @@ def _read_feature(item: Any, where: str) -> tuple[Any, Feature]:  # noqa: ANN401
             f"{where} is {item!r:.80}; wanted a Feature or a geometry. {_EXPORT}"
         )
     if item.get("type") != "Feature":
-        return item, Feature(UNCLASSIFIED, None)
+        return item, Feature(UNCLASSIFIED)
     properties = item.get("properties")
     told = properties if isinstance(properties, dict) else {}
-    identifier = item.get("id")
-    texts = (told.get("name"), str(identifier) if isinstance(identifier, int) else identifier)
-    name = next((text for text in texts if isinstance(text, str) and text), None)
-    return item.get("geometry"), Feature(_name_class(told), name)
+    found = item.get("id")
+    texts = (told.get("name"), str(found) if isinstance(found, int) else found)
+    name, identifier = (text if isinstance(text, str) and text else None for text in texts)
+    return item.get("geometry"), Feature(_name_class(told), name, identifier)
 
 
 def _name_class(properties: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from pipeline.images.file import file_stamp, show_time
-from pipeline.images.geojson import read_geojson
+from pipeline.images.geojson import UNCLASSIFIED, read_geojson
 from pipeline.images.source import Source
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def open_polygons(
         With "class", labels 1, 2, ... are the classes in order of their first appearance. The class of a
         feature is QuPath's ``properties.classification.name``, or else the first text among its properties
         ``classification``, ``class``, ``label`` and ``name``, or else "unclassified". With "feature", labels
-        1, 2, ... are the features in order, named by ``properties.name``, or else by their id, or else
-        "zone" and the label; a name that was taken gets a number.
+        1, 2, ... are the features in order, named by ``properties.name``, or else by their class and label,
+        or else by their id, or else "zone" and the label; a name that was taken gets a number.
 
     Returns
     -------
@@ -265,7 +265,8 @@ def _number(features: Sequence[Feature], by: Numbering) -> tuple[list[int], dict
     taken: dict[str, None] = {}
     counts: dict[str, int] = {}
     for label, feature in enumerate(features, 1):
-        name = wanted = feature.name or f"zone {label}"
+        classified = f"{feature.class_name} {label}" if feature.class_name != UNCLASSIFIED else None
+        name = wanted = feature.name or classified or feature.identifier or f"zone {label}"
         while name in taken:
             counts[wanted] = counts.get(wanted, 1) + 1
             name = f"{wanted} ({counts[wanted]})"

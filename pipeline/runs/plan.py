@@ -11,6 +11,7 @@ from dask.utils import format_bytes, format_time, parse_bytes
 
 from pipeline.compute.counters import is_worth_compiling
 from pipeline.compute.engines import ENGINES, Choice, choose_engines
+from pipeline.compute.summarizing import check_zones
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.labels import open_labels
 from pipeline.images.opening import open_image
@@ -240,6 +241,7 @@ def make_plan(
     zones = None
     if options["zones"] is not None:
         zones = open_labels(options["zones"], image.extent, by="feature", role="zones")
+        check_zones(outputs, len(zones.names or ()))
     begun = _read_begun(place) if options["resume"] else None
     block, at_once = options["block"], executor.threads * executor.n_processes
     grids = choose_grids(image.extent, tile=image.tile, unit=image.unit, block=block, n_threads=at_once)

@@ -15,7 +15,7 @@ from references import random_mixture
 from summaries import check_mean, check_summary
 
 from pipeline.compute import summarizing
-from pipeline.compute.summarizing import Totals, summarize_block
+from pipeline.compute.summarizing import Totals, check_zones, summarize_block
 from pipeline.models.class_quantities import Entropy, Label, Posterior
 from pipeline.models.encoding import Plain
 from pipeline.models.mixture_quantities import Density, LogDensity, LogRatio
@@ -268,3 +268,18 @@ def test_many_classes(n_classes: int) -> None:
     assert summary.distributions["label"].n_missing == 2
     for number in (0, 1, n_classes - 1):
         check_mean(summary.classes["label"][number].means["log"], values[labels == number].astype(np.float64))
+
+
+def test_too_many_zones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zones whose summary wouldn't fit a record are refused by their names, or as soon as they are found."""
+    outputs = make_outputs({"label": Label({"a": ONE, "b": ONE}), "log": LogDensity(ONE)})
+    check_zones(outputs, 166_666)
+    with pytest.raises(ValueError, match=r"166667 zones with 3 numbers each is too large .* at most 500000"):
+        check_zones(outputs, 166_667)
+    monkeypatch.setattr(summarizing, "_MOST_NUMBERS", 6)
+    zones = np.array([[1, 2, 0], [7, 7, 2]])
+    results = [np.zeros((1, 2, 3), output.dtype) for output in outputs]
+    totals = Totals(outputs)
+    totals.add(summarize_block(outputs, results, np.minimum(zones, 2), compiled=False))
+    with pytest.raises(ValueError, match="3 zones with 3 numbers each"):
+        totals.add(summarize_block(outputs, results, zones, compiled=False))

@@ -84,11 +84,12 @@ def test_classes_and_names(
     assert read_geojson(str(path)).features == [Feature(*wanted)]
 
 
-def test_ids_are_names(tmp_path: Path) -> None:
-    """A feature without a name has its id as the name; one without properties is unclassified."""
+def test_ids_are_told_from_names(tmp_path: Path) -> None:
+    """A feature has its id besides its name; one without properties is unclassified."""
     items = [{**feature(SQUARE), "id": "a1"}, {**feature(SQUARE), "id": 7, "properties": None}]
     path = write_geojson(tmp_path / "x.geojson", *items, {**feature(SQUARE, name="n"), "id": 8})
-    assert [one.name for one in read_geojson(str(path)).features] == ["a1", "7", "n"]
+    features = read_geojson(str(path)).features
+    assert [(one.name, one.identifier) for one in features] == [(None, "a1"), (None, "7"), ("n", "8")]
     assert read_geojson(str(path)).features[1].class_name == "unclassified"
 
 

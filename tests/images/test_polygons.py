@@ -200,6 +200,14 @@ def test_labels_of_classes_and_features(tmp_path: Path) -> None:
     assert by_class.identity() != by_feature.identity()
 
 
+def test_features_without_names(tmp_path: Path) -> None:
+    """They are named by their class and label, since programs make up ids; without a class by their id."""
+    tumor = {**feature(box(0, 0, 1, 1), classification={"name": "tumor"}), "id": "5c0f"}
+    items = [tumor, {**feature(box(1, 0, 2, 1)), "id": "5c10"}, feature(box(2, 0, 3, 1)), tumor]
+    source = open_polygons(write_geojson(tmp_path / "x.json", *items), (1, 3), by="feature")
+    assert source.names == {1: "tumor 1", 2: "5c10", 3: "zone 3", 4: "tumor 4"}
+
+
 @pytest.mark.parametrize(("count", "dtype"), [(255, "uint8"), (256, "uint16"), (65_536, "uint32")])
 def test_the_smallest_dtype_holds_the_labels(tmp_path: Path, count: int, dtype: str) -> None:
     """The labels of many features need more bytes."""
