@@ -65,7 +65,7 @@ def fit_classes(
         The label of each pixel, a positive integer for each class and 0 for pixels of no class: an image, or
         a small one of the same aspect; or a GeoJSON file of polygons, as QuPath exports them, in pixels of
         `image` as it is passed here: those of a slice begin at its corner. Where polygons overlap, the later
-        one in the file has the pixels.
+        one in the file has the pixels. The results of a :class:`Label` begin with class 0: add 1 to them.
     n_kernels : int, iterable of int, or "bic"
         The number of kernels of each mixture, see :func:`fit_mixture`.
     channel_axis, mask, no_data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from io import BytesIO
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Pairs of channels that are drawn, at most.
 _MOST_PANELS = 3
+# Results that are drawn, at most.
+_MOST_RESULTS = 8
 _PANEL = 4.0
 _BINS = 128
 # An ellipse lies so many standard deviations from the mean.
@@ -79,15 +81,16 @@ def plot_summary(summary: Summary) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each result. The values between the quantiles 0.1% and 99.9% are shown.
+        A panel for each of the first eight results. The values between the quantiles 0.1% and 99.9% are shown.
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib isn't installed.
     """
-    figure, panels = _new_figure(len(summary.distributions))
-    for panel, (name, distribution) in zip(panels, summary.distributions.items(), strict=True):
+    shown = dict(islice(summary.distributions.items(), _MOST_RESULTS))
+    figure, panels = _new_figure(len(shown))
+    for panel, (name, distribution) in zip(panels, shown.items(), strict=True):
         if name in summary.classes:
             zones = summary.classes[name]
             total = max(1, sum(zone.pixels for zone in zones))

@@ -97,6 +97,15 @@ def test_names_may_be_any_text(tmp_path: Path, photo: NDArray[np.uint8]) -> None
     plot_mixture(mixture).draw_without_rendering()
 
 
+def test_many_results_are_shown_in_part(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A posterior of many classes doesn't take a panel for each."""
+    classes = {f"c{number}": FULL for number in range(12)}
+    receipt = stream(photo[:8, :8], Posterior(classes), tmp_path / "out.zarr", progress="none")
+    assert receipt.summary is not None
+    panels = plot_summary(receipt.summary).axes
+    assert [panel.get_title() for panel in panels] == [f"posterior c{number}" for number in range(8)]
+
+
 def test_notebooks_show_pictures() -> None:
     """A picture has its PNG, which a notebook shows."""
     figure = plot_mixture(FULL)
