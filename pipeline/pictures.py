@@ -81,7 +81,8 @@ def plot_summary(summary: Summary) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each of the first eight results. The values between the quantiles 0.1% and 99.9% are shown.
+        A panel for each of the first eight results. The values between the quantiles 0.1% and 99.9% are
+        shown.
 
     Raises
     ------
