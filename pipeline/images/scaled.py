@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.images.source import Source
+from pipeline.images.source import Derived
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Places, Region
+    from pipeline.images.source import Part, Places, Region, Source
 
 # The bytes that the index of a row or a column takes while it is computed.
 _INDEX_BYTES = 32
@@ -67,7 +65,7 @@ def fit_extent(source: Source, extent: tuple[int, int], role: str) -> Source:
     )
 
 
-class Scaled(Source):
+class Scaled(Derived):
     """Another source, scaled by nearest neighbor.
 
     Of H rows, row r is row floor((r + 0.5) h / H) of the h rows of the base: the one in which its center
@@ -90,13 +88,6 @@ class Scaled(Source):
         base = self._base.identity()
         return None if base is None else f"{base}, scaled to {self.shape[0]} x {self.shape[1]}"
 
-    def place(self) -> dict[str, Any] | None:
-        """Return the place of the base, with the height and width."""
-        place = self._base.place()
-        if place is None:
-            return None
-        return {"image": place if len(place) > 1 else place["image"], "extent": list(self.extent)}
-
     def part(self, region: Region) -> _ScaledPart:
         """Return the part with which a task reads a region: a part of the base, and how to scale it."""
         axes = [_Axis(*sides) for sides in self._sides(region)]
@@ -106,26 +97,6 @@ class Scaled(Source):
         """Read a region in this process."""
         rows, columns = (_Axis(*sides) for sides in self._sides(region))
         return _scale(self._base.read((rows.span, columns.span)), rows, columns)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The local files and directories that are read."""
-        return self._base.paths
-
-    @property
-    def held_bytes(self) -> int:
-        """The memory that each process holds for as long as it reads the base."""
-        return self._base.held_bytes
-
-    @property
-    def present_bytes(self) -> int:
-        """How much of the base's memory this process holds by now."""
-        return self._base.present_bytes
-
-    @property
-    def opening_bytes(self) -> int:
-        """The memory that each process takes before it reads a region of the base."""
-        return self._base.opening_bytes
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -145,15 +116,14 @@ class Scaled(Source):
         pixels = (extent[0] + spans[0]) * extent[1] * self.pixel_bytes
         return pixels + read + sum(extent) * _INDEX_BYTES
 
-    @property
-    def is_held_by_cluster(self) -> bool:
-        """Whether the pixels are held by the workers of a Dask cluster."""
-        return self._base.is_held_by_cluster
-
     def select(self, channels: tuple[int, ...]) -> Source | None:
         """Return the source of some of the channels, if reading the base can leave the others out."""
         base = self._base.select(channels)
         return None if base is None else Scaled(base, self.extent)
+
+    def _places(self) -> dict[str, Any]:
+        """Return the height and width."""
+        return {"extent": list(self.extent)}
 
     def _sides(self, region: Region) -> list[tuple[range, int, int]]:
         """Return the places of a region, and the base's and the image's length, along both axes."""

@@ -164,6 +164,54 @@ class Source(ABC):
         return None
 
 
+class Derived(Source):
+    """A source whose pixels are those of another one, arranged in another way.
+
+    Attributes
+    ----------
+    _base : Source
+        The other source.
+    """
+
+    _base: Source
+
+    @abstractmethod
+    def _places(self) -> dict[str, Any]:
+        """Return the keyword arguments of a place that arrange the pixels of the base."""
+
+    def place(self) -> dict[str, Any] | None:
+        """Return the place of the base, and how its pixels are arranged."""
+        place = self._base.place()
+        if place is None:
+            return None
+        return {"image": place if len(place) > 1 else place["image"], **self._places()}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The local files and directories that are read."""
+        return self._base.paths
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that each process holds for as long as it reads the base."""
+        return self._base.held_bytes
+
+    @property
+    def present_bytes(self) -> int:
+        """How much of the base's memory this process holds by now."""
+        return self._base.present_bytes
+
+    @property
+    def opening_bytes(self) -> int:
+        """The memory that each process takes before it reads a region of the base."""
+        return self._base.opening_bytes
+
+    @property
+    def is_held_by_cluster(self) -> bool:
+        """Whether the pixels are held by the workers of a Dask cluster."""
+        return self._base.is_held_by_cluster
+
+
 def count_touched(length: int, places: range, piece: int) -> int:
     """Count the pieces of an axis that a region touches at most.
 

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.images.selection import canonical, to_slice
-from pipeline.images.source import Source
+from pipeline.images.source import Derived
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import dask.array as da
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Part, Places, Region
+    from pipeline.images.source import Part, Places, Region, Source
 
 
 def view(
@@ -54,7 +52,7 @@ def view(
     return View(source, rows, columns, None)
 
 
-class View(Source):
+class View(Derived):
     """Some rows, columns and channels of another source.
 
     Parameters
@@ -86,13 +84,6 @@ class View(Source):
             seen.append(f"{axis} {' '.join(map(str, places))}")
         return ", ".join(seen)
 
-    def place(self) -> dict[str, Any] | None:
-        """Return the place of the base, with the rows, columns and channels of the view."""
-        place = self._base.place()
-        if place is None:
-            return None
-        return {"image": place if len(place) > 1 else place["image"], **self._places()}
-
     def part(self, region: Region) -> Part:
         """Return the part with which a task reads a region: a part of the base, and how to turn it."""
         inner, turns = self._to_base(region)
@@ -102,26 +93,6 @@ class View(Source):
         """Read a region in this process."""
         inner, turns = self._to_base(region)
         return _take(self._base.read(inner), turns, self._selected)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The local files and directories that are read."""
-        return self._base.paths
-
-    @property
-    def held_bytes(self) -> int:
-        """The memory that each process holds for as long as it reads the base."""
-        return self._base.held_bytes
-
-    @property
-    def present_bytes(self) -> int:
-        """How much of the base's memory this process holds by now."""
-        return self._base.present_bytes
-
-    @property
-    def opening_bytes(self) -> int:
-        """The memory that each process takes before it reads a region of the base."""
-        return self._base.opening_bytes
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -135,11 +106,6 @@ class View(Source):
             rows, columns = rows[to_slice(places[0])], columns[to_slice(places[1])]
         read = self._base.region_bytes(extent, (rows, columns))
         return read if self._selected is None else read + math.prod(extent) * self.pixel_bytes
-
-    @property
-    def is_held_by_cluster(self) -> bool:
-        """Whether the pixels are held by the workers of a Dask cluster."""
-        return self._base.is_held_by_cluster
 
     def as_dask(self) -> da.Array | None:
         """Return the same slices of the base's Dask array, or None if it has none."""
