@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.compute.likelihood_ratio import threshold_of_costs
 from pipeline.compute.samples import Samples
+from pipeline.models.table import align_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -300,7 +301,9 @@ class Scores:
             [name, *map(str, row)] for name, row in zip(self.names, self.confusion.tolist(), strict=True)
         ]
         head = f"accuracy {self.accuracy:.4f}, kappa {self.kappa:.4f}, {self.n_pixels} held-out pixels"
-        return "\n".join([head, "", *_aligned(rows), "", "pixels by predicted class:", *_aligned(confusion)])
+        return "\n".join(
+            [head, "", align_table(rows), "", "pixels by predicted class:", align_table(confusion)]
+        )
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -336,9 +339,3 @@ class Scores:
 
     def _rank(self, name: str | None) -> Ranking:
         return self._samples.rank(self._number(name))
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Return the lines of a table whose first column stands at the left, and the others at the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) for first, *rest in rows]

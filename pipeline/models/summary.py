@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.models.distribution import Distribution
+from pipeline.models.table import align_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -123,7 +124,7 @@ class Summary:
         )
 
     def __str__(self) -> str:
-        return "\n\n".join(_aligned(table) for table in self._tables())
+        return "\n\n".join(align_table(table) for table in self._tables())
 
     def _repr_html_(self) -> str:
         return "".join(
@@ -189,14 +190,3 @@ def _from_json(content: Mapping[str, Any], means: Sequence[str], labels: Mapping
         {name: math.nan if found[name] is None else float(found[name]) for name in means},
         {label: {name: operator.index(counted[label][name]) for name in labels[label]} for label in labels},
     )
-
-
-def _aligned(table: list[list[str]]) -> str:
-    """Return a table as text, with the first column to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
