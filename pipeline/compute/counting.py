@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.compute.histogram import SAMPLE, Histogram, count_colors_of, merge_histograms
+from pipeline.compute.histogram import SAMPLE, Histogram, count_colors_of, is_finite, merge_histograms
 from pipeline.compute.places import groups_of, priorities_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Counting:
         (rows, columns), parts = region, []
         for start in range(0, len(pixels), _ROWS):
             strip = pixels[start : start + _ROWS]
-            has_data = _is_finite(strip)
+            has_data = is_finite(strip)
             if valid is not None:
                 has_data &= valid[start : start + _ROWS]
             first = rows.start + start
@@ -128,13 +128,3 @@ class Counting:
                 here = is_label & (groups == group)
                 ordered = None if priorities is None else priorities[here]
                 yield (int(label), int(group)), count_colors_of(chosen[here], ordered, self.channels)
-
-
-def _is_finite(pixels: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return which pixels have finite channels only."""
-    finite = np.ones(pixels.shape[:-1], np.bool_)
-    if pixels.dtype.kind == "f":
-        # A reduction over so short an axis would take several times as long.
-        for channel in range(pixels.shape[-1]):
-            finite &= np.isfinite(pixels[..., channel])
-    return finite

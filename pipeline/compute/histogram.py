@@ -109,7 +109,7 @@ def count_colors_of(
     if priorities is None:
         colors, counts = _count(_pack(pixels), color_bits(pixels.dtype, pixels.shape[1]) or 0)
         return Histogram(_unpack(colors, pixels), counts, len(pixels), channels)
-    if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels).all(axis=1)).all():
+    if pixels.dtype.kind == "f" and not (finite := is_finite(pixels)).all():
         pixels, priorities = pixels[finite], priorities[finite]
     lowest = _lowest(priorities)
     ones = np.ones(len(lowest), np.int64)
@@ -177,6 +177,16 @@ def merging_bytes(dtype: np.dtype[Any], n_channels: int, n_pixels: int) -> int:
 def is_countable(dtype: np.dtype[Any], n_channels: int) -> bool:
     """Return whether pixels of this kind have so few colors that all can be counted."""
     return color_bits(dtype, n_channels) is not None
+
+
+def is_finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which pixels have finite channels only."""
+    finite = np.ones(pixels.shape[:-1], np.bool_)
+    if pixels.dtype.kind == "f":
+        # A reduction over so short an axis would take several times as long.
+        for channel in range(pixels.shape[-1]):
+            finite &= np.isfinite(pixels[..., channel])
+    return finite
 
 
 def _lowest(priorities: NDArray[np.uint64]) -> NDArray[np.intp]:
