@@ -14,7 +14,7 @@ from pipeline.compute.places import N_GROUPS
 from pipeline.compute.scoring import Scores
 from pipeline.evaluation import evaluate
 from pipeline.images.labels import open_labels
-from pipeline.images.opening import open_image
+from pipeline.images.opening import AUTO, open_image
 from pipeline.models.classes import Classes
 from pipeline.models.mixture_quantities import LogDensity
 from pipeline.runs.counting import count_groups
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.compute.histogram import Histogram
     from pipeline.compute.moments import CovarianceType
     from pipeline.images.image import Image
-    from pipeline.images.opening import ImageLike
+    from pipeline.images.opening import ImageLike, NoDataLike
     from pipeline.models.mixture import Mixture
     from pipeline.runs.method import Kernels
     from pipeline.runs.progress import Listener
@@ -41,8 +41,8 @@ def fit_classes(
     n_kernels: Kernels,
     *,
     channel_axis: int | None = -1,
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
     names: Mapping[int, str] | None = None,
     priors: Mapping[str, float] | Sequence[float] | None = None,
     held_out: float = 0.0,
@@ -128,8 +128,8 @@ def score_classes(
     labels: ImageLike,
     *,
     channel_axis: int | None = -1,
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
     names: Mapping[int, str] | None = None,
     held_out: float = 1.0,
     seed: int = 0,

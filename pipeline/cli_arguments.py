@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.images.opening import open_image
+from pipeline.images.no_data import RULES
+from pipeline.images.opening import AUTO, open_image
 from pipeline.models.packed import Packed
 from pipeline.models.published import load_model, load_model_or_classes
 from pipeline.models.quantity import Quantity, quantity_kinds
@@ -47,6 +48,17 @@ def _quantity_options() -> list[Callable[..., Any]]:
 def image_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say how an image is read."""
     options = [
+        click.option("--level", type=int, default=0, help="The level of a pyramid; 0 is the finest."),
+        click.option("--series", metavar="N", help="The number or name of an image in the file."),
+        click.option("--pages", metavar="N", help="The number of a page, or: channels."),
+        click.option("--z", type=int, help="The number of a plane in depth."),
+        click.option("--t", type=int, help="The number of a plane in time."),
+        click.option("--magnification", type=float, help="A slide's magnification instead of a level."),
+        click.option(
+            "--region",
+            metavar="ROWS,COLUMNS",
+            help="Rows and columns, as 0:512,1024:2048, or coordinates, as x=5e5:51e4,y=41e5:4101e3.",
+        ),
         click.option(
             "--channels", metavar="A,B,...", help="Names or numbers of the channels, in the order wanted."
         ),
@@ -60,9 +72,17 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--mask",
             metavar="FILE",
-            help="An image that is 0 where there is no data, or GeoJSON of polygons with data, or: alpha.",
+            default=AUTO,
+            help="An image that is 0 where there is no data, or GeoJSON of polygons with data, or: alpha. "
+            "What the file states counts as well; none leaves it out.",
         ),
-        click.option("--no-data", type=float, help="The value of pixels without data."),
+        click.option(
+            "--no-data",
+            metavar="VALUE",
+            default=AUTO,
+            help="The value of pixels without data, in all channels, or as VALUE:any in any one; any takes "
+            "the value that the file states, none leaves it out.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -71,17 +91,54 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def opened_image(path: Path, arguments: Mapping[str, Any]) -> Image:
     """Open the image that a command names, as its options say."""
-    names = ("channel_axis", "mask", "no_data")
+    plain = {name: arguments[name] for name in ("level", "z", "t", "magnification", "channel_axis")}
+    series, pages, mask = arguments["series"], arguments["pages"], arguments["mask"]
     return open_image(
         path,
         channels=channels_of(arguments["channels"]),
-        **{name: arguments[name] for name in names},
+        series=_number_or_name(series),
+        pages=_number_or_name(pages),
+        region=_region_of(arguments["region"]),
+        mask=None if mask == "none" else mask,
+        no_data=_no_data_of(arguments["no_data"]),
+        **plain,
     )
 
 
 def channels_of(text: str | None) -> list[int | str] | None:
     """Return the names and numbers of channels in a text, or None if there is no text."""
-    return None if text is None else [int(name) if name.isdigit() else name for name in text.split(",")]
+    return None if text is None else [_number_or_name(name) for name in text.split(",")]
+
+
+def _number_or_name(text: str | None) -> Any:  # noqa: ANN401  a number, a text or None
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _region_of(text: str | None) -> Any:  # noqa: ANN401  as open_image takes it
+    """Return the rows and columns, or the bounds, in a text."""
+    if text is None:
+        return None
+    try:
+        sides = [side.split(":") for side in text.split(",")]
+        if "=" in text:
+            named = [(first.split("="), last) for first, last in sides]
+            return {axis: (float(first), float(last)) for (axis, first), last in named}
+        return tuple((int(first), int(last)) for first, last in sides)
+    except ValueError:
+        raise click.UsageError(
+            f"--region {text}: wanted rows and columns, as 0:512,1024:2048, or coordinates, as "
+            "x=500000:510000,y=4100000:4110000."
+        ) from None
+
+
+def _no_data_of(text: str) -> Any:  # noqa: ANN401  as open_image takes it
+    """Return the no-data value in a text."""
+    if text in {AUTO, *RULES}:
+        return text
+    if text == "none":
+        return None
+    value, _, rule = text.partition(":")
+    return (_number(value), rule) if rule else _number(value)
 
 
 def numbers_of(text: str) -> list[int]:
@@ -125,15 +182,13 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image | Path, dict[str, Any]]:
+def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
     """Separate the image and the options of a run from the arguments about quantities."""
-    read = ("channel_axis", "mask", "no_data", "zones")
-    names = (*read, "block", "memory_limit", "identity", "resume", "overwrite")
-    options = {name: arguments.pop(name) for name in names}
-    channels = channels_of(arguments.pop("channels"))
-    if channels is None:
-        return path, options
-    return open_image(path, channels=channels, channel_axis=options["channel_axis"]), options
+    opened = opened_image(path, arguments)
+    for name in inspect.signature(open_image).parameters:
+        arguments.pop(name, None)
+    names = ("zones", "block", "memory_limit", "identity", "resume", "overwrite")
+    return opened, {name: arguments.pop(name) for name in names}
 
 
 def make_quantities(arguments: dict[str, Any]) -> dict[str, Quantity | Packed]:

@@ -16,8 +16,8 @@ from pipeline.compute.engines import choose_engines, evaluate_pixels
 from pipeline.images.dask_array import is_dask_array
 from pipeline.images.grid import choose_grid
 from pipeline.images.image import Image
-from pipeline.images.masking import check_no_data
-from pipeline.images.opening import open_image
+from pipeline.images.no_data import check_no_data
+from pipeline.images.opening import AUTO, open_image
 from pipeline.images.pixels import check_pixels, has_data
 from pipeline.models.mixture import Mixture
 from pipeline.models.mixture_quantities import Density
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from pipeline.images.opening import ImageLike
+    from pipeline.images.opening import ImageLike, NoDataLike
     from pipeline.models.output import Output, Quantities
 
 _LARGEST_INT = np.iinfo(np.int64).max
@@ -97,8 +97,8 @@ def evaluate(
     dtype: DTypeLike | None = None,
     channel_axis: int | None = -1,
     engine: str = "auto",
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
 ) -> Any:  # noqa: ANN401  an array of the kind that came in, or a dict of them
     """Evaluate quantities at every pixel of an image.
 
@@ -119,10 +119,11 @@ def evaluate(
         by compiled loops; both are within one unit in the last place of the reference. For float64
         ``"numba"`` is within 1e-12 of the exact value as well, and ``"numpy"`` is refused.
         ``"auto"`` takes the fastest one by an estimate; for float64 only one of the first two.
-    mask : array_like, path, Image, or "alpha", optional
+    mask : array_like, path, Image, "alpha", "auto" or None
         Shape (H, W). Pixels where the mask is 0 have no data. ``"alpha"`` is the last channel of the image.
-    no_data : float, optional
-        Pixels whose channels all have this value have no data.
+        ``"auto"`` and None are as for :func:`open_image`.
+    no_data : float, (float, "any"), "any", "all", "auto" or None
+        Pixels whose channels all have this value have no data; see :func:`open_image`.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
     channel_axis: int | None,
     engine: str,
     mask: Any,  # noqa: ANN401  a caller may pass anything
-    no_data: float | None,
+    no_data: NoDataLike,
 ) -> list[Any]:
     """Evaluate outputs by the way that suits the kind of image."""
     xarray = sys.modules.get("xarray")
@@ -161,12 +162,13 @@ def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
         results = _evaluate(image.data, outputs, channel_axis, engine, plain, no_data)
         pairs = zip(outputs, results, strict=True)
         return [_with_coordinates(xarray, image, result, output, channel_axis) for output, result in pairs]
-    if isinstance(image, Image | str | os.PathLike) or isinstance(mask, Image | str | os.PathLike):
+    if isinstance(image, Image | str | os.PathLike) or _is_image(mask):
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
         lazy = _evaluate_image(opened, outputs, engine)
         is_lazy = isinstance(image, Image | str | os.PathLike) or is_dask_array(image)
         return lazy if is_lazy else list(compute(*lazy))
     array = image if is_dask_array(image) else np.asanyarray(image)
+    mask, no_data = (None if isinstance(given, str) and given == AUTO else given for given in (mask, no_data))
     model = outputs[0].quantity
     axis = check_pixels(array, model.n_channels, model.channels, channel_axis=channel_axis)
     if is_dask_array(array):
@@ -253,7 +255,8 @@ def _evaluate_image(image: Image, outputs: Sequence[Output], engine: str) -> lis
         tuple(min(side, extent - start) for start in range(0, extent, side)) or (0,)
         for extent, side in zip(grid.shape, grid.block, strict=True)
     )
-    token = tokenize(fitted.description, fitted.mask_description, fitted.no_data, chunks, engine)
+    masks = [mask.description for mask in fitted.masking.masks]
+    token = tokenize(fitted.description, masks, fitted.masking.has_alpha, fitted.no_data, chunks, engine)
     results = []
     for output, choice in zip(
         outputs, choose_engines(engine, outputs, fitted.dtype, grid.n_pixels), strict=True
@@ -283,7 +286,18 @@ def _evaluate_region(image: Image, output: Output, engine: str, block_info: Any 
     return result[0] if output.class_names is None else np.moveaxis(result, 0, -1)
 
 
-def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None, axis: int) -> Any:  # noqa: ANN401  NumPy's or Dask's
+def _is_image(mask: Any) -> bool:  # noqa: ANN401  a caller may pass anything
+    """Return whether a mask is an image to open, or the alpha channel, and not an array."""
+    return isinstance(mask, Image | os.PathLike) or (isinstance(mask, str) and mask != AUTO)
+
+
+def _kept(
+    array: Any,  # noqa: ANN401  NumPy's or Dask's
+    mask: Any,  # noqa: ANN401  NumPy's or Dask's
+    no_data: Any,  # noqa: ANN401  a caller may pass anything
+    channel_axis: int | None,
+    axis: int,
+) -> Any:  # noqa: ANN401  NumPy's or Dask's
     """Return which pixels have data by a mask and a value, or None if neither is given."""
     shape = array.shape if channel_axis is None else array.shape[:axis] + array.shape[axis:][1:]
     keep = None
@@ -295,9 +309,9 @@ def _kept(array: Any, mask: Any, no_data: float | None, channel_axis: int | None
             )
     value = check_no_data(no_data)
     if value is not None:
-        marked = array != value
-        valid = marked if channel_axis is None else marked.any(axis=axis)
-        keep = valid if keep is None else keep & valid
+        pixels, axis = (array[..., np.newaxis], -1) if channel_axis is None else (array, axis)
+        marked = value.has_data(pixels, axis)
+        keep = marked if keep is None else keep & marked
     return keep
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.compute.em import Schedule
 from pipeline.compute.histogram import Histogram
-from pipeline.images.opening import open_image
+from pipeline.images.opening import AUTO, open_image
 from pipeline.runs.counting import count_colors
 from pipeline.runs.method import Method
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from pipeline.compute.moments import CovarianceType
-    from pipeline.images.opening import ImageLike
+    from pipeline.images.opening import ImageLike, NoDataLike
     from pipeline.models.mixture import Mixture
     from pipeline.runs.method import Kernels
     from pipeline.runs.progress import Listener
@@ -25,8 +25,8 @@ def fit_mixture(
     n_kernels: Kernels,
     *,
     channel_axis: int | None = -1,
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
     covariance_type: CovarianceType = "diag",
     start: Mixture | None = None,
     n_starts: int = 4,
@@ -108,7 +108,7 @@ def fit_mixture(
         n_kernels, covariance_type, start, Schedule(n_starts, tolerance, max_iterations), variance_floor
     )
     if isinstance(image, Histogram):
-        if mask is not None or no_data is not None:
+        if not (isinstance(mask, str) and mask == AUTO and isinstance(no_data, str) and no_data == AUTO):
             raise ValueError(
                 "got a histogram with a mask or a no-data value, which its pixels were counted without. Pass "
                 "them to count_colors."

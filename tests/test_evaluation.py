@@ -213,7 +213,7 @@ def test_a_mask_of_xarrays_goes_by_its_dimensions(photo: NDArray[np.uint8], axis
             evaluate(scene, quantity, channel_axis=axis, mask=xarray.DataArray(valid, dims=others))
 
 
-@pytest.mark.parametrize("value", ["x", [1, 2], float("nan")])
+@pytest.mark.parametrize("value", ["x", [1, 2, 3], float("nan")])
 def test_a_value_that_marks_nothing_is_refused(photo: NDArray[np.uint8], skin: Mixture, value: Any) -> None:
     """A value without data is a finite number, for every kind of image."""
     for image in (photo, da.from_array(photo), open_image(photo)):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.source import RegionPart, Source
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.images.no_data import NoData
     from pipeline.images.source import Part, Region
 
 COPY_AGAIN = "Copy or download it again."
@@ -24,6 +26,11 @@ def file_stamp(path: str) -> tuple[int, int]:
     """Return the time of a file's last change, in nanoseconds, and its size."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Open a file to read its bytes."""
+    return Path(path).open("rb")
 
 
 def show_time(nanoseconds: int) -> str:
@@ -72,6 +79,12 @@ class ImageFile(Source):
         Whether the channels are those that the file has by default.
     geometry : Geometry
         Where the pixels lie, as far as the file says.
+    no_data : NoData or None
+        The value by which the file marks pixels without data.
+    levels, series
+        As for :class:`Source`.
+    choice : Choice
+        The image that is chosen in the file.
     """
 
     path: str
@@ -84,16 +97,21 @@ class ImageFile(Source):
     samples: tuple[int, ...] = field(repr=False)
     is_default: bool = field(default=True, repr=False)
     geometry: Geometry = field(default=UNKNOWN, repr=False)
+    no_data: NoData | None = field(default=None, repr=False)
+    levels: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    series: tuple[str, ...] = field(default=(), repr=False)
+    choice: Choice = WHOLE
 
     def identity(self) -> str:
-        """Return the file's size and the time of its last change."""
+        """Return the file's size, the time of its last change, and which image in it is chosen."""
         changed, size = self.stamp
-        return f"{size} bytes, modified {show_time(changed)}"
+        chosen = [f"{name} {value}" for name, value in self.choice.options().items()]
+        return ", ".join([f"{size} bytes", f"modified {show_time(changed)}", *chosen])
 
     def place(self) -> dict[str, Any]:
-        """Return the path and, unless they are the default ones, the channels."""
+        """Return the path and, unless they are the default ones, the channels and the choice."""
         channels = {} if self.is_default else {"channels": list(self.channels or self.samples)}
-        return {"image": self.path, **channels}
+        return {"image": self.path, **self.choice.options(), **channels}
 
     @property
     def paths(self) -> tuple[Path, ...]:

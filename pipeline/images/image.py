@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from pipeline.images.description import Description
+    from pipeline.images.geometry import Transform
     from pipeline.images.masking import MaskedPart
+    from pipeline.images.no_data import NoData
     from pipeline.images.source import Region, Source
 
 # Into so many blocks an image is divided at least, where it is decoded by threads.
@@ -38,36 +40,6 @@ class Image:
 
     It is indexed as a NumPy array is, with integers, slices of any step, ``...`` and ``None``. The result is
     an image again, and reading it reads no more than it needs: ``numpy.asarray(image[::16, ::16])``.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (H, W, C) after opening; indexing changes it as it changes an array's.
-    ndim : int
-    size : int
-    dtype : dtype
-    channels : tuple of str or None
-        The names of the channels, or None if the image doesn't name them.
-    n_channels : int
-    extent : tuple of int
-        Height and width in pixels.
-    no_data : float or None
-        The value that marks pixels without data.
-    mask : Source, "alpha" or None
-        Where there are data. :func:`stream` and :func:`evaluate` leave out the other pixels; the pixels that
-        :meth:`compute` returns are as they are stored.
-    tile : tuple of int
-        Height and width of the piece that is best read at once; (1, 1) if any region is read equally well.
-    unit : tuple of int
-        Height and width of the piece that is decoded anew for each region that lies in it.
-    pixel_size : tuple of float or None
-        Height and width of a pixel in micrometers, or None if the image doesn't say.
-    paths : tuple of Path
-        The local files and directories that are read, with those of the mask.
-    name : str
-        The path, or "the image" if it has none.
-    source : Source
-        The rows, columns and channels that are selected, and behind them the alpha channel that is a mask.
     """
 
     _base: Source
@@ -95,7 +67,7 @@ class Image:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes."""
+        """The lengths of the axes: (H, W, C) after opening; indexing changes them as an array's."""
         return self._selection.shape
 
     @property
@@ -131,18 +103,23 @@ class Image:
         return len(rows), len(columns)
 
     @property
-    def no_data(self) -> float | None:
-        """The value that marks pixels without data."""
+    def no_data(self) -> NoData | None:
+        """The value that marks pixels without data, and whether all of their channels must have it."""
         return self._masking.no_data
 
     @property
-    def mask(self) -> Source | Literal["alpha"] | None:
-        """Where there are data: a source of one channel, or "alpha", or None if nothing says so."""
-        return "alpha" if self._masking.has_alpha else self.masking.mask
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each level of the image's pyramid, level 0 first; empty if it has none."""
+        return self._base.levels
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """A line about each image that the file holds; empty if it holds one."""
+        return self._base.series
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Height and width of the piece that is best read at once."""
+        """Height and width of the piece that is best read at once; (1, 1) if any region is as good."""
         return self.source.tile
 
     @property
@@ -156,6 +133,20 @@ class Image:
         return self.source.geometry.pixel_size
 
     @property
+    def crs(self) -> str | None:
+        """The coordinate reference system, as "EPSG:32633" or as WKT, or None if the image doesn't say."""
+        return self.source.geometry.crs
+
+    @property
+    def transform(self) -> Transform | None:
+        """The affine transform (a, b, c, d, e, f), or None if the image doesn't say.
+
+        x = a * column + b * row + c and y = d * column + e * row + f, where whole numbers are the corners of
+        pixels.
+        """
+        return self.source.geometry.transform
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The local files and directories that are read."""
         return tuple(path for source in self.sources for path in source.paths)
@@ -163,7 +154,7 @@ class Image:
     @property
     def name(self) -> str:
         """The path, or "the image" if it has none."""
-        return str(self._base.paths[0]) if self._base.paths else "the image"
+        return self._base.name
 
     @property
     def source(self) -> Source:
@@ -174,7 +165,11 @@ class Image:
 
     @property
     def masking(self) -> Masking:
-        """The mask, the alpha and the no-data value of the selected rows and columns."""
+        """Which pixels have data: by masks, by alpha, and by a no-data value.
+
+        :func:`stream` and :func:`evaluate` leave out the other pixels; :meth:`compute` returns all of them as
+        they are stored.
+        """
         return self._masking.view(*self._selection.axes[:2])
 
     @property
@@ -183,21 +178,12 @@ class Image:
         return self.source.description
 
     @property
-    def mask_description(self) -> Description | Literal["alpha"] | None:
-        """The description of the mask, "alpha", or None if there is no mask."""
-        if self._masking.has_alpha:
-            return "alpha"
-        mask = self.masking.mask
-        return None if mask is None else mask.description
-
-    @property
     def sources(self) -> tuple[Source, ...]:
-        """What is read: the source of the image, and that of its mask if it has one."""
-        mask = self.masking.mask
-        return (self.source,) if mask is None else (self.source, mask)
+        """What is read: the source of the image, and those of its masks."""
+        return (self.source, *self.masking.masks)
 
     def footprint(self, extent: tuple[int, int]) -> Footprint:
-        """Return the memory that reading regions of this height and width takes, with those of the mask."""
+        """Return the memory that reading regions of this height and width takes, with those of the masks."""
         sources, masking = self.sources, self.masking
         return Footprint(
             held=sum(source.held_bytes for source in sources),
@@ -208,7 +194,7 @@ class Image:
 
     @property
     def is_held_by_cluster(self) -> bool:
-        """Whether pixels of the image or of its mask are held by the workers of a Dask cluster."""
+        """Whether pixels of the image or of its masks are held by the workers of a Dask cluster."""
         return any(source.is_held_by_cluster for source in self.sources)
 
     def __getitem__(self, key: Any) -> Image:  # noqa: ANN401  any of NumPy's basic indices

@@ -15,6 +15,7 @@ from pipeline.images.view import view
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.images.no_data import NoData
     from pipeline.images.source import Part, Region, Source
 
 # As a mask, it stands for the image's own alpha channel.
@@ -27,40 +28,39 @@ class Masking:
 
     Attributes
     ----------
-    mask : Source or None
-        An image of the same height and width, with one channel. A pixel has no data where it is 0.
+    masks : tuple of Source
+        Images of the same height and width, with one channel. A pixel has no data where one of them is 0.
     has_alpha : bool
         Whether the last channel of the image's source is alpha. A pixel has no data where it is 0.
-    no_data : float or None
-        A pixel has no data if all of its channels have this value.
+    no_data : NoData or None
+        The value that marks pixels without data.
     """
 
-    mask: Source | None = None
+    masks: tuple[Source, ...] = ()
     has_alpha: bool = False
-    no_data: float | None = None
+    no_data: NoData | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether every pixel has data."""
-        return self.mask is None and not self.has_alpha and self.no_data is None
+        return not self.masks and not self.has_alpha and self.no_data is None
 
     @property
     def facts(self) -> list[str]:
         """What marks pixels without data, in a few words each."""
         facts = ["masked by alpha"] if self.has_alpha else []
-        if self.mask is not None:
-            facts.append(f"masked by {self.mask.paths[0]}" if self.mask.paths else "masked")
-        return facts if self.no_data is None else [*facts, f"no data where {self.no_data:g}"]
+        facts += [f"masked by {mask.name}" if mask.place() else "masked by an array" for mask in self.masks]
+        return facts if self.no_data is None else [*facts, f"no data where {self.no_data}"]
 
     def view(self, rows: range, columns: range) -> Masking:
         """Return the masks of some of the rows and columns."""
-        mask = None if self.mask is None else view(self.mask, rows, columns)
-        return Masking(mask, self.has_alpha, self.no_data)
+        masks = tuple(view(mask, rows, columns) for mask in self.masks)
+        return Masking(masks, self.has_alpha, self.no_data)
 
     def part(self, source: Source, region: Region) -> MaskedPart:
-        """Return the part with which a task reads a region of an image's source and of its mask."""
-        mask = None if self.mask is None else self.mask.part(region)
-        return MaskedPart(source.part(region), mask, self.has_alpha, self.no_data)
+        """Return the part with which a task reads a region of an image's source and of its masks."""
+        masks = tuple(mask.part(region) for mask in self.masks)
+        return MaskedPart(source.part(region), masks, self.has_alpha, self.no_data)
 
     def region_bytes(self, extent: tuple[int, int], pixel_bytes: int) -> int:
         """Return the memory in bytes that masking a region takes.
@@ -74,18 +74,19 @@ class Masking:
         """
         if self.is_empty:
             return 0
-        mask = 0 if self.mask is None else self.mask.region_bytes(extent)
-        # A copy of the pixels, a byte for a mask's word on a pixel, and one for that of all masks.
-        return mask + math.prod(extent) * (pixel_bytes + 2)
+        mask = max((mask.region_bytes(extent) for mask in self.masks), default=0)
+        # A copy of the pixels, a byte for each mask's word on a pixel, and one for that of all masks.
+        told = max(1, len(self.masks))
+        return mask + math.prod(extent) * (pixel_bytes + 1 + told)
 
 
 class MaskedPart(NamedTuple):
-    """The parts with which one task reads a region of an image and of its mask."""
+    """The parts with which one task reads a region of an image and of its masks."""
 
     image: Part
-    mask: Part | None
+    masks: tuple[Part, ...]
     has_alpha: bool
-    no_data: float | None
+    no_data: NoData | None
 
     def read(self) -> tuple[NDArray[Any] | None, NDArray[np.bool_] | None]:
         """Read the pixels, and which of them have data.
@@ -99,17 +100,17 @@ class MaskedPart(NamedTuple):
             None if all pixels have data because nothing masks the image.
         """
         told = []
-        if self.mask is not None:
-            mask = self.mask.read()
+        for part in self.masks:
+            mask = part.read()
             told.append(has_data(mask.reshape(mask.shape[:2])))
-            if not told[0].any():
-                return None, told[0]
+            if not told[-1].any():
+                return None, told[-1]
         pixels = self.image.read()
         if self.has_alpha:
             told.append(pixels[..., -1] != 0)
             pixels = pixels[..., :-1]
         if self.no_data is not None:
-            told.append((pixels != self.no_data).any(axis=-1))
+            told.append(self.no_data.has_data(pixels))
         if not told:
             return pixels, None
         valid = np.logical_and.reduce(told)
@@ -117,25 +118,6 @@ class MaskedPart(NamedTuple):
             return None, valid
         first = np.unravel_index(valid.argmax(), valid.shape)
         return np.where(valid[..., np.newaxis], pixels, pixels[first]), valid
-
-
-def check_no_data(no_data: Any) -> float | None:  # noqa: ANN401  a caller may pass anything
-    """Return a no-data value as a float.
-
-    Raises
-    ------
-    ValueError
-        If it isn't a finite number.
-    """
-    if no_data is None:
-        return None
-    try:
-        number = float(no_data)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"no_data is {no_data!r:.80}; wanted a finite number. NaN never has data.")
-    return number
 
 
 def check_mask(mask: Source, extent: tuple[int, int]) -> Source:

@@ -1,43 +1,47 @@
-"""Opening: the one place that makes sources, of a file by its content, of an array by its type."""
+"""Opening: a path or an array becomes an image, with the channels, masks and region that are wanted."""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.images.array_like import as_array
 from pipeline.images.channels import add_alpha, choose_channels
-from pipeline.images.dask_array import open_dask
-from pipeline.images.file import COPY_AGAIN
+from pipeline.images.choice import Choice
 from pipeline.images.geojson import is_geojson
 from pipeline.images.image import Image
-from pipeline.images.masking import ALPHA, Masking, check_mask, check_no_data
-from pipeline.images.numpy_array import open_numpy
-from pipeline.images.photo import open_photo
+from pipeline.images.masking import ALPHA, Masking, check_mask
+from pipeline.images.no_data import RULES, NoData, check_no_data
 from pipeline.images.polygons import open_polygons
+from pipeline.images.readers import open_source
+from pipeline.images.regions import places_of
 from pipeline.images.scaled import Scaled
-from pipeline.images.source import Source
-from pipeline.images.tiff import open_tiff
+from pipeline.images.stated import StatedMask
 from pipeline.images.view import view
-from pipeline.images.zarr_array import open_zarr, open_zarr_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import os
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     import dask.array as da
     from numpy.typing import ArrayLike
 
+    from pipeline.images.no_data import Rule
     from pipeline.images.polygons import Numbering
+    from pipeline.images.source import Source
 
     # What a caller may give as an image or as a mask.
     ImageLike = str | os.PathLike[str] | ArrayLike | da.Array | Source | Image
+    # What a caller may give as a no-data value; a text is "auto", "all" or "any".
+    NoDataLike = float | tuple[float, Rule] | NoData | str | None
+    RegionLike = Sequence[slice | Sequence[int]] | Mapping[str, Sequence[float]]
+
+# As a mask and as a no-data value, it stands for what the image's file states.
+AUTO = "auto"
 
 
 class _Options(NamedTuple):
-    """The options of a place."""
+    """The options of a place, without those of a choice."""
 
     rows: list[int] | None = None
     columns: list[int] | None = None
@@ -45,38 +49,23 @@ class _Options(NamedTuple):
     channel_axis: int = -1
     extent: list[int] | None = None
     by: Numbering | None = None
-
-
-class FileReader(Protocol):
-    """A function that opens files of one format, or of several."""
-
-    def __call__(self, path: str, *, alpha: bool = False) -> Source | None:
-        """Open the file at an absolute path, or return None if it is of another format.
-
-        `alpha` says that the alpha channel will be asked for, with :meth:`Source.with_alpha`.
-        """
-        ...
-
-
-# A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
-FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
-# The same for types of arrays: each is called with the array, "image" or "mask", and the channel axis.
-ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
-    open_numpy,
-    open_dask,
-    open_zarr,
-)
-# A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+    states: str | None = None
 
 
 def open_image(
     image: ImageLike,
     *,
+    level: int = 0,
+    series: int | str | None = None,
+    pages: Literal["channels"] | int | None = None,
+    z: int | None = None,
+    t: int | None = None,
+    magnification: float | None = None,
+    region: RegionLike | None = None,
     channels: str | int | Sequence[str | int] | None = None,
     channel_axis: int | None = -1,
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
 ) -> Image:
     """Open an image, for reading it by regions.
 
@@ -87,19 +76,38 @@ def open_image(
         The path of a Zarr array's directory. A NumPy, Dask, Zarr or xarray array, a list, or an array in
         memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them.
         An image that is open already gets the further options.
+    level : int
+        The level of a pyramid; 0 has the full resolution.
+    series : int or str, optional
+        The number or the name of one of several images in a file. By default the largest one.
+    pages : "channels" or int, optional
+        ``"channels"`` makes the pages of a file the channels of one image; a number takes one page.
+    z, t : int, optional
+        The number of a plane along an axis of depth or time, for an image that has several.
+    magnification : float, optional
+        The magnification of the level of a slide, for example 20, in place of its number.
+    region : pair of slices, or mapping, optional
+        The rows and the columns in pixels, as ``(slice(0, 512), slice(1024, 2048))`` or
+        ``((0, 512), (1024, 2048))``; or bounds in the units of the image's coordinate reference system, as
+        ``{"x": (500000, 510000), "y": (4100000, 4110000)}``. The pixels whose centers lie within bounds are
+        taken.
     channels : sequence of str or int, optional
         The names or the numbers of the channels wanted, in order. By default those of a color file are red,
         green and blue; ``"alpha"`` is among them only if it is named here.
     channel_axis : int or None
         The axis of an array's channels, or None for a gray image without a channel axis. By default the last
         of three axes; an array of two axes is a gray image.
-    mask : path, array, Image or "alpha", optional
+    mask : path, array, Image, "alpha", "auto" or None
         An image of one channel: pixels where it is 0 have no data. It has the same height and width, or fewer
         pixels with the same aspect, as a coarser level has; then it is scaled by nearest neighbor. The path
         of a GeoJSON file, whose coordinates are pixels of the image: pixels outside of its polygons have no
-        data. ``"alpha"`` is the image's own alpha channel, which is the last channel of an array.
-    no_data : float, optional
-        Pixels all of whose channels have this value have no data.
+        data. ``"alpha"`` is the image's own alpha channel, which is the last channel of an array. Masks that
+        the file states count as well, and so do those of an image that is open already. ``"auto"`` is these
+        alone; None leaves out all masks.
+    no_data : float, (float, "any"), "any", "all", "auto" or None
+        Pixels all of whose channels have this value have no data; with ``(value, "any")``, those with any
+        such channel. ``"auto"`` and ``"all"`` take the value that the file states, and ``"any"`` takes it for
+        pixels with any such channel. None leaves out the value that the file states.
 
     Returns
     -------
@@ -111,12 +119,7 @@ def open_image(
         If there is no such file.
     TypeError, ValueError
         If the image can't be read, is truncated, or is damaged so that its decoder notices; if it lacks a
-        channel; if the mask doesn't fit the image.
-
-    Notes
-    -----
-    OpenCV applies a photo's EXIF orientation unless alpha is asked for, and makes gray with alpha RGB. A TIFF
-    comes as it is stored: level 0 of its first series, alpha neither applied nor undone.
+        channel, a level or a series; if the mask or the region doesn't fit the image.
 
     Examples
     --------
@@ -126,23 +129,31 @@ def open_image(
     >>> image[::2, ::2, 0].shape
     (100, 150)
     """
+    choice = Choice(level, series, pages, z, t, magnification)
     wanted = () if channels is None else _as_channels(channels)
     has_alpha = isinstance(mask, str) and mask == ALPHA
-    value = check_no_data(no_data)
     if isinstance(image, Image):
+        choice.check("the image", "open already")
         if channel_axis not in {-1, 2, None}:
             raise ValueError(
                 f"channel_axis is {channel_axis}, but the image is open; wanted it with an array"
             )
         opened = image
     else:
-        alpha = has_alpha or ALPHA in wanted
-        opened = Image.of(open_source(image, channel_axis=channel_axis, alpha=alpha))
+        opened = _with_validity(open_source(image, channel_axis=channel_axis, choice=choice))
+    if mask is None:
+        opened = _without_masks(opened)
     if wanted or has_alpha:
         opened = _with_channels(opened, wanted, has_alpha=has_alpha)
-    if mask is not None and not has_alpha:
+    if not (mask is None or has_alpha or (isinstance(mask, str) and mask == AUTO)):
         opened = _with_mask(opened, mask)
-    return opened if value is None else _with_no_data(opened, value)
+    if not (isinstance(no_data, str) and no_data == AUTO):
+        opened = _with_no_data(opened, no_data)
+    if region is None:
+        return opened
+    opened.check_plane()
+    rows, columns = places_of(region, opened)
+    return opened[rows, columns]
 
 
 def reopen(place: dict[str, Any]) -> Image:
@@ -155,6 +166,7 @@ def reopen(place: dict[str, Any]) -> Image:
     Returns
     -------
     Image
+        Without the masks and the no-data value that its file states.
 
     Raises
     ------
@@ -163,7 +175,9 @@ def reopen(place: dict[str, Any]) -> Image:
     """
     try:
         inner = place["image"]
-        options = _Options(**{name: value for name, value in place.items() if name != "image"})
+        given = {name: value for name, value in place.items() if name != "image"}
+        options = _Options(**{name: given.pop(name) for name in _Options._fields if name in given})
+        choice = Choice(**given)
         rows, columns = (
             None if places is None else range(*places) for places in (options.rows, options.columns)
         )
@@ -173,56 +187,46 @@ def reopen(place: dict[str, Any]) -> Image:
     if options.by is not None:
         return Image.of(open_polygons(inner, (height, width), by=options.by))
     if isinstance(inner, dict):
-        image = open_image(reopen(inner), channels=options.channels)
+        source = reopen(inner).source
     else:
-        image = open_image(inner, channels=options.channels, channel_axis=options.channel_axis)
-    source = image.source if options.extent is None else Scaled(image.source, (height, width))
+        source = open_source(inner, channel_axis=options.channel_axis, choice=choice)
+    if options.states is not None:
+        source = _stated(source, options.states)
+    if options.channels is not None:
+        source = _with_channels(Image.of(source), tuple(options.channels), has_alpha=False).source
+    if options.extent is not None:
+        source = Scaled(source, (height, width))
     return Image.of(view(source, rows, columns))
 
 
-def open_source(
-    image: object, *, role: str = "image", channel_axis: int | None = -1, alpha: bool = False
-) -> Source:
-    """Open a path or an array as a source.
+def open_with(image: ImageLike, masks: Sequence[Source], *, has_alpha: bool, no_data: NoData | None) -> Image:
+    """Open an image with these masks and this no-data value, and with none that its file states.
 
     Parameters
     ----------
-    image : path, array or Source
-        As for :func:`open_image`. A source is returned as it is.
-    role : str
-        The word for it in messages: "image", "mask", "labels" or "zones".
-    channel_axis : int or None
-        As for :func:`open_image`.
-    alpha : bool
-        Whether the alpha channel of a file will be asked for with :meth:`Source.with_alpha`.
+    image : path, array or Image
+        The masks and the no-data value of an image that is open already are left out.
+    masks : sequence of Source
+    has_alpha : bool
+        Whether the image's own alpha channel masks it.
+    no_data : NoData or None
 
     Returns
     -------
-    Source
+    Image
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    TypeError, ValueError
-        If it can't be read, or isn't an image.
+    FileNotFoundError, TypeError, ValueError
+        As :func:`open_image` does.
     """
-    if isinstance(image, Source):
-        return image
-    if isinstance(image, str | os.PathLike):
-        return _open_path(image, role, channel_axis, alpha=alpha)
-    array = as_array(image, role)
-    for open_array in ARRAY_READERS:
-        source = open_array(array, role, channel_axis)
-        if source is not None:
-            return source
-    if getattr(array, "shape", None) is None:
-        wanted = "(H, W, C)" if role == "image" else "(H, W)"
-        raise ValueError(f"{role} is {image!r:.80}; wanted a path or an array of shape {wanted}")
-    raise TypeError(
-        f"{role} is of {type(image)}, whose regions tasks can't read; wanted a path, a NumPy, Dask, Zarr or "
-        "xarray array, or an array in memory. Pass dask.array.from_array(...) of it."
-    )
+    opened = image if isinstance(image, Image) else Image.of(open_source(image))
+    opened.check_plane()
+    plain = Image.of(opened.source, Masking(has_alpha=opened.masking.has_alpha))
+    plain = _with_channels(plain, (), has_alpha=True) if has_alpha else _without_masks(plain)
+    for mask in masks:
+        plain = _with_mask(plain, mask)
+    return _with_no_data(plain, no_data)
 
 
 def open_layer(layer: object, role: str) -> Source:
@@ -256,70 +260,69 @@ def open_layer(layer: object, role: str) -> Source:
     return open_source(layer, role=role)
 
 
-def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, *, alpha: bool) -> Source:
-    """Open an image file, or the directory of a Zarr array."""
-    absolute = Path(path).absolute()
-    name = str(absolute)
-    if absolute.is_dir():
-        return open_zarr_directory(name, role, channel_axis)
-    if not absolute.is_file():
-        if _URL.match(os.fspath(path)):
-            raise ValueError(
-                f"{role} is the URL {os.fspath(path)}; URLs can't be read yet. Open it as a Dask or Zarr "
-                "array, and pass that: for example zarr.open_array(URL, mode='r')."
-            )
-        raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
-    if channel_axis not in {-1, 2, None}:
-        raise ValueError(
-            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
-            "Leave channel_axis out."
-        )
-    if not absolute.stat().st_size:
-        raise ValueError(f"{path} is empty. {COPY_AGAIN}")
-    for open_file in FILE_READERS:
-        source = open_file(name, alpha=alpha)
-        if source is not None:
-            return source
-    raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
+def _with_validity(source: Source) -> Image:
+    """Return a source as an image, with the masks and the no-data value that it states."""
+    masks = tuple(
+        check_mask(StatedMask(source, fact, mask), source.extent)
+        for fact, mask in source.stated_masks().items()
+    )
+    return Image.of(source, Masking(masks, no_data=source.no_data))
+
+
+def _stated(source: Source, fact: str) -> Source:
+    """Return the mask of a name that a source states."""
+    masks = source.stated_masks()
+    if fact not in masks:
+        raise ValueError(f"{source.name} has no {fact} any more, by which the image was masked")
+    return StatedMask(source, fact, masks[fact])
 
 
 def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bool) -> Image:
     """Return an image with its own alpha channel as the mask, or with some of its channels."""
     image.check_plane()
     source, masking = image.source, image.masking
-    if has_alpha:
-        source, masking = add_alpha(source, image.name), replace(_without_mask(masking), has_alpha=True)
+    if has_alpha and not masking.has_alpha:
+        source, masking = add_alpha(source, image.name), replace(masking, has_alpha=True)
     if wanted:
         source = choose_channels(source, wanted, name=image.name, has_alpha=masking.has_alpha)
     return Image.of(source, masking)
 
 
 def _with_mask(image: Image, mask: ImageLike) -> Image:
-    """Return an image with a mask."""
+    """Return an image with a further mask."""
     image.check_plane()
     if is_geojson(mask):
         source: Source = open_polygons(mask, image.extent)
     else:
         source = check_mask(open_layer(mask, "mask"), image.extent)
-    return Image.of(image.source, replace(_without_mask(image.masking), mask=source))
+    masking = image.masking
+    return Image.of(image.source, replace(masking, masks=(*masking.masks, source)))
 
 
-def _with_no_data(image: Image, no_data: float) -> Image:
-    """Return an image with a no-data value."""
+def _without_masks(image: Image) -> Image:
+    """Return an image without its masks."""
+    if not image.masking.masks and not image.masking.has_alpha:
+        return image
     image.check_plane()
-    if image.no_data not in {None, no_data}:
-        raise ValueError(
-            f"no_data is {no_data:g}, but the image was opened with {image.no_data:g}; wanted one value. "
-            "Leave one of them out."
-        )
-    return Image.of(image.source, replace(image.masking, no_data=no_data))
+    source = image.source
+    if image.masking.has_alpha:
+        source = view(source, channels=tuple(range(source.shape[2] - 1)))
+    return Image.of(source, Masking(no_data=image.no_data))
 
 
-def _without_mask(masking: Masking) -> Masking:
-    """Return the masks of an image, after checking that one may be added."""
-    if masking.has_alpha or masking.mask is not None:
-        raise ValueError("the image was opened with a mask; wanted one mask. Open it without a mask first.")
-    return masking
+def _with_no_data(image: Image, no_data: NoDataLike) -> Image:
+    """Return an image with a no-data value, or with another rule for the one that it has."""
+    image.check_plane()
+    if isinstance(no_data, str):
+        if no_data not in RULES or image.no_data is None:
+            is_rule = no_data in RULES
+            wanted = "number" if is_rule else "finite number, 'auto', 'all', 'any' or None"
+            stated = f", and {image.name} states no value" if is_rule else ""
+            raise ValueError(f"no_data is {no_data!r:.80}{stated}; wanted a {wanted}")
+        value: NoData | None = NoData(image.no_data.value, "all" if no_data == "all" else "any")
+    else:
+        value = check_no_data(no_data)
+    return Image.of(image.source, replace(image.masking, no_data=value))
 
 
 def _as_channels(channels: str | int | Sequence[str | int]) -> tuple[str | int, ...]:

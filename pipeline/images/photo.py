@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
 from pipeline.images.kept import GIANT, KEPT
 from pipeline.images.opencv import import_opencv
@@ -34,15 +35,15 @@ _DECODING = 2
 _MOST_PIXELS, _CAP = 2**30, "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
-def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
+def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
     """Open a photo, or return None if OpenCV has no decoder for it.
 
     Parameters
     ----------
     path : str
         The absolute path of a file.
-    alpha : bool
-        Whether its alpha channel will be asked for. OpenCV then leaves its EXIF orientation unapplied.
+    choice : Choice
+        A photo is one image: nothing can be chosen.
 
     Returns
     -------
@@ -55,6 +56,14 @@ def open_photo(path: str, *, alpha: bool = False) -> Photo | None:
         If the photo is truncated, or is damaged so that its decoder notices; of a giant one only the header
         is read.
     """
+    photo = _open(path, alpha=False)
+    if photo is not None:
+        choice.check(path, "a photo")
+    return photo
+
+
+def _open(path: str, *, alpha: bool) -> Photo | None:
+    """Open a photo, with its alpha channel and without its EXIF orientation if alpha is wanted."""
     cv2 = import_opencv()
     if not cv2.haveImageReader(path):
         return None
@@ -144,7 +153,7 @@ class Photo(ImageFile):
         """Return the photo, decoded with alpha, which is its last channel."""
         if self.alpha:
             return super().with_alpha()
-        decoded = open_photo(self.path, alpha=True)
+        decoded = _open(self.path, alpha=True)
         if decoded is None or (whole := decoded.with_alpha()) is None:
             return None
         names, wanted = whole.channels or (), self.channels or ()

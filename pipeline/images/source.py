@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.images.no_data import NoData
+
 # Rows and columns with explicit ends, and steps of 1 or more.
 Region = tuple[slice, slice]
 # Rows and columns, with any step.
@@ -48,6 +50,14 @@ class Source(ABC):
         Height and width of the piece that is best read at once; (1, 1) if any region is read equally well.
     geometry : Geometry
         Where the pixels lie, as far as the image says.
+    no_data : NoData or None
+        The value by which the image itself marks pixels without data.
+    levels : tuple of tuple of int
+        Height and width of each level of the pyramid to which the image belongs, level 0 first; empty if it
+        belongs to none.
+    series : tuple of str
+        A line about each image that the file holds, for :func:`open_image`'s ``series=``; empty if it holds
+        this one only.
     """
 
     shape: tuple[int, int, int]
@@ -55,6 +65,9 @@ class Source(ABC):
     channels: tuple[str, ...] | None = None
     tile: tuple[int, int] = (1, 1)
     geometry: Geometry = UNKNOWN
+    no_data: NoData | None = None
+    levels: tuple[tuple[int, int], ...] = ()
+    series: tuple[str, ...] = ()
 
     @abstractmethod
     def identity(self) -> str | None:
@@ -89,6 +102,19 @@ class Source(ABC):
     def paths(self) -> tuple[Path, ...]:
         """The local files and directories that are read."""
         return ()
+
+    @property
+    def name(self) -> str:
+        """The path, or "the image" if it has none."""
+        return str(self.paths[0]) if self.paths else "the image"
+
+    def stated_masks(self) -> dict[str, Source]:
+        """Return the masks that the image itself states, by their names, for example "absent tiles".
+
+        Each has one channel, which is 0 where the image has no data, and the same height and width, or fewer
+        pixels with the same aspect.
+        """
+        return {}
 
     @property
     def unit(self) -> tuple[int, int]:

@@ -25,16 +25,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from zarr.core.buffer import Buffer
 
+    from pipeline.images.choice import Choice
     from pipeline.images.source import Part, Places, Region
 
 
-def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrArray:
-    """Open the directory of a Zarr array.
+def open_zarr_directory(
+    path: str, choice: Choice, *, role: str, channel_axis: int | None
+) -> ZarrArray | None:
+    """Open the directory of a Zarr array, or return None if it is another directory.
 
     Parameters
     ----------
     path : str
-        The path of a directory.
+        The absolute path of a directory.
+    choice : Choice
+        An array is one image: nothing can be chosen.
     role : str
         The word for it in messages: "image", "mask", "labels" or "zones".
     channel_axis : int or None
@@ -42,20 +47,18 @@ def open_zarr_directory(path: str, role: str, channel_axis: int | None) -> ZarrA
 
     Returns
     -------
-    ZarrArray
+    ZarrArray or None
 
     Raises
     ------
     ValueError
-        If the directory isn't a Zarr array's, or the array can't be an image or a mask.
+        If the array can't be an image or a mask.
     """
     try:
         array = zarr.open_array(Path(path).resolve(), mode="r")
     except (ValueError, FileNotFoundError):
-        raise ValueError(
-            f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
-            "array. If it is a Zarr group, pass the directory of one of the arrays within it."
-        ) from None
+        return None
+    choice.check(path, "a Zarr array")
     return _open(array, role, channel_axis)
 
 

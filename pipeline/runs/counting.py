@@ -21,7 +21,7 @@ from pipeline.compute.histogram import (
 )
 from pipeline.compute.places import check_seed
 from pipeline.images.grid import choose_grids
-from pipeline.images.opening import open_image
+from pipeline.images.opening import AUTO, open_image
 from pipeline.runs.execution import failure
 from pipeline.runs.executors import choose_executor
 from pipeline.runs.peak import high_water, resident
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pipeline.images.grid import Block, Grid
     from pipeline.images.image import Image
     from pipeline.images.masking import MaskedPart
-    from pipeline.images.opening import ImageLike
+    from pipeline.images.opening import ImageLike, NoDataLike
     from pipeline.images.source import Part, Source
     from pipeline.runs.executor import Executor
     from pipeline.runs.progress import Listener
@@ -66,8 +66,8 @@ def count_colors(
     image: ImageLike,
     *,
     channel_axis: int | None = -1,
-    mask: ImageLike | None = None,
-    no_data: float | None = None,
+    mask: ImageLike | None = AUTO,
+    no_data: NoDataLike = AUTO,
     seed: int = 0,
     progress: str | Listener = "auto",
     client: Client | None = None,

@@ -117,7 +117,8 @@ def _make_record(job: Job, image: Image, grid: Grid, zones: Source | None, ident
     description = image.description
     return Record(
         image=description if identity is None else replace(description, identity=identity),
-        mask=image.mask_description,
+        masks=tuple(mask.description for mask in image.masking.masks),
+        has_alpha=image.masking.has_alpha,
         no_data=image.no_data,
         grid=grid,
         outputs=job.outputs,

@@ -6,6 +6,7 @@ import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
+from pipeline.images.opening import AUTO
 from pipeline.runs.progress import check_mode
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from pipeline.images.opening import ImageLike
+    from pipeline.images.opening import ImageLike, NoDataLike
     from pipeline.runs.progress import Listener
 
 ON_ERROR = ("raise", "skip")
@@ -28,7 +29,7 @@ class Options(TypedDict, total=False):
     memory_limit: int | str | None
     channel_axis: int | None
     mask: ImageLike | None
-    no_data: float | None
+    no_data: NoDataLike
     zones: ImageLike | None
     identity: str | None
     resume: bool
@@ -42,8 +43,8 @@ DEFAULTS: Options = {
     "block": None,
     "memory_limit": None,
     "channel_axis": -1,
-    "mask": None,
-    "no_data": None,
+    "mask": AUTO,
+    "no_data": AUTO,
     "zones": None,
     "identity": None,
     "resume": False,

@@ -120,7 +120,8 @@ def _make_record(job: Job, image: Image, grid: Grid) -> Record:
     shape = (*grid.shape, image.n_channels)
     return Record(
         image=Description(shape, image.dtype, image.channels, "a piece of an image", None),
-        mask=None,
+        masks=(),
+        has_alpha=False,
         no_data=None,
         grid=grid,
         outputs=job.outputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.images.geojson import is_geojson
-from pipeline.images.opening import reopen
+from pipeline.images.opening import open_with, reopen
 from pipeline.models.output import make_outputs
 from pipeline.runs.options import complete, shows_options
 from pipeline.runs.plan import make_plan
@@ -78,11 +78,12 @@ def stream(
         default, what the machine, its control group or the workers of the cluster allow.
     channel_axis : int or None
         The axis of an array's channels; None for a gray image of shape (H, W).
-    mask : path, Image, array of shape (H, W), or "alpha", optional
+    mask : path, Image, array of shape (H, W), "alpha", "auto" or None
         Pixels where the mask is 0 have no data; a block without any data isn't read. ``"alpha"`` is the
-        image's own alpha channel.
-    no_data : float, optional
-        Pixels whose channels all have this value have no data.
+        image's own alpha channel. Masks that the image states itself count as well, unless it is None.
+    no_data : float, (float, "any"), "any", "all", "auto" or None
+        Pixels whose channels all have this value have no data; see :func:`open_image`. By default it is the
+        value that the image states itself.
     zones : path, Image or array of shape (H, W), optional
         The zone of each pixel, a positive integer or 0 for none, or a GeoJSON file of polygons, each of which
         is a zone: the summary then has the area, the classes and the mean results of each zone. Polygons are
@@ -171,10 +172,13 @@ def resume(
         if the image or the mask has changed.
     """
     record = open_store(store).find(to_resume=True).read_record()
-    mask: Any = record.mask if record.mask is None or record.mask == "alpha" else _reopen(record.mask, "mask")
+    opened = open_with(
+        _reopen(record.image, "image") if image is None else image,
+        [_reopen(mask, "mask").source for mask in record.masks],
+        has_alpha=record.has_alpha,
+        no_data=record.no_data,
+    )
     options: Options = {
-        "mask": mask,
-        "no_data": record.no_data,
         "zones": None if record.zones is None else _reopen_zones(record.zones),
         "identity": identity,
         "memory_limit": memory_limit,
@@ -183,7 +187,6 @@ def resume(
         "progress": progress,
         "client": client,
     }
-    opened = _reopen(record.image, "image") if image is None else image
     return make_plan(opened, record.outputs, store, complete(options)).execute()
 
 

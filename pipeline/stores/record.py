@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.images.description import Description
 from pipeline.images.grid import Grid
+from pipeline.images.no_data import check_no_data
 from pipeline.models.output import Output
 from pipeline.models.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.images.no_data import NoData
+
 # The number of the form that records have. A change that older versions can't read gives it the next number.
-FORMAT = 3
-# The mask is the image's own alpha channel.
-ALPHA: Literal["alpha"] = "alpha"
+FORMAT = 4
 # The remedy that always works, as the option of a function and of the command.
 OVERWRITE = "overwrite it (overwrite=True, --overwrite)"
-# JSON has no such numbers. These are the strings that Zarr writes for them.
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,11 @@ class Record:
     ----------
     image : Description
         The image that is read.
-    mask : Description, "alpha" or None
-        The mask that is read, or ``"alpha"`` for the image's own alpha channel.
-    no_data : float or None
+    masks : tuple of Description
+        The masks that are read.
+    has_alpha : bool
+        Whether the last channel of the image is alpha, which masks it.
+    no_data : NoData or None
         The value of pixels without data.
     grid : Grid
         The blocks, each of which is one shard, and the chunks.
@@ -60,8 +60,9 @@ class Record:
     """
 
     image: Description
-    mask: Description | Literal["alpha"] | None
-    no_data: float | None
+    masks: tuple[Description, ...]
+    has_alpha: bool
+    no_data: NoData | None
     grid: Grid
     outputs: tuple[Output, ...]
     engines: dict[str, str]
@@ -117,8 +118,9 @@ class Record:
             "format": FORMAT,
             "version": self.version,
             "image": self.image.to_dict(),
-            "mask": self.mask.to_dict() if isinstance(self.mask, Description) else self.mask,
-            "no_data": None if self.no_data is None else _number_to_json(self.no_data),
+            "masks": [mask.to_dict() for mask in self.masks],
+            "alpha": self.has_alpha,
+            "no_data": None if self.no_data is None else list(self.no_data),
             "grid": {key: list(getattr(self.grid, key)) for key in ("shape", "block", "chunk")},
             "outputs": [output.to_dict() for output in self.outputs],
             "engines": dict(self.engines),
@@ -152,7 +154,6 @@ class Record:
 
     @classmethod
     def _from_json(cls, content: Mapping[str, Any]) -> Self:
-        mask, no_data = content["mask"], content["no_data"]
         outputs = tuple(map(Output.from_dict, content["outputs"]))
         for output in outputs:
             # A name is a directory's name. The rule is that of make_outputs.
@@ -160,8 +161,9 @@ class Record:
                 raise ValueError(f"an output is named {output.name!r} and has the dtype {output.dtype}")
         return cls(
             image=Description.from_dict(content["image"]),
-            mask=mask if mask in (None, ALPHA) else Description.from_dict(mask),
-            no_data=None if no_data is None else float(_NOT_FINITE.get(no_data, no_data)),
+            masks=tuple(map(Description.from_dict, content["masks"])),
+            has_alpha=bool(content["alpha"]),
+            no_data=check_no_data(content["no_data"]),
             grid=_grid_from_json(content["grid"]),
             outputs=outputs,
             engines={name: str(engine) for name, engine in content["engines"].items()},
@@ -230,12 +232,6 @@ def _grid_from_json(content: Mapping[str, Any]) -> Grid:
         map(int, content[key]) for key in ("shape", "block", "chunk")
     )
     return Grid((height, width), (tall, wide), (low, narrow))
-
-
-def _number_to_json(number: float) -> float | str:
-    if math.isfinite(number):
-        return float(number)
-    return next(text for text, value in _NOT_FINITE.items() if repr(value) == repr(float(number)))
 
 
 def _digest(content: Mapping[str, Any]) -> str:

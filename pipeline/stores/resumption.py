@@ -6,7 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from pipeline.images.description import Description
 from pipeline.stores.record import OVERWRITE
 
 if TYPE_CHECKING:
@@ -56,9 +55,9 @@ def check_resumable(
                 f"{place} can't be resumed: its {name} was {_shown(was)}, and is now {_shown(now)}. Resume "
                 f"with the arguments that the run began with, or {OVERWRITE}."
             )
-    for key, one, other in (("image", found.image, wanted.image), ("mask", found.mask, wanted.mask)):
-        if isinstance(one, Description) and isinstance(other, Description):
-            _check_identity(place, key, one.identity, other.identity, is_vouched=is_vouched)
+    _check_identity(place, "image", found.image.identity, wanted.image.identity, is_vouched=is_vouched)
+    for one, other in zip(found.masks, wanted.masks, strict=True):
+        _check_identity(place, "mask", one.identity, other.identity, is_vouched=is_vouched)
 
 
 def _check_identity(place: str, key: str, was: str | None, now: str | None, *, is_vouched: bool) -> None:
@@ -88,13 +87,15 @@ def _essence(record: Record, numerics: Mapping[str, str]) -> dict[str, Any]:
     """Return the parts of a record that two runs must share, each under its name."""
     # The other run's record comes from JSON, which has lists only.
     content = json.loads(json.dumps(record.to_dict()))
-    for key in ("image", "mask"):
-        if isinstance(content[key], dict):
-            del content[key]["place"], content[key]["identity"]
+    for description in (content["image"], *content["masks"]):
+        del description["place"], description["identity"]
     outputs = {output.pop("name"): output for output in content["outputs"]}
     for name, output in outputs.items():
         output["engine"] = numerics.get(record.engines[name], record.engines[name])
-    return {**{key: content[key] for key in ("image", "mask", "no_data", "grid")}, "outputs": outputs}
+    return {
+        **{key: content[key] for key in ("image", "masks", "alpha", "no_data", "grid")},
+        "outputs": outputs,
+    }
 
 
 def _first_difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  # noqa: ANN401  JSON may hold anything
@@ -107,4 +108,4 @@ def _first_difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:  #
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  JSON may hold anything
-    return "none" if value is None else f"{value!s:.200}"
+    return "none" if value in (None, []) else f"{value!s:.200}"

@@ -51,7 +51,7 @@ def make_record(
 ) -> Record:
     """Make the record of a run that hasn't finished, on an image of any identity."""
     image = Description((*grid.shape, 3), np.dtype("uint8"), ("red", "green", "blue"), identity, None)
-    known = {"mask": None, "no_data": None, "version": current_version()}
+    known = {"masks": (), "has_alpha": False, "no_data": None, "version": current_version()}
     engines = {output.name: "numexpr" for output in outputs}
     return Record(**{"image": image, "grid": grid, "outputs": outputs, "engines": engines, **known, **fields})
 

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from pipeline.images.source import RegionPart, Source
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pipeline.images.source import Part, Region
 
 # Odd, so that neither tiles nor strips divide it.
 HEIGHT, WIDTH = 101, 83
@@ -33,6 +37,30 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "big-endian": {"byteorder": ">"},
     "big-endian tiles": {"byteorder": ">", "tile": TILE, "compression": "deflate", "predictor": True},
 }
+
+
+class Plain(Source):
+    """The least that a source must define; it notes the regions that it reads."""
+
+    tile = (32, 20)
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        self.asked: list[Region] = []
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def identity(self) -> str:
+        """Return the digest of the pixels."""
+        return str(hash(self.array.tobytes()))
+
+    def part(self, region: Region) -> Part:
+        """Return a region of the source itself."""
+        return RegionPart(self, region)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region, and note it."""
+        self.asked.append(region)
+        return self.array[region].copy()
 
 
 def names(order: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import tifffile
 from images.examples import COLOR, HEIGHT, WIDTH, names, noise
 
 from pipeline.images.channels import add_alpha, choose_channels, fit_channels
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images.dask_array import open_dask
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from images.examples import HEIGHT, WIDTH, names, noise, smooth
 
 from pipeline.images.file import name_samples
 from pipeline.images.image import Image
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,8 @@ from images.examples import HEIGHT, LAYOUTS, WIDTH, names, noise
 
 from pipeline.images.image import Image
 from pipeline.images.masking import Masking
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +119,7 @@ def test_what_is_known_of_images(opened: dict[str, Image]) -> None:
         assert image.channels == (names("RGB") if kind in {"TIFF", "PNG"} else None)
         assert [path.name for path in image.paths] == ([f"x.{suffixes[kind]}"] if kind in suffixes else [])
         assert image.name == (str(image.paths[0]) if image.paths else "the image")
-        assert (image.no_data, image.mask, image.mask_description) == (None, None, None)
+        assert image.masking.is_empty
         assert image.source.shape == PIXELS.shape
         assert not image.is_held_by_cluster
     view = opened["TIFF"][10:50:2, 3, 1:]
@@ -139,7 +140,7 @@ def test_an_image_is_shown_in_words(opened: dict[str, Image], tmp_path: Path) ->
     assert repr(open_image(PIXELS, mask="alpha")[..., 0]) == (
         "<Image: shape (101, 83) of 101 x 83 pixels, 1 channel, uint8, masked by alpha>"
     )
-    assert "masked>" in repr(open_image(PIXELS, mask=PIXELS[..., 0]))
+    assert "masked by an array>" in repr(open_image(PIXELS, mask=PIXELS[..., 0]))
 
 
 def test_a_task_gets_its_part_alone(opened: dict[str, Image]) -> None:
@@ -214,9 +215,17 @@ def test_descriptions_tell_images_apart(opened: dict[str, Image]) -> None:
         open_image(PIXELS, mask=mask * 2, no_data=3),
         open_image(PIXELS, mask="alpha"),
     ]
-    records = [(image.description, image.mask_description, image.no_data) for image in images]
+    records = [
+        (
+            image.description,
+            [mask.description for mask in image.masking.masks],
+            image.masking.has_alpha,
+            image.no_data,
+        )
+        for image in images
+    ]
     assert all(one not in records[:number] for number, one in enumerate(records))
-    assert images[-1].mask_description == images[-1].mask == "alpha"
+    assert images[-1].masking.has_alpha
     assert images[-1].description.shape == PIXELS.shape
     assert images[-1].shape == (HEIGHT, WIDTH, 2)
 
@@ -225,11 +234,9 @@ def test_the_mask_follows_the_selection() -> None:
     """The mask is described and read for the rows and columns that are selected of the image."""
     mask = noise(HEIGHT, WIDTH)
     image = open_image(PIXELS, mask=mask)[::3, 5:]
-    assert image.mask is not None
-    assert not isinstance(image.mask, str)
-    np.testing.assert_array_equal(image.mask.read((slice(99), slice(99)))[..., 0], mask[::3, 5:])
-    assert image.mask_description == image.mask.description
-    assert image.masking.mask is not None
+    (source,) = image.masking.masks
+    np.testing.assert_array_equal(source.read((slice(99), slice(99)))[..., 0], mask[::3, 5:])
+    assert image.sources[1].description == source.description
 
 
 def test_memory_counts_what_is_read(opened: dict[str, Image], tmp_path: Path) -> None:

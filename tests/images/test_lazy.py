@@ -14,7 +14,8 @@ import zarr
 from images.examples import HEIGHT, WIDTH, names, noise
 
 from pipeline.images.lazy import as_dask_array, read_whole
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from images.examples import box, feature, write_geojson
+from images.examples import box, feature, noise, write_geojson
 
-from pipeline.images.masking import Masking, check_mask, check_no_data
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.masking import Masking, check_mask
+from pipeline.images.no_data import NoData
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,36 +234,48 @@ def test_masks_that_are_refused(
         open_image(image, **options)
 
 
-def test_one_mask_is_enough(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """A second mask, a mask that is masked itself, and another no-data value are refused."""
-    masked = open_image(image, mask=mask, no_data=3)
-    for second in (mask, "alpha"):
-        with pytest.raises(ValueError, match="opened with a mask; wanted one mask"):
-            open_image(masked, mask=second)
+def test_masks_add_up(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    """A further mask leaves out further pixels, another no-data value replaces the first, and None undoes."""
+    masked, other = open_image(image, mask=mask, no_data=3), noise(*SHAPE) % 2
+    both = open_image(masked, mask=other)
+    whole = (slice(0, SHAPE[0]), slice(0, SHAPE[1]))
+    is_other = (image != 3).any(axis=-1)
+    np.testing.assert_array_equal(both.part(whole).read()[1], (mask != 0) & (other != 0) & is_other)
+    assert open_image(both, mask=None, no_data=None).masking.is_empty
+    assert open_image(both, mask=None).no_data == NoData(3)
+    assert open_image(masked, no_data=4).no_data == NoData(4)
     with pytest.raises(ValueError, match="mask is an image with a mask or a no-data value of its own"):
         open_image(image, mask=masked[..., 0])
-    with pytest.raises(ValueError, match="no_data is 4, but the image was opened with 3; wanted one value"):
-        open_image(masked, no_data=4)
-    assert open_image(masked, no_data=3).no_data == 3
+
+
+@pytest.mark.parametrize("kind", ["array", "file"])
+def test_alpha_is_left_out_again(tmp_path: Path, kind: str, image: NDArray[np.uint8]) -> None:
+    """None leaves out alpha as a mask; the other channels stay as they were."""
+    pixels = np.dstack([image, noise(*SHAPE)])
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    masked = open_image(tmp_path / "x.tif" if kind == "file" else pixels, mask="alpha")
+    plain = open_image(masked, mask=None)
+    assert masked.masking.has_alpha
+    assert plain.masking.is_empty
+    np.testing.assert_array_equal(plain, image)
 
 
 def test_memory_of_masking() -> None:
     """A mask's region counts, and a copy of the pixels and two bytes a pixel wherever anything masks."""
     mask = open_source(np.ones(SHAPE, np.float32))
     assert Masking().region_bytes((2, 5), 3) == 0
-    for masking in (Masking(no_data=3.0), Masking(has_alpha=True)):
+    for masking in (Masking(no_data=NoData(3.0)), Masking(has_alpha=True)):
         assert masking.region_bytes((2, 5), 3) == 10 * (3 + 2)
-    assert Masking(mask).region_bytes((2, 5), 3) == 40 + 10 * (3 + 2)
+    assert Masking((mask,)).region_bytes((2, 5), 3) == 40 + 10 * (3 + 2)
 
 
 def test_masking_of_some_rows_and_columns() -> None:
     """A view of the masks masks the pixels of the same view of the image."""
     mask = np.arange(6).reshape(2, 3)
-    viewed = Masking(open_source(mask), no_data=2.0).view(range(1, -1, -1), range(0, 3, 2))
-    assert viewed.mask is not None
-    assert viewed.no_data == 2
+    viewed = Masking((open_source(mask),), no_data=NoData(2.0)).view(range(1, -1, -1), range(0, 3, 2))
+    assert viewed.no_data == NoData(2.0)
     assert not viewed.is_empty
-    np.testing.assert_array_equal(viewed.mask.read((slice(2), slice(2)))[..., 0], mask[::-1, ::2])
+    np.testing.assert_array_equal(viewed.masks[0].read((slice(2), slice(2)))[..., 0], mask[::-1, ::2])
 
 
 def test_checks_return_what_they_check() -> None:
@@ -269,15 +283,13 @@ def test_checks_return_what_they_check() -> None:
     mask = open_source(np.ones(SHAPE))
     assert check_mask(mask, SHAPE) is mask
     assert check_mask(mask, (140, 180)).extent == (140, 180)
-    assert check_no_data(None) is None
-    assert check_no_data(np.uint8(3)) == 3.0
 
 
 def test_masks_in_words(tmp_path: Path) -> None:
     """Each kind of mask is told in a few words."""
     zarr.create_array(tmp_path / "mask.zarr", data=np.ones((4, 5), bool), chunks=(4, 5))
     assert Masking().facts == []
-    assert Masking(has_alpha=True, no_data=0.5).facts == ["masked by alpha", "no data where 0.5"]
-    assert Masking(open_source(np.ones((4, 5)), role="mask")).facts == ["masked"]
-    stored = Masking(open_source(tmp_path / "mask.zarr", role="mask"))
+    assert Masking(has_alpha=True, no_data=NoData(0.5)).facts == ["masked by alpha", "no data where 0.5"]
+    assert Masking((open_source(np.ones((4, 5)), role="mask"),)).facts == ["masked by an array"]
+    stored = Masking((open_source(tmp_path / "mask.zarr", role="mask"),))
     assert stored.facts == [f"masked by {tmp_path / 'mask.zarr'}"]

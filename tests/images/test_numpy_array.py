@@ -10,7 +10,8 @@ import pytest
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images.numpy_array import open_numpy
-from pipeline.images.opening import open_image, open_source
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

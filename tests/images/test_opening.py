@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import dask.array as da
@@ -14,17 +14,12 @@ import pytest
 import tifffile
 import xarray
 import zarr
-from images.examples import HEIGHT, WIDTH, box, feature, noise, write_geojson
-from images.test_view import Plain
+from images.examples import HEIGHT, WIDTH, Plain, box, feature, noise, write_geojson
 from PIL import Image as Pillow
 
-from pipeline.images import opening
-from pipeline.images.description import Description
 from pipeline.images.image import Image
-from pipeline.images.opening import open_image, open_layer, open_source, reopen
-
-if TYPE_CHECKING:
-    from pipeline.images.source import Source
+from pipeline.images.opening import open_image, open_layer, reopen
+from pipeline.images.readers import open_source
 
 PIXELS = noise(HEIGHT, WIDTH, 3)
 
@@ -218,21 +213,6 @@ def test_a_layer_is_as_it_is() -> None:
         open_layer(open_image(PIXELS, no_data=3), "labels")
 
 
-def test_a_reader_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader in the list opens the files that it knows, and leaves the others."""
-
-    def read(path: str, *, alpha: bool = False) -> Source | None:
-        del alpha
-        content = Path(path).read_bytes()
-        return Plain(np.full((2, 3, 3), len(content))) if content.startswith(b"plain") else None
-
-    monkeypatch.setattr(opening, "FILE_READERS", (read, *opening.FILE_READERS))
-    (tmp_path / "x.txt").write_bytes(b"plain")
-    np.testing.assert_array_equal(open_image(tmp_path / "x.txt"), np.full((2, 3, 3), 5))
-    cv2.imwrite(os.fspath(tmp_path / "x.png"), PIXELS)
-    assert open_image(tmp_path / "x.png").shape == PIXELS.shape
-
-
 def test_options_of_an_image_that_is_open() -> None:
     """Options are applied to the selected pixels of an image."""
     image = open_image(PIXELS)[::2, 10:]
@@ -275,8 +255,7 @@ def test_places_reopen_polygons_and_scaled_masks(tmp_path: Path) -> None:
     for name in ("x.geojson", "x.png"):
         image = open_image(PIXELS, mask=tmp_path / name)
         for masked in (image, image[3:70:2, ::-1], open_image(image[10:, 5:])[::-1]):
-            mask = masked.mask_description
-            assert isinstance(mask, Description)
+            (mask,) = (source.description for source in masked.masking.masks)
             assert mask.place is not None
             again = reopen(json.loads(json.dumps(mask.place)))
             assert again.description == mask

@@ -15,10 +15,10 @@ import pytest
 import zarr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from images.examples import noise
-from images.test_view import Plain
+from images.examples import Plain, noise
 
-from pipeline.images.opening import open_source, reopen
+from pipeline.images.opening import reopen
+from pipeline.images.readers import open_source
 from pipeline.images.scaled import Scaled, fit_extent
 from pipeline.images.view import view
 from pipeline.testing.sources import SourceContract, regions

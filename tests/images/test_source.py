@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from images.examples import noise
-from images.test_view import Plain
+from images.examples import Plain, noise
 
 from pipeline.images.source import RegionPart, Source, count_touched
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from images.examples import COLOR, HEIGHT, LAYOUTS, TILE, WIDTH, names, noise, set_tag, smooth, write_tiff
 
-from pipeline.images import tiff
-from pipeline.images.opening import open_image, open_source
+from pipeline.images import tiff_pages
+from pipeline.images.opening import open_image
+from pipeline.images.readers import open_source
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:
@@ -199,13 +200,13 @@ def test_regions_are_slices_of_the_whole(
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note which tiles or strips are decoded."""
     segments: list[int] = []
-    read = tiff._Pages._segment
+    read = tiff_pages.Pages._segment
 
     def _spy(self: Any, file: Any, number: int, index: int) -> NDArray[Any]:
         segments.append(index)
         return read(self, file, number, index)
 
-    monkeypatch.setattr(tiff._Pages, "_segment", _spy)
+    monkeypatch.setattr(tiff_pages.Pages, "_segment", _spy)
     return segments
 
 
@@ -246,7 +247,7 @@ def test_no_more_than_the_selected_tiles_are_decoded(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_giant_strips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planar: str) -> None:
     """Blocks that lie in strips larger than them share the strips, of each plane."""
-    monkeypatch.setattr(tiff, "GIANT", 0)
+    monkeypatch.setattr(tiff_pages, "GIANT", 0)
     pixels, path = noise(HEIGHT, WIDTH, 3), tmp_path / "x.tif"
     written = np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if planar == "separate" else pixels
     tifffile.imwrite(

@@ -6,42 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zarr
-from images.examples import HEIGHT, WIDTH, noise
+from images.examples import HEIGHT, WIDTH, Plain, noise
 
-from pipeline.images.opening import open_source
-from pipeline.images.source import RegionPart, Source
+from pipeline.images.readers import open_source
 from pipeline.images.view import View, view
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from pipeline.images.source import Part, Region
+    from pipeline.images.source import Source
     from pipeline.testing.sources import Case
-
-
-class Plain(Source):
-    """The least that a source must define; it notes the regions that it reads."""
-
-    tile = (32, 20)
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array
-        self.asked: list[Region] = []
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def identity(self) -> str:
-        """Return the digest of the pixels."""
-        return str(hash(self.array.tobytes()))
-
-    def part(self, region: Region) -> Part:
-        """Return a region of the source itself."""
-        return RegionPart(self, region)
-
-    def read(self, region: Region) -> NDArray[Any]:
-        """Read a region, and note it."""
-        self.asked.append(region)
-        return self.array[region].copy()
 
 
 class TestPlain(SourceContract):

@@ -12,7 +12,8 @@ import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images import zarr_array
-from pipeline.images.opening import open_image, open_source, reopen
+from pipeline.images.opening import open_image, reopen
+from pipeline.images.readers import open_source
 from pipeline.images.zarr_array import open_zarr
 from pipeline.testing.sources import SourceContract
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.images.description import Description
+from pipeline.images.no_data import NoData
 from pipeline.models.class_quantities import Label, Posterior
 from pipeline.models.mixture_quantities import Density, LogRatio
 from pipeline.models.output import make_outputs
@@ -39,7 +40,7 @@ def whole_record(**fields: Any) -> Record:
         (50, 70, 3), np.dtype("uint16"), ("red", "green", "blue"), "5", {"image": "/data/x.tif"}
     )
     engines = {**dict.fromkeys(QUANTITIES, "numexpr"), "half": "table"}
-    known = {"image": image, "mask": MASK, "no_data": 255.0, "zones": ZONES}
+    known = {"image": image, "masks": (MASK,), "has_alpha": False, "no_data": NoData(255.0), "zones": ZONES}
     known |= {"outputs": MANY, "engines": engines}
     return make_record(**{**known, **fields})
 

@@ -214,7 +214,7 @@ def mixture_of(record: dict[str, Any]) -> Any:
             lambda record: record.pop("format"),
             "has a record in an old format, which mixture-pipeline .* wrote",
         ),
-        (lambda record: record.update(format=4), "has a record of format 4; .* Upgrade mixture-pipeline"),
+        (lambda record: record.update(format=5), "has a record of format 5; .* Upgrade mixture-pipeline"),
         (lambda record: mixture_of(record)["weights"].__setitem__(0, 0.6), "damaged record"),
     ],
 )

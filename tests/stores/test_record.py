@@ -15,20 +15,21 @@ from stores.records import MASK, ZONES, signed, stored, whole_record
 
 from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.images.grid import Grid
+from pipeline.images.no_data import NoData
 from pipeline.stores.record import FORMAT, Record, current_version, read_record
 from pipeline.testing.stores import GRID, OUTPUTS, make_receipt, make_record, make_values
 
 
-@pytest.mark.parametrize("mask", [None, "alpha", MASK])
-@pytest.mark.parametrize("no_data", [None, 0.0, 0.1, -1e300, math.inf, -math.inf])
+@pytest.mark.parametrize("masks", [(), (MASK,), (MASK, ZONES)])
+@pytest.mark.parametrize("no_data", [None, NoData(0.0), NoData(0.1, "any"), NoData(-1e300)])
 @pytest.mark.parametrize("receipt", [None, {"pixels": 3500, "blocks": 4, "skipped": [], "seconds": 0.5}])
-def test_a_record_is_read_back(mask: Any, no_data: float | None, receipt: Any) -> None:
+def test_a_record_is_read_back(masks: Any, no_data: NoData | None, receipt: Any) -> None:
     """Every value survives JSON, numbers to the last bit."""
-    record = whole_record(mask=mask, no_data=no_data, receipt=receipt)
+    record = whole_record(masks=masks, has_alpha=not masks, no_data=no_data, receipt=receipt)
     assert Record.from_dict(stored(record)) == record
     assert Record.from_dict(record.to_dict()) == record
     assert read_record("out.zarr", stored(record)) == record
-    assert stored(record)["format"] == FORMAT == 3
+    assert stored(record)["format"] == FORMAT == 4
 
 
 def test_zones_are_read_back_where_there_are_any() -> None:
@@ -58,13 +59,6 @@ def test_the_summary_is_that_of_the_receipt() -> None:
         record = make_record(receipt={**receipt, "summary": damaged})
         with pytest.raises(ValueError, match="the summary in the receipt is damaged"):
             _ = record.summary
-
-
-def test_nan_is_read_back() -> None:
-    """A value without data that isn't a number is stored as the string that Zarr has for it."""
-    record = whole_record(no_data=math.nan)
-    assert stored(record)["no_data"] == "NaN"
-    assert math.isnan(Record.from_dict(stored(record)).no_data or 0)
 
 
 def test_whole_numbers_may_stand_for_floats() -> None:
@@ -127,10 +121,13 @@ def test_fields_must_fit_one_another(change: dict[str, Any], message: str) -> No
         (("image", "channels"), "rgb"),
         (("image", "identity"), 5),
         (("image", "place"), [["image", "x.tif"]]),
-        (("mask",), "beta"),
-        (("mask", "shape"), [50, 70, math.inf]),
+        (("masks",), "beta"),
+        (("masks",), None),
+        (("masks", 0, "shape"), [50, 70, math.inf]),
+        (("alpha",), 1),
         (("no_data",), "255"),
         (("no_data",), [255]),
+        (("no_data",), [255, "some"]),
         (("grid",), {}),
         (("grid", "shape"), "ab"),
         (("grid", "shape"), [520.0, 70.0]),
@@ -307,8 +304,8 @@ def test_other_formats_are_told_from_damage() -> None:
         read_record("out.zarr", old)
     with pytest.raises(ValueError, match=r"in an old format.* compute it again: overwrite it"):
         read_record("out.zarr", {**stored(whole_record()), "format": 2})
-    later = {**stored(whole_record()), "format": 4}
-    with pytest.raises(ValueError, match=r"of format 4; mixture-pipeline .* reads format 3. Upgrade"):
+    later = {**stored(whole_record()), "format": 5}
+    with pytest.raises(ValueError, match=r"of format 5; mixture-pipeline .* reads format 4. Upgrade"):
         read_record("out.zarr", later)
 
 

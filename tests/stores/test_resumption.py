@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 from stores.records import MASK, QUANTITIES, stored, whole_record, with_outputs
 
 from pipeline.images.grid import Grid
+from pipeline.images.no_data import NoData
 from pipeline.models.class_quantities import Label
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.packed import Packed
@@ -37,8 +37,7 @@ def test_the_same_run_goes_on() -> None:
     found = whole_record()
     moved = replace(found.image, place={"image": "/elsewhere/x.tif"})
     resume(found, found)
-    resume(*[replace(found, no_data=math.nan)] * 2)
-    resume(found, replace(found, image=moved, mask=replace(MASK, place=None)))
+    resume(found, replace(found, image=moved, masks=(replace(MASK, place=None),)))
     resume(replace(found, receipt=make_receipt(found)), found)
     resume(found, replace(found, zones=None))
     resume(replace(found, zones=None), replace(found, zones=MASK))
@@ -56,10 +55,10 @@ HEAVIER = type(B)([0.6, 0.4], B.means, B.covariances)
     [
         ({"image": {"dtype": np.dtype("uint8")}}, "image dtype was uint16, and is now uint8"),
         ({"image": {"channels": None}}, r"image channels was \['red', 'green', 'blue'\], and is now none"),
-        ({"mask": None}, r"mask was \{.*\}, and is now none"),
-        ({"mask": "alpha"}, "mask was .*, and is now alpha"),
-        ({"no_data": 0.0}, "no_data was 255.0, and is now 0.0"),
-        ({"no_data": math.nan}, "no_data was 255.0, and is now NaN"),
+        ({"masks": ()}, r"masks was \[\{.*\}\], and is now none"),
+        ({"has_alpha": True}, "alpha was False, and is now True"),
+        ({"no_data": NoData(0.0)}, r"no_data was \[255.0, 'all'\], and is now \[0.0, 'all'\]"),
+        ({"no_data": NoData(255.0, "any")}, r"no_data was .*, and is now \[255.0, 'any'\]"),
         ({"grid": Grid((50, 70), (32, 32), (16, 16))}, r"grid block was \[32, 48\], and is now \[32, 32\]"),
         (
             {"density": Density(HEAVIER, normalized=False)},
@@ -86,7 +85,7 @@ def test_another_run_is_refused_by_the_first_difference(change: dict[str, Any], 
             wanted = replace(wanted, image=replace(wanted.image, **value))
         elif key == "engines":
             wanted = replace(wanted, engines={**wanted.engines, "density": value})
-        elif key in ("mask", "no_data", "grid"):
+        elif key in ("masks", "has_alpha", "no_data", "grid"):
             wanted = replace(wanted, **{key: value})
         else:
             quantities = {**QUANTITIES, key: value}
@@ -113,7 +112,11 @@ def test_another_run_is_refused_by_the_first_difference(change: dict[str, Any], 
 def test_another_image_is_refused(change: dict[str, str | None], message: str) -> None:
     """An image or a mask that is another one, or may be another one, is refused with the remedy."""
     found = whole_record()
-    wanted = replace(found, **{key: replace(getattr(found, key), identity=v) for key, v in change.items()})
+    wanted = found
+    if "image" in change:
+        wanted = replace(found, image=replace(found.image, identity=change["image"]))
+    if "mask" in change:
+        wanted = replace(wanted, masks=(replace(MASK, identity=change["mask"]),))
     with pytest.raises(ValueError, match=rf"^out.zarr can't be resumed: {message}"):
         resume(found, wanted)
 
@@ -134,7 +137,7 @@ def test_a_caller_may_vouch_for_the_image(
 ) -> None:
     """Where nothing is known of the image, a caller's word decides; else it must be the same."""
     found, wanted = (
-        replace(record, image=replace(record.image, identity=identity), mask=None)
+        replace(record, image=replace(record.image, identity=identity), masks=())
         for record, identity in ((whole_record(), was), (whole_record(), now))
     )
     if goes_on:
@@ -146,12 +149,12 @@ def test_a_caller_may_vouch_for_the_image(
 
 def test_the_word_for_the_image_is_one_for_its_mask() -> None:
     """A caller who vouches for the image also vouches for a mask of which nothing is known."""
-    found = replace(whole_record(), mask=replace(MASK, identity=None))
+    found = replace(whole_record(), masks=(replace(MASK, identity=None),))
     resume(found, found, is_vouched=True)
     with pytest.raises(ValueError, match="nothing tells whether the mask is the one"):
         resume(found, found)
     with pytest.raises(ValueError, match="its mask was another one"):
-        resume(whole_record(), replace(whole_record(), mask=replace(MASK, identity="8")), is_vouched=True)
+        resume(whole_record(), replace(whole_record(), masks=(replace(MASK, identity="8"),)), is_vouched=True)
 
 
 def test_another_size_is_refused() -> None:

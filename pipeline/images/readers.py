@@ -1,0 +1,134 @@
+"""The one place that makes sources: of a file by its content, of an array by its type."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.images.array_like import as_array
+from pipeline.images.choice import WHOLE, Choice
+from pipeline.images.dask_array import open_dask
+from pipeline.images.file import COPY_AGAIN
+from pipeline.images.numpy_array import open_numpy
+from pipeline.images.photo import open_photo
+from pipeline.images.source import Source
+from pipeline.images.tiff import open_tiff
+from pipeline.images.zarr_array import open_zarr, open_zarr_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FileReader(Protocol):
+    """A function that opens files of one format, or of several."""
+
+    def __call__(self, path: str, choice: Choice) -> Source | None:
+        """Open the image that is chosen in the file at an absolute path.
+
+        Return None if the file is of another format. Raise ValueError for a choice that the format doesn't
+        have: see :meth:`Choice.check`.
+        """
+        ...
+
+
+class DirectoryReader(Protocol):
+    """A function that opens directories of one format."""
+
+    def __call__(self, path: str, choice: Choice, *, role: str, channel_axis: int | None) -> Source | None:
+        """Open the image that is chosen in a directory at an absolute path, as a :class:`FileReader` does."""
+        ...
+
+
+# A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
+FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
+DIRECTORY_READERS: tuple[DirectoryReader, ...] = (open_zarr_directory,)
+# The same for types of arrays: each is called with the array, its role, and the channel axis.
+ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
+    open_numpy,
+    open_dask,
+    open_zarr,
+)
+# A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def open_source(
+    image: object, *, role: str = "image", channel_axis: int | None = -1, choice: Choice = WHOLE
+) -> Source:
+    """Open a path or an array as a source.
+
+    Parameters
+    ----------
+    image : path, array or Source
+        As for :func:`open_image`. A source is returned as it is.
+    role : str
+        The word for it in messages: "image", "mask", "labels" or "zones".
+    channel_axis : int or None
+        As for :func:`open_image`.
+    choice : Choice
+        Which image of a file is meant.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If it can't be read, or isn't an image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return _open_path(image, role, channel_axis, choice)
+    choice.check(f"the {role}", "open already, or an array")
+    if isinstance(image, Source):
+        return image
+    array = as_array(image, role)
+    for open_array in ARRAY_READERS:
+        source = open_array(array, role, channel_axis)
+        if source is not None:
+            return source
+    if getattr(array, "shape", None) is None:
+        wanted = "(H, W, C)" if role == "image" else "(H, W)"
+        raise ValueError(f"{role} is {image!r:.80}; wanted a path or an array of shape {wanted}")
+    raise TypeError(
+        f"{role} is of {type(image)}, whose regions tasks can't read; wanted a path, a NumPy, Dask, Zarr or "
+        "xarray array, or an array in memory. Pass dask.array.from_array(...) of it."
+    )
+
+
+def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, choice: Choice) -> Source:
+    """Open an image file, or a directory that is an image."""
+    absolute = Path(path).absolute()
+    name = str(absolute)
+    if absolute.is_dir():
+        for open_directory in DIRECTORY_READERS:
+            source = open_directory(name, choice, role=role, channel_axis=channel_axis)
+            if source is not None:
+                return source
+        raise ValueError(
+            f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
+            "array. If it is a Zarr group, pass the directory of one of the arrays within it."
+        )
+    if not absolute.is_file():
+        if _URL.match(os.fspath(path)):
+            raise ValueError(
+                f"{role} is the URL {os.fspath(path)}; URLs can't be read yet. Open it as a Dask or Zarr "
+                "array, and pass that: for example zarr.open_array(URL, mode='r')."
+            )
+        raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
+    if channel_axis not in {-1, 2, None}:
+        raise ValueError(
+            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
+            "Leave channel_axis out."
+        )
+    if not absolute.stat().st_size:
+        raise ValueError(f"{path} is empty. {COPY_AGAIN}")
+    for open_file in FILE_READERS:
+        source = open_file(name, choice)
+        if source is not None:
+            return source
+    raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
