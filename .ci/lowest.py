@@ -7,6 +7,7 @@ A bound must be a version that was released, because pip takes it literally.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import tomllib
@@ -17,14 +18,8 @@ def main() -> None:
     """Write a line for each requirement of the package and its tests that has a bound."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for requirement in [
-        *project["dependencies"],
-        *extras["fast"],
-        *extras["sklearn"],
-        *extras["view"],
-        *extras["xarray"],
-        *extras["test"],
-    ]:
+    tested = [extras[name] for name in extras if name not in {"bench", "notebook"}]
+    for requirement in [*project["dependencies"], *itertools.chain(*tested)]:
         bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement)
         if bound:
             sys.stdout.write(f"{bound[1]}=={bound[2]}\n")
