@@ -14,13 +14,15 @@ import click
 from pipeline.cli_arguments import (
     identity_option,
     image_and_options,
+    image_options,
     make_quantities,
     memory_limit_option,
+    opened_image,
     run_arguments,
 )
 from pipeline.cli_fitting import fit, score
+from pipeline.cli_info import describe_image
 from pipeline.demo import run_demo
-from pipeline.images.opening import open_image
 from pipeline.models.published import list_models, load_model
 from pipeline.runs.options import ON_ERROR
 from pipeline.runs.receipt import Receipt, read_receipt
@@ -192,7 +194,8 @@ def models() -> None:
 
 @main.command(short_help="Describe an image, or the store of a run.")
 @click.argument("path", metavar="IMAGE_OR_STORE", type=click.Path(path_type=Path))
-def info(path: Path) -> None:
+@image_options
+def info(path: Path, **arguments: Any) -> None:  # noqa: ANN401  of image_options
     """Describe an image, or the store of a run.
 
     \b
@@ -204,7 +207,7 @@ def info(path: Path) -> None:
         is_store = open_store(path).find().is_created
     except FileNotFoundError:
         is_store = False
-    for line in _describe_store(path) if is_store else _describe_image(path):
+    for line in _describe_store(path) if is_store else describe_image(path, opened_image(path, arguments)):
         click.echo(line)
 
 
@@ -241,17 +244,6 @@ def _report(store: Path, receipt: Receipt) -> None:
 
 main.add_command(fit)
 main.add_command(score)
-
-
-def _describe_image(path: Path) -> list[str]:
-    image = open_image(path)
-    height, width = image.extent
-    names = f" ({', '.join(image.channels)})" if image.channels else ""
-    count = "1 channel" if image.n_channels == 1 else f"{image.n_channels} channels"
-    return [
-        f"image {path}: {height} x {width} pixels ({height * width / 1e6:.1f} megapixels)",
-        f"pixels: {count}{names}, {image.dtype}, in tiles of {image.tile[0]} x {image.tile[1]}",
-    ]
 
 
 def _describe_store(path: Path) -> list[str]:

@@ -106,6 +106,7 @@ def execute(
             largest_errors=store.largest_errors(job.outputs),
             skipped=tally.skipped,
             warning=tally.nearness.warning,
+            validity=image.masking.facts,
             summary=totals.result(grid.n_pixels, image.source.geometry.pixel_area),
         )
         store.conclude(receipt.to_dict())

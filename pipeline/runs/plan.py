@@ -147,9 +147,11 @@ class Plan:
         shape, pixels = _sides(self.grid.shape), self.grid.n_pixels / 1e6
         size = "unknown" if self.output_bytes is None else f"about {format_bytes(self.output_bytes)}"
         free = "" if self.free_disk is None else f", {format_bytes(self.free_disk)} free"
+        facts = self._image.masking.facts
         rows = [
             ("store", self.store),
             ("image", f"{shape} pixels ({pixels:.1f} megapixels)"),
+            *([("validity", "; ".join(facts))] if facts else []),
             ("blocks", f"{self.tasks} of {_sides(self.grid.block)}, in chunks of {_sides(self.grid.chunk)}"),
             *((f"engine of {name}", engine) for name, engine in self.engines.items()),
             ("threads", f"{self.threads}"),

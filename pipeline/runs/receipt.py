@@ -46,6 +46,9 @@ class Receipt:
     warning : str or None
         A sentence that says why the model doesn't suit the pixels, if hardly any pixel lies near a kernel,
         and what would suit it; a few pixels of each block are looked at.
+    validity : list of str
+        What marked pixels without data, in a few words each: masks, also those that the image's file states,
+        and a no-data value.
     summary : Summary or None
         The distribution of each result, and the areas and means of classes and zones; None for a store that
         an older version of this package wrote.
@@ -64,6 +67,7 @@ class Receipt:
     largest_errors: dict[str, float] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     warning: str | None = None
+    validity: list[str] = field(default_factory=list)
     summary: Summary | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,11 +86,13 @@ class Receipt:
         rate = pixels / self.seconds / 1e6 if self.seconds else 0.0
         kept = f"{self.kept_blocks} of them kept, " if self.kept_blocks else ""
         skipped = f"{len(self.skipped)} of them skipped, " if self.skipped else ""
+        validity = "; ".join(self.validity)
         memory = f"peak memory {self.peak_memory / 2**30:.2f} GiB, " if self.peak_memory else ""
         return (
             f"{pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
             f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, {memory}"
             f"engine {self.engine} ({self.engine_reason})"
+            f"{f'. Validity: {validity}' if validity else ''}"
             f"{f'. Warning: {self.warning}' if self.warning else ''}"
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dask.base import tokenize
 
+from pipeline.images.geometry import UNKNOWN
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
+    from pipeline.images.geometry import Geometry
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
     from pipeline.stores.store import Store
@@ -29,11 +31,15 @@ class Result(Mapping[str, "da.Array"]):
     summary : Summary or None
         The distributions, areas and means at full resolution, counted over all pixels; None if an older
         version of this package wrote the store.
+    geometry : Geometry
+        Where the pixels of level 0 lie, as the image said: ``pixel_size``, ``crs`` and ``transform``.
     """
 
-    def __init__(self, arrays: Mapping[str, da.Array], summary: Summary | None) -> None:
+    def __init__(
+        self, arrays: Mapping[str, da.Array], summary: Summary | None, geometry: Geometry = UNKNOWN
+    ) -> None:
         self._arrays = dict(arrays)
-        self.summary = summary
+        self.summary, self.geometry = summary, geometry
 
     def __getitem__(self, name: str) -> da.Array:
         return self._arrays[name]
@@ -65,7 +71,8 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
         A mapping of names to Dask arrays of shape (H, W), or (J, H, W) for a posterior of J classes. Each
         shard is one chunk of the Dask array. A packed result is returned as the values that the stored
         integers or halves stand for, as float32. A pixel without data is NaN, or the highest integer of a
-        label's dtype. Its ``summary`` has the areas of classes and the distributions of values.
+        label's dtype. Its ``summary`` has the areas of classes and the distributions of values, its
+        ``geometry`` the size of a pixel and the coordinate reference system.
 
     Raises
     ------
@@ -89,7 +96,7 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
             f"{found.address} has a damaged summary in its zarr.json. To count again, resume it: "
             "resume=True, --resume."
         ) from None
-    return Result(arrays, summary)
+    return Result(arrays, summary, record.image.geometry)
 
 
 def _open(store: Store, output: Output, level: int) -> da.Array:

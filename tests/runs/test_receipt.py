@@ -21,6 +21,7 @@ from pipeline import (
     Mixture,
     open_image,
     open_result,
+    plan,
     stream,
 )
 from pipeline.runs.receipt import read_receipt
@@ -42,6 +43,20 @@ def test_the_receipt_is_kept(tiff: Path, skin: Mixture) -> None:
     assert receipt.seconds > 0
     assert 2**20 < receipt.peak_memory < 2**36
     assert "0.3 megapixels in" in str(receipt)
+    assert receipt.validity == []
+
+
+def test_plan_and_receipt_say_what_has_no_data(
+    tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture
+) -> None:
+    """Masks and the no-data value of an image are named before and after the run."""
+    image = open_image(photo[:64, :64], mask=photo[:64, :64, 0], no_data=(3, "any"))
+    planned = plan(image, Density(skin), tmp_path / "out.zarr", progress="none")
+    assert "validity: masked by an array; no data where any channel is 3" in str(planned)
+    receipt = planned.execute()
+    assert receipt.validity == ["masked by an array", "no data where any channel is 3"]
+    assert "Validity: masked by an array; no data where any channel is 3" in str(receipt)
+    assert read_receipt(tmp_path / "out.zarr") == receipt
 
 
 def test_the_recorded_error_is_of_all_blocks(tmp_path: Path, small: Path, undisturbed: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -10,6 +11,7 @@ import pytest
 import zarr
 
 from pipeline.compute.summarizing import Totals, summarize_block
+from pipeline.images.geometry import Geometry
 from pipeline.models.class_quantities import Posterior
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
@@ -112,6 +114,15 @@ def test_a_result_is_a_mapping_with_a_summary(tmp_path: Path) -> None:
     )
     with pytest.raises(KeyError):
         _ = result["summary"]
+
+
+def test_a_result_knows_its_place(tmp_path: Path) -> None:
+    """The size of a pixel and the georeference are those that the record has of the image."""
+    geometry = Geometry((2.0, 3.0), (1.0, 1.5), "EPSG:32633", (10.0, 0.0, 5e5, 0.0, -10.0, 49e5))
+    record = make_record()
+    with LocalStore(tmp_path / "out.zarr").opened_for_run(**FRESH) as store:
+        fill(store, replace(record, image=replace(record.image, geometry=geometry)))
+    assert open_result(tmp_path / "out.zarr").geometry == geometry
 
 
 def test_the_summary_is_that_of_the_store(tmp_path: Path) -> None:
