@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from distributed import Client, LocalCluster
 from forked import Server
+from hypothesis import settings
 
 from pipeline import Mixture, load_model
 from pipeline.demo import load_photo
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

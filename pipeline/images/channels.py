@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import TYPE_CHECKING
 
 from pipeline.images.pixels import check_pixels, count_channels
 from pipeline.images.view import view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.images.source import Source
 
 _ALPHA = "alpha"
@@ -126,6 +129,24 @@ def fit_channels(
             )
     check_pixels(_Pixels(source, found), n_channels, channels)
     return source
+
+
+def warn_of_order(name: str, channels: Sequence[str]) -> None:
+    """Warn that an image doesn't name its channels, so that their order is that of the model by assumption.
+
+    Parameters
+    ----------
+    name : str
+        The name of the image.
+    channels : sequence of str
+        The names of the model's channels. Nothing can be mistaken if there is only one.
+    """
+    if len(channels) > 1:
+        warnings.warn(
+            f"{name} doesn't name its channels; they are taken for {', '.join(channels)}, in this order. If "
+            f"that is right, say so: open_image(..., channels={[*range(len(channels))]}).",
+            stacklevel=3,
+        )
 
 
 class _Pixels:

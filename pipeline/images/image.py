@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.images.channels import fit_channels
+from pipeline.images.channels import fit_channels, warn_of_order
 from pipeline.images.footprint import Footprint
 from pipeline.images.grid import LARGEST_BLOCK, choose_grid
 from pipeline.images.lazy import as_dask_array, read_whole
@@ -45,9 +45,10 @@ class Image:
     _base: Source
     _selection: Selection
     _masking: Masking
+    _is_ordered: bool = False
 
     @classmethod
-    def of(cls, source: Source, masking: Masking | None = None) -> Image:
+    def of(cls, source: Source, masking: Masking | None = None, *, is_ordered: bool = False) -> Image:
         """Return the whole of a source as an image.
 
         Parameters
@@ -56,6 +57,8 @@ class Image:
             If the masking says so, its last channel is alpha, and isn't one of the image's channels.
         masking : Masking, optional
             By default all pixels have data.
+        is_ordered : bool
+            Whether the caller has said which channels these are, in which order.
 
         Returns
         -------
@@ -63,7 +66,11 @@ class Image:
         """
         masking = masking or Masking()
         shape = (*source.extent, source.shape[2] - masking.has_alpha)
-        return cls(source, Selection.of_whole(shape), masking)
+        return cls(source, Selection.of_whole(shape), masking, is_ordered)
+
+    def masked(self, masking: Masking) -> Image:
+        """Return the selected pixels as an image with these masks in place of its own."""
+        return Image.of(self.source, masking, is_ordered=self._is_ordered)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,7 +205,9 @@ class Image:
         return any(source.is_held_by_cluster for source in self.sources)
 
     def __getitem__(self, key: Any) -> Image:  # noqa: ANN401  any of NumPy's basic indices
-        return Image(self._base, self._selection.index(key), self._masking)
+        selection = self._selection.index(key)
+        is_ordered = self._is_ordered or selection.axes[2] != self._selection.axes[2]
+        return Image(self._base, selection, self._masking, is_ordered)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -285,7 +294,8 @@ class Image:
             The number of channels of the model.
         channels : sequence of str, optional
             The names of the model's channels. An image that names its channels must have the same names, in
-            any order. A gray image, and one that doesn't name its channels, is taken as it is.
+            any order. A gray image, and one that doesn't name its channels, is taken as it is, with a
+            warning if it is a file and the caller hasn't chosen its channels.
 
         Returns
         -------
@@ -300,6 +310,8 @@ class Image:
         source = fit_channels(
             self.source, n_channels, tuple(channels or ()), name=self.name, has_alpha=self._masking.has_alpha
         )
+        if channels and self.channels is None and self._base.paths and not self._is_ordered:
+            warn_of_order(self.name, channels)
         return Image.of(source, self.masking)
 
     def __repr__(self) -> str:

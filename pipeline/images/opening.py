@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,6 @@ from pipeline.images.stated import StatedMask
 from pipeline.images.view import view
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from typing import Literal
 
@@ -140,7 +140,9 @@ def open_image(
             )
         opened = image
     else:
-        opened = _with_validity(open_source(image, channel_axis=channel_axis, choice=choice))
+        source = open_source(image, channel_axis=channel_axis, choice=choice)
+        # Whoever passes an array knows its channels.
+        opened = _with_validity(source, is_ordered=not isinstance(image, str | os.PathLike))
     if mask is None:
         opened = _without_masks(opened)
     if wanted or has_alpha:
@@ -196,7 +198,7 @@ def reopen(place: dict[str, Any]) -> Image:
         source = _with_channels(Image.of(source), tuple(options.channels), has_alpha=False).source
     if options.extent is not None:
         source = Scaled(source, (height, width))
-    return Image.of(view(source, rows, columns))
+    return Image.of(view(source, rows, columns), is_ordered=True)
 
 
 def open_with(image: ImageLike, masks: Sequence[Source], *, has_alpha: bool, no_data: NoData | None) -> Image:
@@ -226,7 +228,9 @@ def open_with(image: ImageLike, masks: Sequence[Source], *, has_alpha: bool, no_
     plain = _with_channels(plain, (), has_alpha=True) if has_alpha else _without_masks(plain)
     for mask in masks:
         plain = _with_mask(plain, mask)
-    return _with_no_data(plain, no_data)
+    plain = _with_no_data(plain, no_data)
+    # The run that began with this image has said which channels these are.
+    return Image.of(plain.source, plain.masking, is_ordered=True)
 
 
 def open_layer(layer: object, role: str) -> Source:
@@ -260,13 +264,13 @@ def open_layer(layer: object, role: str) -> Source:
     return open_source(layer, role=role)
 
 
-def _with_validity(source: Source) -> Image:
+def _with_validity(source: Source, *, is_ordered: bool) -> Image:
     """Return a source as an image, with the masks and the no-data value that it states."""
     masks = tuple(
         check_mask(StatedMask(source, fact, mask), source.extent)
         for fact, mask in source.stated_masks().items()
     )
-    return Image.of(source, Masking(masks, no_data=source.no_data))
+    return Image.of(source, Masking(masks, no_data=source.no_data), is_ordered=is_ordered)
 
 
 def _stated(source: Source, fact: str) -> Source:
@@ -283,9 +287,10 @@ def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bo
     source, masking = image.source, image.masking
     if has_alpha and not masking.has_alpha:
         source, masking = add_alpha(source, image.name), replace(masking, has_alpha=True)
-    if wanted:
-        source = choose_channels(source, wanted, name=image.name, has_alpha=masking.has_alpha)
-    return Image.of(source, masking)
+    if not wanted:
+        return Image.of(source, masking)
+    chosen = choose_channels(source, wanted, name=image.name, has_alpha=masking.has_alpha)
+    return Image.of(chosen, masking, is_ordered=True)
 
 
 def _with_mask(image: Image, mask: ImageLike) -> Image:
@@ -296,7 +301,7 @@ def _with_mask(image: Image, mask: ImageLike) -> Image:
     else:
         source = check_mask(open_layer(mask, "mask"), image.extent)
     masking = image.masking
-    return Image.of(image.source, replace(masking, masks=(*masking.masks, source)))
+    return image.masked(replace(masking, masks=(*masking.masks, source)))
 
 
 def _without_masks(image: Image) -> Image:
@@ -322,7 +327,7 @@ def _with_no_data(image: Image, no_data: NoDataLike) -> Image:
         value: NoData | None = NoData(image.no_data.value, "all" if no_data == "all" else "any")
     else:
         value = check_no_data(no_data)
-    return Image.of(image.source, replace(image.masking, no_data=value))
+    return image.masked(replace(image.masking, no_data=value))
 
 
 def _as_channels(channels: str | int | Sequence[str | int]) -> tuple[str | int, ...]:

@@ -76,7 +76,7 @@ def test_only_float64_is_not_close(engine: ArithmeticEngine) -> None:
 
 
 @pytest.mark.parametrize("engine", OWN, ids=[engine.name for engine in OWN])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(PIXELS, st.booleans(), st.sampled_from([1, 4, 40]))
 def test_any_pixel_is_next_to_the_reference(
     engine: ArithmeticEngine, pixels: NDArray[Any], full: bool, n_kernels: int

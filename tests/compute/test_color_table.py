@@ -54,7 +54,7 @@ def look_up(table: ColorTable, pixels: NDArray[Any]) -> NDArray[Any]:
     return out.reshape(pixels.shape[:2])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     KINDS,
     st.integers(1, 40),
@@ -316,7 +316,7 @@ def test_outputs_share_rows_of_sixteen_bytes(kinds: list[tuple[str, int]]) -> No
         assert size <= row <= max(16, size) if len(table) == 1 else size <= row <= 16
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 9), min_size=2, max_size=9),
     st.tuples(st.integers(1, 300), st.integers(1, 9)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from arrays import evaluate_array, output_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from references import (
@@ -170,7 +170,6 @@ ANY_PIXELS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(ANY_PIXELS, st.booleans(), st.sampled_from(["float32", "float64"]), st.integers(1, 40))
 def test_logarithms_are_finite_for_every_finite_pixel(
     image: NDArray[Any],

@@ -74,7 +74,7 @@ def test_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool) -> None:
     assert relative_error(run(mixture, pixels), scipy_density(pixels, mixture)) < 1e-12
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 12), st.booleans(), st.integers(0, 2**32))
 def test_any_mixture_agrees_with_scipy(n_kernels: int, n_channels: int, full: bool, seed: int) -> None:
     """Densities equal those of SciPy, however the kernels are distributed among batches."""

@@ -63,7 +63,7 @@ def test_hard_points() -> None:
     assert n_computed > 100
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.integers(1, 20), st.integers(1, 4), st.floats(-2, 3))
 def test_errors_are_within_their_bounds(
     seed: int, full: bool, n_kernels: int, n_channels: int, power: float

@@ -112,7 +112,7 @@ PIXELS = st.one_of(
 KINDS = st.sampled_from([False, True]), st.sampled_from([1, 4, 40])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(PIXELS, *KINDS)
 @example(np.full((6, 3), 1.7e308), True, 4)
 @example(np.full((6, 3), -1e150), False, 1)
@@ -155,7 +155,7 @@ def test_extreme_variances_are_finite(variance: float) -> None:
             assert np.isfinite(compute(quantity, pixels, dtype)).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.booleans(), st.integers(1, 200), st.booleans())
 def test_a_pixel_has_the_same_bits_anywhere(seed: int, full: bool, n: int, far: bool) -> None:
     """Neither the place of a pixel, nor its neighbors, nor the order of the pixels changes a result."""

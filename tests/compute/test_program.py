@@ -27,7 +27,7 @@ QUANTITIES = [
 ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(QUANTITIES), min_size=1, max_size=6), st.integers(1, 2500))
 def test_joined_programs_have_the_bits_of_each_alone(quantities: list[Quantity], length: int) -> None:
     """Any quantities in any order, and repeated ones, have the same results and doubts."""

@@ -172,7 +172,7 @@ def test_compiled_and_plain_counters_agree(output: Output) -> None:
 CUTS = st.lists(st.integers(1, 23), max_size=4, unique=True).map(sorted)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(CUTS, CUTS, st.randoms(use_true_random=False), st.booleans())
 def test_any_division_and_order_give_the_same_summary(
     rows: list[int], columns: list[int], random: Any, compiled: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -121,10 +123,26 @@ def test_an_image_is_put_into_a_models_order(
 ) -> None:
     """Names in any order, no names, a gray file and samples that a file doesn't name are taken."""
     n_channels = len(channels) or 3
-    image = open_image(files / name, mask=mask).fitted(n_channels, channels)
+    opened = open_image(files / name, mask=mask)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f"{re.escape(str(files))}/stains.tif doesn't name its channels")
+        image = opened.fitted(n_channels, channels)
     source = image.source
     np.testing.assert_array_equal(source.read((slice(50), slice(60))), PIXELS[:50, :60, numbers])
     assert image.shape == (HEIGHT, WIDTH, n_channels)
+
+
+def test_an_assumed_order_is_warned_of(files: Path) -> None:
+    """A file that doesn't name its channels is taken in the model's order, unless the caller chooses them."""
+    image = open_image(files / "stains.tif")
+    message = r"stains.tif doesn't name its channels; they are taken for blue, green, red, in this order. If"
+    with pytest.warns(UserWarning, match=message):
+        image.fitted(3, ("blue", "green", "red"))
+    said = [open_image(image, channels=[0, 1, 2]), open_image(files / "stains.tif", channels=[2, 1, 0])]
+    for chosen in (*said, image[..., ::-1], said[0][5:, ::2], open_image(said[0], no_data=3)):
+        chosen.fitted(3, ("blue", "green", "red"))
+    image.fitted(3)
+    image[..., :1].fitted(1, ("DAPI",))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
     return {kind: open_image(image) for kind, image in images.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_indexing_is_numpys(opened: dict[str, Image], data: st.DataObject) -> None:
     """Any basic index of any image, and one behind it, gives NumPy's shape and pixels."""
@@ -192,7 +192,8 @@ def test_fitted_images_are_whole_images(opened: dict[str, Image]) -> None:
     assert fitted.fitted(3, ("blue", "red", "green")).description == fitted.description
     assert opened["TIFF"][..., 0].fitted(1).shape == (HEIGHT, WIDTH, 1)
     for kind in ("NumPy", "Dask", "Zarr"):
-        np.testing.assert_array_equal(opened[kind].fitted(3, ("blue", "green", "red")), PIXELS)
+        image = open_image(opened[kind], channels=[0, 1, 2] if kind == "Zarr" else None)
+        np.testing.assert_array_equal(image.fitted(3, ("blue", "green", "red")), PIXELS)
 
 
 def test_descriptions_tell_images_apart(opened: dict[str, Image]) -> None:

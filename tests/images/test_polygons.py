@@ -86,7 +86,7 @@ class TestPolygons(SourceContract):
         return open_polygons(write_geojson(tmp_path / "x.geojson", *features), extent), pixels
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1), n_rings=st.integers(1, 3))
 def test_another_library_says_the_same(seed: int, n_rings: int) -> None:
     """Rings of any shape hold the centers of pixels that Matplotlib finds inside of an odd number of them."""
@@ -106,7 +106,7 @@ def test_another_library_says_the_same(seed: int, n_rings: int) -> None:
     np.testing.assert_array_equal(drawn[clear] != 0, wanted[clear])
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(
     sides=st.tuples(*[st.integers(0, 40)] * 4),
     half=st.sampled_from([0.0, 0.25, -0.25, 0.5]),
@@ -122,7 +122,7 @@ def test_rectangles(sides: tuple[int, int, int, int], half: float, flip: bool) -
     np.testing.assert_array_equal(drawn != 0, wanted)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), steps=st.sampled_from([None, 1, 2, 4]))
 def test_a_partition_covers_each_pixel_once(seed: int, steps: int | None) -> None:
     """Polygons that share their edges have no pixel in common and leave none out, in either order."""
@@ -146,7 +146,7 @@ def test_a_partition_covers_each_pixel_once(seed: int, steps: int | None) -> Non
     np.testing.assert_array_equal(over, len(features) + 1 - under)
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_regions_have_no_seams(seed: int) -> None:
     """Any region equals the same region of the whole, and a part is small and travels."""
@@ -304,7 +304,7 @@ def test_memory_of_a_region(tmp_path: Path, kind: str) -> None:
     assert 0.3 * source.region_bytes(source.extent) < peak <= source.region_bytes(source.extent)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     extent=st.tuples(st.integers(1, 60), st.integers(1, 60)),

@@ -181,7 +181,7 @@ def written_files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Image,
     return files
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_regions_are_slices_of_the_whole(
     written_files: list[tuple[Image, NDArray[Any]]], data: st.DataObject

@@ -80,7 +80,7 @@ def test_an_index_lies_at_either_end(tmp_path: Path, location: str, is_checked: 
     np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.booleans())
 def test_any_places_are_read(tmp_path: Path, data: st.DataObject, is_sharded: bool) -> None:
     """Regions with any steps equal those of the whole array."""

@@ -96,7 +96,7 @@ def test_every_source_on_a_cluster(
         np.testing.assert_array_equal(open_result(receipt.store)["density"], wanted, err_msg=kind)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(0, 60), st.integers(0, 60)),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),

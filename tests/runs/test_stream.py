@@ -174,10 +174,14 @@ def test_gray_arrays_and_channel_axes(tmp_path: Path, photo: NDArray[np.uint8], 
         store = tmp_path / f"gray{number}.zarr"
         stream(image, Density(mixture), store, progress="none", **options)
         np.testing.assert_array_equal(open_result(store)["density"], wanted)
-    for number, image in enumerate([first, da.from_array(first), stored, tmp_path / "first.zarr"]):
+    opened = open_image(tmp_path / "first.zarr", channel_axis=0, channels=[0, 1, 2])
+    for number, image in enumerate([first, da.from_array(first), stored]):
         store = tmp_path / f"first{number}.zarr"
         stream(image, Density(skin), store, channel_axis=0, progress="none")
         np.testing.assert_array_equal(open_result(store)["density"], compute_densities(photo, skin))
+    stream(opened, Density(skin), tmp_path / "opened.zarr", progress="none")
+    found = open_result(tmp_path / "opened.zarr")["density"]
+    np.testing.assert_array_equal(found, compute_densities(photo, skin))
 
 
 def test_arrays_of_other_libraries(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:

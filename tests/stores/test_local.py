@@ -125,7 +125,7 @@ def test_damage_is_noticed_by_any_reader(store: LocalStore) -> None:
 SMALL = st.integers(1, 12)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.tuples(st.integers(1, 30), st.integers(1, 30)), st.tuples(SMALL, SMALL), st.tuples(SMALL, SMALL))
 def test_a_block_writes_its_own_file_alone(
     tmp_path_factory: pytest.TempPathFactory,

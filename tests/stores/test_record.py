@@ -224,7 +224,7 @@ ODD = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([path for path in paths(WHOLE) if path != ("digest",)]), ODD)
 def test_any_odd_value_is_damage_or_is_read_as_it_is(path: tuple[Any, ...], value: Any) -> None:
     """A record with any other value is refused, or says exactly that value if its digest fits."""
@@ -240,7 +240,7 @@ def test_any_odd_value_is_damage_or_is_read_as_it_is(path: tuple[Any, ...], valu
     assert found == value or repr(found) == repr(value)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.integers(0, len(json.dumps(WHOLE)) - 1), st.sampled_from('0123456789abcdefxN-+.,:[]{}" '))
 def test_any_other_character_is_noticed(place: int, character: str) -> None:
     """If any character of a record is another, the record is refused, or it is the same record still."""

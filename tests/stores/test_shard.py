@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DTYPES = st.sampled_from(["uint8", "uint16", "float16", "float32", "float64"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(DTYPES, st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(1, 40)] * 2), st.integers(0, 3))
 def test_zarr_reads_a_shard(
     tmp_path_factory: pytest.TempPathFactory, dtype: str, counts: tuple[int, int], extent: Any, n_results: int
