@@ -40,7 +40,7 @@ def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
 
     try:
         with open_binary(path) as content, tifffile.TiffFile(content, name=path) as file:
-            return Pages(path, file.series[0].levels[0], stamp, read_geometry(file))
+            return Pages(path, file.series[0].levels[0], stamp, read_geometry(file, file.series[0]))
     except Exception as error:
         if str(error).startswith(path):
             raise
