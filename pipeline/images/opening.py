@@ -142,7 +142,8 @@ def open_image(
     else:
         source = open_source(image, channel_axis=channel_axis, choice=choice)
         # Whoever passes an array knows its channels.
-        opened = _with_validity(source, is_ordered=not isinstance(image, str | os.PathLike))
+        is_ordered = not isinstance(image, str | os.PathLike)
+        opened = _with_validity(source, has_masks=mask is not None, is_ordered=is_ordered)
     if mask is None:
         opened = _without_masks(opened)
     if wanted or has_alpha:
@@ -264,12 +265,11 @@ def open_layer(layer: object, role: str) -> Source:
     return open_source(layer, role=role)
 
 
-def _with_validity(source: Source, *, is_ordered: bool) -> Image:
-    """Return a source as an image, with the masks and the no-data value that it states."""
-    masks = tuple(
-        check_mask(StatedMask(source, fact, mask), source.extent)
-        for fact, mask in source.stated_masks().items()
-    )
+def _with_validity(source: Source, *, has_masks: bool = True, is_ordered: bool = True) -> Image:
+    """Return a source as an image, with the no-data value and perhaps the masks that it states."""
+    # Masks that are damaged don't hinder reading an image without them.
+    stated = source.stated_masks() if has_masks else {}
+    masks = tuple(check_mask(StatedMask(source, fact, mask), source.extent) for fact, mask in stated.items())
     return Image.of(source, Masking(masks, no_data=source.no_data), is_ordered=is_ordered)
 
 

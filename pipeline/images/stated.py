@@ -35,9 +35,11 @@ class StatedMask(Derived):
         return f"the {self.fact} of {self._owner.name}"
 
     def identity(self) -> str | None:
-        """Return the identity of the source, with the name of the mask."""
-        owner = self._owner.identity()
-        return None if owner is None else f"{owner}, {self.fact}"
+        """Return the identity of the source, with the name of the mask and the identity of its own file."""
+        found = [self._owner.identity()]
+        if not set(self._base.paths) <= set(self._owner.paths):
+            found.append(self._base.identity())
+        return None if None in found else ", ".join([*map(str, found), self.fact])
 
     def place(self) -> dict[str, Any] | None:
         """Return the place of the source, and the name of the mask."""

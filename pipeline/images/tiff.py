@@ -13,7 +13,7 @@ from pipeline.images.tiff_pages import open_pages
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Places, Region
+    from pipeline.images.source import Places, Region, Source
     from pipeline.images.tiff_pages import Pages
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -41,9 +41,8 @@ def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
     ValueError
         If the image is of a kind that isn't read, is truncated, or has tags that are damaged.
     """
-    with open_binary(path) as file:
-        if file.read(4) not in _MAGIC:
-            return None
+    if not is_tiff(path):
+        return None
     choice.check(path, "a TIFF")
     stamp = file_stamp(path)
     pages = open_pages(path, stamp, choice)
@@ -58,8 +57,15 @@ def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
         stored=pages.stored,
         samples=samples,
         geometry=pages.geometry,
+        no_data=pages.no_data,
         choice=choice,
     )
+
+
+def is_tiff(path: str) -> bool:
+    """Return whether a file is a TIFF, by its first bytes."""
+    with open_binary(path) as file:
+        return file.read(4) in _MAGIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,12 @@ class Tiff(ImageFile):
         self.check_unchanged()
         rows, columns = (range(n)[places] for n, places in zip(self.extent, region, strict=True))
         return self._pages.read(rows, columns, self.samples)
+
+    def stated_masks(self) -> dict[str, Source]:
+        """Return the masks that the file states by absent tiles, by a mask page, or by a file beside it."""
+        from pipeline.images.tiff_masks import find_masks  # noqa: PLC0415  which reads masks as TIFFs
+
+        return find_masks(self, self._pages)
 
     @property
     def unit(self) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -12,13 +13,18 @@ from pipeline.images.file import COPY_AGAIN, open_binary
 from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.tiff_metadata import read_geometry
+from pipeline.images.tiff_validity import find_mask_pages, read_no_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import tifffile
     from numpy.typing import NDArray
 
     from pipeline.images.choice import Choice
     from pipeline.images.geometry import Geometry
+    from pipeline.images.no_data import NoData
+    from pipeline.images.tiff_validity import MaskPlace
 
     # (Channel of the result, sample within a pixel), and those by (page, plane).
     _Pairs = list[tuple[int, int]]
@@ -36,11 +42,22 @@ _APERIO_YCBCR = 33003
 def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
     """Read the tags of the image that is chosen in a TIFF; they are kept, the file isn't kept open."""
     del choice
+    with open_tags(path) as file:
+        series = file.series[0]
+        pages = Pages(path, series.levels[0], stamp, read_geometry(file, series))
+        pages.no_data = read_no_data(series.keyframe, pages.dtype)
+        pages.mask_pages = find_mask_pages(file, series)
+        return pages
+
+
+@contextmanager
+def open_tags(path: str) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF to read its tags. Errors in them are those of a file that is damaged."""
     import tifffile  # noqa: PLC0415  readers are imported where they are used
 
     try:
         with open_binary(path) as content, tifffile.TiffFile(content, name=path) as file:
-            return Pages(path, file.series[0].levels[0], stamp, read_geometry(file, file.series[0]))
+            yield file
     except Exception as error:
         if str(error).startswith(path):
             raise
@@ -50,6 +67,10 @@ def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
 
 class Pages:
     """Level 0 of a TIFF's first series: where its tiles or strips lie, and how to decode them."""
+
+    # What the file says of pixels without data.
+    no_data: NoData | None = None
+    mask_pages: tuple[MaskPlace, ...] = ()
 
     def __init__(
         self, path: str, series: tifffile.TiffPageSeries, stamp: tuple[int, int], geometry: Geometry
@@ -90,6 +111,18 @@ class Pages:
             end = max(end, *(o + n for o, n in zip(p.dataoffsets, p.databytecounts, strict=False)))
         if end > stamp[1]:
             raise ValueError(f"{path} is truncated: it lacks {end - stamp[1]} bytes. {COPY_AGAIN}")
+
+    @cached_property
+    def presence(self) -> NDArray[np.bool_] | None:
+        """Which tiles or strips the file holds, in any plane, shape (down, across); None if it holds all."""
+        if self._raw is not None:
+            return None
+        shape = (self._layout[1], *self._grid)
+        held = np.zeros(self._grid, bool)
+        for page in self._pages:
+            counts = (np.array(n[: math.prod(shape)], bool) for n in (page.dataoffsets, page.databytecounts))
+            held |= np.logical_and(*counts).reshape(shape).any(axis=0)
+        return None if held.all() else held
 
     def n_kept(self, samples: tuple[int, ...]) -> int:
         """Return the number of tiles or strips that are kept while some samples are read."""
@@ -142,7 +175,8 @@ class Pages:
         """Return one tile or strip, which is decoded here unless it is kept."""
         if not n_kept:
             return self._segment(file, number, index)
-        name = (self.path, self._stamp)
+        # The mask of an image is in the same file.
+        name = (self.path, self._stamp, self._pages[0].offset)
         return KEPT.get(name, (number, index), lambda: self._segment(file, number, index), n_kept)
 
     def _segment(self, file: BinaryIO, number: int, index: int) -> NDArray[Any]:
