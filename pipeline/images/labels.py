@@ -49,8 +49,8 @@ def open_labels(
     labels : path, array or Image
         An image of one channel, of integers or booleans, as for :func:`open_image`; 0 means that a pixel has
         no label. It has the same height and width as the image, or fewer pixels with the same aspect, as a
-        coarser level has; then it is scaled by nearest neighbor. Or the path of a GeoJSON file, whose
-        coordinates are pixels of the image, as for :func:`open_polygons`.
+        coarser level has; then it is scaled by nearest neighbor. Its pixels without data have no label. Or
+        the path of a GeoJSON file, whose coordinates are pixels of the image, as for :func:`open_polygons`.
     extent : tuple of int
         Height H and width W of the image in pixels.
     by : {"class", "feature"}
@@ -67,8 +67,7 @@ def open_labels(
     FileNotFoundError
         If there is no such file.
     TypeError, ValueError
-        If the labels can't be read, aren't integers, have several channels, have pixels without data, or
-        don't fit the image.
+        If the labels can't be read, aren't integers, have several channels, or don't fit the image.
     """
     if is_geojson(labels):
         polygons = open_polygons(labels, extent, by=by)

@@ -18,6 +18,7 @@ from pipeline.images.regions import places_of
 from pipeline.images.scaled import Scaled
 from pipeline.images.stated import StatedMask
 from pipeline.images.view import view
+from pipeline.images.zeroed import reopen_masking, zeroed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class _Options(NamedTuple):
     extent: list[int] | None = None
     by: Numbering | None = None
     states: str | None = None
+    zeroed: dict[str, Any] | None = None
 
 
 def open_image(
@@ -199,6 +201,8 @@ def reopen(place: dict[str, Any]) -> Image:
         source = _with_channels(Image.of(source), tuple(options.channels), has_alpha=False).source
     if options.extent is not None:
         source = Scaled(source, (height, width))
+    if options.zeroed is not None:
+        source = zeroed(source, reopen_masking(options.zeroed, lambda mask: reopen(mask).source))
     return Image.of(view(source, rows, columns), is_ordered=True)
 
 
@@ -247,22 +251,21 @@ def open_layer(layer: object, role: str) -> Source:
     Returns
     -------
     Source
+        Its pixels without data are 0: they say nothing of the image.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     TypeError, ValueError
-        If it can't be read, or isn't an image, or has pixels without data itself.
+        If it can't be read, or isn't an image.
     """
     if isinstance(layer, Image):
         layer.check_plane()
-        if not layer.masking.is_empty:
-            raise ValueError(
-                f"{role} is an image with a mask or a no-data value of its own; wanted one without"
-            )
-        return layer.source
-    return open_source(layer, role=role)
+        opened = layer
+    else:
+        opened = _with_validity(open_source(layer, role=role))
+    return zeroed(opened.source, opened.masking)
 
 
 def _with_validity(source: Source, *, has_masks: bool = True, is_ordered: bool = True) -> Image:

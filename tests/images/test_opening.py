@@ -204,13 +204,13 @@ def test_geojson_is_a_mask_alone(tmp_path: Path) -> None:
 
 
 def test_a_layer_is_as_it_is() -> None:
-    """An image, a source and an array give a source, unless the image has pixels without data itself."""
+    """An image, a source and an array give a source; pixels without data are 0 in it."""
     source = Plain(PIXELS)
     assert open_layer(source, "mask") is source
     assert open_layer(open_image(source), "mask") is source
     assert open_layer(PIXELS[..., 0], "labels").shape == (HEIGHT, WIDTH, 1)
-    with pytest.raises(ValueError, match="labels is an image with a mask or a no-data value of its own"):
-        open_layer(open_image(PIXELS, no_data=3), "labels")
+    masked = open_layer(open_image(PIXELS[..., 0], no_data=3), "labels")
+    np.testing.assert_array_equal(Image.of(masked), np.where(PIXELS == 3, 0, PIXELS)[..., :1])
 
 
 def test_options_of_an_image_that_is_open() -> None:
