@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,16 @@ from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
 from pipeline.images.kept import GIANT, KEPT
 from pipeline.images.opencv import import_opencv
-from pipeline.images.photo_header import JPEG_MAGIC, JPEG_MARKER, PNG_MAGIC, Header, read_header
+from pipeline.images.photo_header import JPEG_MAGIC, JPEG_MARKER, PNG_MAGIC, Header, read_header, turned
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from numpy.typing import NDArray
 
-    from pipeline.images.source import Places, Region, Source
+    from pipeline.images.source import Places, Region
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+# The decoded samples by their number.
+_STORED = ("", "L", "LA", "BGR", "BGRA")
 # OpenCV's decoders take so many times the decoded photo, with the photo itself.
 _DECODING = 2
 # OpenCV refuses larger photos, unless its variable says otherwise.
@@ -48,7 +48,7 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
     Returns
     -------
     Photo or None
-        Gray as one channel, else red, green and blue; gray with alpha comes as red, green and blue.
+        Gray as one channel, else red, green and blue; alpha is left out.
 
     Raises
     ------
@@ -56,27 +56,26 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
         If the photo is truncated, or is damaged so that its decoder notices; of a giant one only the header
         is read.
     """
-    photo = _open(path, alpha=False)
+    photo = _open(path)
     if photo is not None:
         choice.check(path, "a photo")
     return photo
 
 
-def _open(path: str, *, alpha: bool) -> Photo | None:
-    """Open a photo, with its alpha channel and without its EXIF orientation if alpha is wanted."""
-    cv2 = import_opencv()
-    if not cv2.haveImageReader(path):
+def _open(path: str) -> Photo | None:
+    """Open a photo; a giant one isn't decoded if its header is understood."""
+    if not import_opencv().haveImageReader(path):
         return None
     stamp = file_stamp(path)
     _check_whole(path)
-    header = read_header(path, alpha=alpha)
+    header = read_header(path)
     if header is None or header.n_bytes <= GIANT:
-        pixels = _decode(path, stamp, alpha)
+        pixels = _decode(path, stamp)
         header = Header(pixels.shape, pixels.dtype)
     height, width, n_samples = header.shape
     if height * width > _MOST_PIXELS and _CAP not in os.environ:
         raise _too_many(path)
-    stored = "L" if n_samples == 1 else "BGRA"[:n_samples]
+    stored = _STORED[n_samples]
     samples, channels = name_samples(stored)
     return Photo(
         path=path,
@@ -87,21 +86,12 @@ def _open(path: str, *, alpha: bool) -> Photo | None:
         tile=(height, width),
         stored=stored,
         samples=samples,
-        alpha=alpha,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Photo(ImageFile):
-    """A photo, which each process that reads it decodes whole.
-
-    Attributes
-    ----------
-    alpha : bool
-        Whether it is decoded with its alpha channel, and without its EXIF orientation.
-    """
-
-    alpha: bool = field(repr=False)
+    """A photo, which each process that reads it decodes whole, with all of its samples."""
 
     @property
     def held_bytes(self) -> int:
@@ -112,7 +102,7 @@ class Photo(ImageFile):
     @property
     def present_bytes(self) -> int:
         """The memory of the decoded photo, if this process has it."""
-        return self.held_bytes if KEPT.holds((self.path, self.stamp, self.alpha)) else 0
+        return self.held_bytes if KEPT.holds((self.path, self.stamp)) else 0
 
     @property
     def opening_bytes(self) -> int:
@@ -132,7 +122,7 @@ class Photo(ImageFile):
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C)."""
         self.check_unchanged()
-        whole = _decode(self.path, self.stamp, self.alpha)
+        whole = _decode(self.path, self.stamp)
         if whole.shape != (*self.extent, len(self.stored)) or whole.dtype != self.dtype:
             raise ValueError(
                 f"{self.path} has another size than its header states: {whole.shape} of {whole.dtype}; it is "
@@ -141,42 +131,22 @@ class Photo(ImageFile):
         pixels = whole[region]
         return np.ascontiguousarray(pixels[..., self.samples])
 
-    def select(self, channels: tuple[int, ...]) -> Self | None:
-        """Return the source of some of the channels; None if alpha isn't one of them but is decoded.
 
-        The photo without alpha is decoded in another way, and may have another orientation.
-        """
-        selected = super().select(channels)
-        return selected if selected is None or self.alpha == ("alpha" in (selected.channels or ())) else None
-
-    def with_alpha(self) -> Source | None:
-        """Return the photo, decoded with alpha, which is its last channel."""
-        if self.alpha:
-            return super().with_alpha()
-        decoded = _open(self.path, alpha=True)
-        if decoded is None or (whole := decoded.with_alpha()) is None:
-            return None
-        names, wanted = whole.channels or (), self.channels or ()
-        if wanted == names[:-1] or not set(wanted) <= set(names):
-            return whole
-        return whole.select((*map(names.index, wanted), len(names) - 1))
-
-
-def _decode(path: str, stamp: tuple[int, int], alpha: bool) -> NDArray[Any]:
+def _decode(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
     """Return a decoded photo, which is kept; other threads that want it wait until it is decoded."""
-    return KEPT.get((path, stamp, alpha), 0, lambda: _decode_whole(path, alpha=alpha), 1)
+    return KEPT.get((path, stamp), 0, lambda: _decode_whole(path), 1)
 
 
-def _decode_whole(path: str, *, alpha: bool) -> NDArray[Any]:
-    """Decode a photo to (H, W, samples): gray, BGR or BGRA, at the depth that is stored."""
+def _decode_whole(path: str) -> NDArray[Any]:
+    """Decode a photo to (H, W, samples), at the depth that is stored, turned as its header says."""
     cv2 = import_opencv()
     _check_whole(path)
-    flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    header = read_header(path)
     level = cv2.utils.logging.getLogLevel()
     try:
         # OpenCV's own lines are kept off the terminal: the exceptions below name the damage.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        pixels: NDArray[Any] | None = cv2.imread(path, flags)
+        pixels: NDArray[Any] | None = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             raise _too_many(path) from error
@@ -185,7 +155,10 @@ def _decode_whole(path: str, *, alpha: bool) -> NDArray[Any]:
         cv2.utils.logging.setLogLevel(level)
     if pixels is None:
         raise ValueError(f"{path} can't be decoded: it is truncated or damaged. {COPY_AGAIN}")
-    return pixels.reshape(*pixels.shape[:2], -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if header is not None and header.shape[2] == len("LA"):
+        pixels = pixels[..., 2:]
+    return pixels if header is None else turned(pixels, header.orientation)
 
 
 def _too_many(path: str) -> ValueError:

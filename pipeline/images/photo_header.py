@@ -5,9 +5,12 @@ from __future__ import annotations
 import mmap
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8"
@@ -17,22 +20,36 @@ _JPEG_SCAN, _JPEG_EXIF = b"\xff\xda", b"\xff\xe1"
 # The frames of baseline, extended, progressive and lossless JPEG, without the markers DHT, JPG and DAC.
 _JPEG_FRAMES = {bytes((0xFF, code)) for code in range(0xC0, 0xD0) if code not in {0xC4, 0xC8, 0xCC}}
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
+_ORIENTATIONS = range(1, 9)
 # These exchange rows and columns.
 _TURNED = range(5, 9)
-_GRAY, _ALPHA = 1, 4
+# After that, these have the last row first, and these the last column.
+_UPSIDE_DOWN, _MIRRORED = {3, 4, 7, 8}, {2, 3, 6, 7}
 _DEEP = 16
 # Samples of a PNG by its color type: gray, RGB, palette, gray and RGB with alpha.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_PNG_GRAY, _PNG_ALPHA = 0, {4, 6}
+_PNG_PALETTE, _PNG_ALPHA = 3, {4, 6}
 # Deflate's most: it can't make more bytes of one.
 _MOST_INFLATED = 1032
 
 
 class Header(NamedTuple):
-    """The shape and the depth of a photo, as OpenCV decodes it."""
+    """What a photo holds.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height, width and number of samples, after the photo is turned as its orientation says. The samples
+        are gray, gray and alpha, red, green and blue, or these and alpha.
+    dtype : dtype
+        The dtype of the samples.
+    orientation : int
+        EXIF's, from 1 to 8: how the stored rows and columns are to be turned. It is 1 if they stay.
+    """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[np.generic]
+    orientation: int = 1
 
     @property
     def n_bytes(self) -> int:
@@ -41,14 +58,12 @@ class Header(NamedTuple):
         return height * width * n_samples * self.dtype.itemsize
 
 
-def read_header(path: str, *, alpha: bool) -> Header | None:
+def read_header(path: str) -> Header | None:
     """Read the header of a PNG or JPEG.
 
     Parameters
     ----------
     path : str
-    alpha : bool
-        Whether the photo is decoded as it is stored: with its alpha channel, without its EXIF orientation.
 
     Returns
     -------
@@ -66,15 +81,15 @@ def read_header(path: str, *, alpha: bool) -> Header | None:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
             if content[: len(PNG_MAGIC)] == PNG_MAGIC:
-                return _read_png(path, content, alpha=alpha)
+                return _read_png(path, content)
             if content[: len(JPEG_MAGIC)] == JPEG_MAGIC:
-                return _read_jpeg(content, alpha=alpha)
+                return _read_jpeg(content)
     except (IndexError, KeyError):
         return None
     return None
 
 
-def _read_png(path: str, content: mmap.mmap, *, alpha: bool) -> Header | None:
+def _read_png(path: str, content: mmap.mmap) -> Header | None:
     width, height = _big(content[16:20]), _big(content[20:24])
     depth, kind = content[24], content[25]
     row = -(-width * _PNG_SAMPLES[kind] * depth // 8) + 1
@@ -87,28 +102,26 @@ def _read_png(path: str, content: mmap.mmap, *, alpha: bool) -> Header | None:
     while (name := content[place + 4 : place + 8]) not in {b"IDAT", b""}:
         length = _big(content[place : place + 4])
         if name == b"tRNS":
-            transparent = transparent or kind != _PNG_GRAY
+            transparent = True
         elif name == b"eXIf":
             orientation = _orientation(content[place + 8 : place + 8 + length])
         place += length + 12
-    n_samples = _GRAY if kind == _PNG_GRAY else _ALPHA if alpha and transparent else 3
-    return Header(
-        _turned(height, width, n_samples, 1 if alpha else orientation),
-        np.dtype("uint16" if depth == _DEEP else "uint8"),
-    )
+    n_colors = 3 if kind == _PNG_PALETTE else _PNG_SAMPLES[kind] - (kind in _PNG_ALPHA)
+    dtype = np.dtype("uint16" if depth == _DEEP else "uint8")
+    return _turned(height, width, n_colors + transparent, dtype, orientation)
 
 
-def _read_jpeg(content: mmap.mmap, *, alpha: bool) -> Header | None:
+def _read_jpeg(content: mmap.mmap) -> Header | None:
     place, orientation = 2, 1
     while marker := JPEG_MARKER.search(content, place):
         start = marker.end()
         length = _big(content[start : start + 2])
         if marker[0] in _JPEG_FRAMES:
             height, width = _big(content[start + 3 : start + 5]), _big(content[start + 5 : start + 7])
-            n_samples = _GRAY if content[start + 7] == 1 else 3
+            n_samples = 1 if content[start + 7] == 1 else 3
             if content[start + 2] != 8 or not height:  # noqa: PLR2004  bits; the height may follow the scan
                 return None
-            return Header(_turned(height, width, n_samples, 1 if alpha else orientation), np.dtype("uint8"))
+            return _turned(height, width, n_samples, np.dtype("uint8"), orientation)
         if marker[0] == _JPEG_SCAN:
             return None
         if marker[0] == _JPEG_EXIF and content[start + 2 : start + 8] == _EXIF:
@@ -117,8 +130,28 @@ def _read_jpeg(content: mmap.mmap, *, alpha: bool) -> Header | None:
     return None
 
 
-def _turned(height: int, width: int, n_samples: int, orientation: int) -> tuple[int, int, int]:
-    return (width, height, n_samples) if orientation in _TURNED else (height, width, n_samples)
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return a view of a photo's stored pixels whose rows and columns are turned as EXIF's orientation says.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (h, w, C)
+    orientation : int
+        From 1 to 8.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C)
+    """
+    if orientation in _TURNED:
+        pixels = pixels.swapaxes(0, 1)
+    return pixels[:: -1 if orientation in _UPSIDE_DOWN else 1, :: -1 if orientation in _MIRRORED else 1]
+
+
+def _turned(height: int, width: int, n_samples: int, dtype: np.dtype[np.generic], orientation: int) -> Header:
+    if orientation in _TURNED:
+        height, width = width, height
+    return Header((height, width, n_samples), dtype, orientation)
 
 
 def _orientation(exif: bytes) -> int:
@@ -132,7 +165,8 @@ def _orientation(exif: bytes) -> int:
     first = number(4, 4)
     for entry in range(first + 2, min(first + 2 + 12 * number(first, 2), len(exif) - 11), 12):
         if number(entry, 2) == _ORIENTATION:
-            return number(entry + 8, 2)
+            stated = number(entry + 8, 2)
+            return stated if stated in _ORIENTATIONS else 1
     return 1
 
 
