@@ -11,6 +11,7 @@ from pipeline.images.array_like import as_array
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.dask_array import open_dask
 from pipeline.images.file import COPY_AGAIN
+from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
 from pipeline.images.source import Source
@@ -33,17 +34,18 @@ class FileReader(Protocol):
         ...
 
 
-class DirectoryReader(Protocol):
-    """A function that opens directories of one format."""
+class ArrayFileReader(Protocol):
+    """A function that opens files or directories of one format that hold arrays of any axes."""
 
     def __call__(self, path: str, choice: Choice, *, role: str, channel_axis: int | None) -> Source | None:
-        """Open the image that is chosen in a directory at an absolute path, as a :class:`FileReader` does."""
+        """Open the image that is chosen at an absolute path, as a :class:`FileReader` does."""
         ...
 
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
 FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
-DIRECTORY_READERS: tuple[DirectoryReader, ...] = (open_zarr_directory,)
+ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy,)
+DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory,)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
     open_numpy,
@@ -103,16 +105,8 @@ def open_source(
 def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, choice: Choice) -> Source:
     """Open an image file, or a directory that is an image."""
     absolute = Path(path).absolute()
-    name = str(absolute)
     if absolute.is_dir():
-        for open_directory in DIRECTORY_READERS:
-            source = open_directory(name, choice, role=role, channel_axis=channel_axis)
-            if source is not None:
-                return source
-        raise ValueError(
-            f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
-            "array. If it is a Zarr group, pass the directory of one of the arrays within it."
-        )
+        return _open_directory(path, str(absolute), role, channel_axis, choice)
     if not absolute.is_file():
         if _URL.match(os.fspath(path)):
             raise ValueError(
@@ -120,15 +114,36 @@ def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None
                 "array, and pass that: for example zarr.open_array(URL, mode='r')."
             )
         raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
+    if not absolute.stat().st_size:
+        raise ValueError(f"{path} is empty. {COPY_AGAIN}")
+    return _open_file(path, str(absolute), role, channel_axis, choice)
+
+
+def _open_directory(
+    path: object, absolute: str, role: str, channel_axis: int | None, choice: Choice
+) -> Source:
+    for open_directory in DIRECTORY_READERS:
+        source = open_directory(absolute, choice, role=role, channel_axis=channel_axis)
+        if source is not None:
+            return source
+    raise ValueError(
+        f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
+        "array. If it is a Zarr group, pass the directory of one of the arrays within it."
+    )
+
+
+def _open_file(path: object, absolute: str, role: str, channel_axis: int | None, choice: Choice) -> Source:
+    for open_array_file in ARRAY_FILE_READERS:
+        source = open_array_file(absolute, choice, role=role, channel_axis=channel_axis)
+        if source is not None:
+            return source
     if channel_axis not in {-1, 2, None}:
         raise ValueError(
             f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
             "Leave channel_axis out."
         )
-    if not absolute.stat().st_size:
-        raise ValueError(f"{path} is empty. {COPY_AGAIN}")
     for open_file in FILE_READERS:
-        source = open_file(name, choice)
+        source = open_file(absolute, choice)
         if source is not None:
             return source
     raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
