@@ -143,7 +143,7 @@ def _write_floats(source: zarr.Array[Any], output: Path, make: Callable[..., NDA
     grid = grid_of(source)
     store = LocalStore(output)
     image = Description((*grid.shape, 3), np.dtype("uint8"), None, "", None)
-    store.create(Record(image, None, None, grid, OUTPUTS, {"density": "none"}, current_version()))
+    store.create(Record(image, (), False, None, grid, OUTPUTS, {"density": "none"}, current_version()))
     _copy(source, output, grid, make)
     store.finish({"pixels": grid.n_pixels, "blocks": grid.n_blocks, "skipped": []})
 

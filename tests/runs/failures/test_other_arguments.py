@@ -70,7 +70,7 @@ if TYPE_CHECKING:
         ({"quantities": {"density": QUANTITIES["density"]}}, "posterior"),
         ({"quantities": {**QUANTITIES, "more": Density(OTHER)}}, "more"),
         ({"block": 32}, "grid block"),
-        ({"mask": np.ones((58, 60))}, "mask"),
+        ({"mask": np.ones((58, 60))}, "masks"),
         ({"no_data": 0}, "no_data"),
         ({"image": np.zeros((58, 60, 3), np.uint16)}, "image dtype"),
         ({"image": np.zeros((58, 61, 3), np.uint8)}, "image shape"),
