@@ -51,6 +51,23 @@ def test_labels_of_any_kind(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_whole(two)[..., 0], LABELS > 1)
 
 
+def test_pixels_without_data_have_no_label(tmp_path: Path) -> None:
+    """A mask and a no-data value of labels leave out their pixels, also where the labels' file states it."""
+    path = tmp_path / "x.tif"
+    tags = [(42113, "s", 0, "3", True)]
+    tifffile.imwrite(path, LABELS, photometric="minisblack", extratags=tags)
+    mask = noise(*EXTENT, seed=1) % 2
+    for labels, valid in [
+        (open_image(LABELS, no_data=3), LABELS != 3),
+        (open_image(LABELS, mask=mask), mask != 0),
+        (path, LABELS != 3),
+        (open_image(path, mask=mask), (LABELS != 3) & (mask != 0)),
+        (open_image(path, no_data=None), np.ones(EXTENT, bool)),
+    ]:
+        found = read_whole(open_labels(labels, EXTENT).source)[..., 0]
+        np.testing.assert_array_equal(found, np.where(valid, LABELS, 0))
+
+
 def test_labels_of_a_small_copy(tmp_path: Path) -> None:
     """Labels that were painted on a small copy of the image are scaled to it."""
     small = LABELS[::2, ::2].copy()
@@ -96,8 +113,6 @@ def test_the_memory_of_labels(tmp_path: Path) -> None:
         (noise(70), ValueError, r"labels is an array of shape \(70,\); wanted .* \(H, W\)"),
         (3, ValueError, r"labels is 3; wanted a path or an array of shape \(H, W\)"),
         ("none.geojson", FileNotFoundError, "none.geojson is not there"),
-        (open_image(LABELS, no_data=3), ValueError, "labels is an image with a mask or a no-data value"),
-        (open_image(LABELS, mask=LABELS), ValueError, "labels is an image with a mask or a no-data value"),
         (open_image(LABELS)[0], ValueError, "after indexing; wanted rows, columns"),
     ],
 )

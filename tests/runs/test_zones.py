@@ -126,6 +126,7 @@ def test_a_resumed_run_keeps_its_zones(tmp_path: Path, tiff: Path) -> None:
         cv2.imwrite(str(tmp_path / f"zones.{kind}"), zones)
         files[kind] = tmp_path / f"zones.{kind}"
     files["view"] = open_image(tmp_path / "zones.png")[:, ::-1]
+    files["masked"] = open_image(tmp_path / "zones.png", mask=files["coarse.png"], no_data=2)
     for kind, zones in files.items():
         wanted = run(tmp_path / f"{kind} wanted.zarr", tiff, zones=zones)
         store = tmp_path / f"{kind}.zarr"
