@@ -113,6 +113,7 @@ def test_classes_in_another_order_are_refused(
     stream(image, kind(CLASSES), store, block=16, progress="none", resume=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*doesn't name its channels:UserWarning")
 @pytest.mark.parametrize("kind", ["TIFF", "Zarr", "masked"])
 def test_a_path_may_be_spelled_in_any_way(
     tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, kind: str
