@@ -11,6 +11,7 @@ from pipeline.images.array_like import as_array
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.dask_array import open_dask
 from pipeline.images.file import COPY_AGAIN
+from pipeline.images.hdf5 import SEPARATOR, open_hdf5
 from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
@@ -44,7 +45,7 @@ class ArrayFileReader(Protocol):
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
 FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
-ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy,)
+ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
 DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory,)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
@@ -105,6 +106,12 @@ def open_source(
 def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, choice: Choice) -> Source:
     """Open an image file, or a directory that is an image."""
     absolute = Path(path).absolute()
+    file, separator, _ = str(absolute).partition(SEPARATOR)
+    if separator and not absolute.exists() and Path(file).is_file():
+        source = open_hdf5(str(absolute), choice, role=role, channel_axis=channel_axis)
+        if source is None:
+            raise ValueError(f"{file} isn't an HDF5 file, and holds no datasets; wanted its path alone")
+        return source
     if absolute.is_dir():
         return _open_directory(path, str(absolute), role, channel_axis, choice)
     if not absolute.is_file():
