@@ -270,10 +270,13 @@ def open_layer(layer: object, role: str) -> Source:
 
 def _with_validity(source: Source, *, has_masks: bool = True, is_ordered: bool = True) -> Image:
     """Return a source as an image, with the no-data value and perhaps the masks that it states."""
+    has_alpha = has_masks and source.states_alpha
+    if has_alpha:
+        source = add_alpha(source, source.name)
     # Masks that are damaged don't hinder reading an image without them.
     stated = source.stated_masks() if has_masks else {}
     masks = tuple(check_mask(StatedMask(source, fact, mask), source.extent) for fact, mask in stated.items())
-    return Image.of(source, Masking(masks, no_data=source.no_data), is_ordered=is_ordered)
+    return Image.of(source, Masking(masks, has_alpha, source.no_data), is_ordered=is_ordered)
 
 
 def _stated(source: Source, fact: str) -> Source:

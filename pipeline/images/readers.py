@@ -15,6 +15,7 @@ from pipeline.images.hdf5 import SEPARATOR, open_hdf5
 from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
+from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
 from pipeline.images.zarr_array import open_zarr, open_zarr_directory
@@ -44,7 +45,7 @@ class ArrayFileReader(Protocol):
 
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
-FILE_READERS: tuple[FileReader, ...] = (open_tiff, open_photo)
+FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_photo)
 ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
 DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory,)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.

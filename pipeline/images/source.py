@@ -52,6 +52,8 @@ class Source(ABC):
         Where the pixels lie, as far as the image says.
     no_data : NoData or None
         The value by which the image itself marks pixels without data.
+    states_alpha : bool
+        Whether the image says that its alpha channel marks pixels without data.
     levels : tuple of tuple of int
         Height and width of each level of the pyramid to which the image belongs, level 0 first; empty if it
         belongs to none.
@@ -66,6 +68,7 @@ class Source(ABC):
     tile: tuple[int, int] = (1, 1)
     geometry: Geometry = UNKNOWN
     no_data: NoData | None = None
+    states_alpha: bool = False
     levels: tuple[tuple[int, int], ...] = ()
     series: tuple[str, ...] = ()
 
