@@ -99,9 +99,10 @@ class AbsentTiles(Source):
         image = self._image
         image.check_unchanged()
         pages = open_pages(image.path, image.stamp, image.choice)
+        seen = [range(length)[places] for length, places in zip(self.extent, region, strict=True)]
         rows, columns = (
-            np.arange(length)[places] // side
-            for length, places, side in zip(self.extent, region, pages.tile, strict=True)
+            np.arange(places.start, places.stop, places.step) // side
+            for places, side in zip(seen, pages.tile, strict=True)
         )
         held = np.ones((len(rows), len(columns)), bool)
         if pages.presence is not None:
@@ -111,7 +112,7 @@ class AbsentTiles(Source):
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, the tiles of each row, and numbers of tiles."""
         del places
-        return 2 * math.prod(extent) + _NUMBER_BYTES * sum(self.extent)
+        return 2 * math.prod(extent) + _NUMBER_BYTES * sum(extent)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pipeline.images.file import COPY_AGAIN, open_binary
 from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.tiff_metadata import read_geometry
-from pipeline.images.tiff_validity import find_mask_pages, read_no_data
+from pipeline.images.tiff_validity import find_mask_pages, read_fill, read_no_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ class Pages:
         # Stored samples are counted by page, then by separate plane, then within a pixel.
         self._layout = (n_pages, separate, contiguous)
         self.stored = _stored_letters(path, series, depth, n_pages)
-        self._nodata, self._byteorder = page.nodata, page.parent.byteorder
+        self._fill, self._byteorder = read_fill(page, self.dtype), page.parent.byteorder
         # tifffile reads the file's bytes once more to choose the decoder: while the file is open.
         self._decoder, self._jpegheader = page.decode, page.jpegheader
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
@@ -184,7 +184,7 @@ class Pages:
         page = self._pages[number]
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
-            return np.full((*self._tile, self._layout[2]), self._nodata, self.dtype)
+            return np.full((*self._tile, self._layout[2]), self._fill, self.dtype)
         file.seek(offset)
         try:
             tables = {"jpegtables": page.jpegtables, "jpegheader": self._jpegheader}

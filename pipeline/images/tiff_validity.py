@@ -48,19 +48,39 @@ def read_no_data(page: tifffile.TiffPage, dtype: np.dtype[Any]) -> NoData | None
         none that a sample can have, such as -9999 in 8 bits; and for infinity and NaN, whose results are NaN
         in any case.
     """
-    text = str(page.tags.valueof(_NO_DATA, "")).strip(" \0\t\r\n")
+    value = _stated_value(page, dtype)
+    return None if value is None or not math.isfinite(value) else NoData(value)
+
+
+def read_fill(page: tifffile.TiffPage, dtype: np.dtype[Any]) -> float:
+    """Return the value of pixels whose tile or strip is absent: that of GDAL's tag, or 0 as GDAL reads them.
+
+    Parameters
+    ----------
+    page, dtype
+        As for :func:`read_no_data`.
+
+    Returns
+    -------
+    float
+        It may be infinite or NaN.
+    """
+    value = _stated_value(page, dtype)
+    return 0.0 if value is None else value
+
+
+def _stated_value(page: tifffile.TiffPage, dtype: np.dtype[Any]) -> float | None:
+    """Return the value of GDAL's tag as a sample has it, or None if there is none that a sample can have."""
     try:
-        value = float(text)
+        value = float(str(page.tags.valueof(_NO_DATA, "")).strip(" \0\t\r\n"))
     except ValueError:
         return None
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
-            value = float(dtype.type(value))
-    elif dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if not (value.is_integer() and limits.min <= value <= limits.max):
-            return None
-    return NoData(value) if math.isfinite(value) else None
+            held = float(dtype.type(value))
+        return held if math.isfinite(held) or not math.isfinite(value) else None
+    limits = np.iinfo(dtype)
+    return value if value.is_integer() and limits.min <= value <= limits.max else None
 
 
 def find_mask_pages(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[MaskPlace, ...]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from images.examples import noise
+from images.examples import noise, set_tag
 
 from pipeline.images.no_data import NoData
 from pipeline.images.opening import open_image
-from pipeline.images.tiff_validity import find_mask_pages, read_no_data
+from pipeline.images.tiff_validity import find_mask_pages, read_fill, read_no_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,33 @@ def test_the_value_of_gdal(tmp_path: Path, dtype: str, text: str, value: float |
             np.testing.assert_array_equal(valid, file.dataset_mask() != 0)
         assert not valid[4:9, 3:7].any()  # type: ignore[index]
     assert open_image(path, no_data=None).no_data is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "value"),
+    [
+        ("uint8", "7", 7),
+        ("uint8", "-9999", 0),
+        ("float32", "-3.4028234663852886e+38", LOWEST),
+        ("float32", "nan", np.nan),
+        ("float32", "-inf", -np.inf),
+        ("float32", "none", 0),
+    ],
+)
+def test_pixels_that_are_absent(tmp_path: Path, dtype: str, text: str, value: float) -> None:
+    """Pixels of absent tiles have the value of GDAL's tag, or else 0, as rasterio reads them."""
+    path = tmp_path / "x.tif"
+    tags = [(42113, "s", 0, text, True)]
+    pixels = noise(32, 32, dtype=dtype)
+    tifffile.imwrite(
+        path, pixels, tile=(32, 32), compression="deflate", photometric="minisblack", extratags=tags
+    )
+    set_tag(path, TileOffsets=0, TileByteCounts=0)
+    np.testing.assert_array_equal(open_image(path), np.full((32, 32, 1), value, dtype))
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(file.read(1), np.full((32, 32), value, dtype))
+    with tifffile.TiffFile(path) as file:
+        np.testing.assert_equal(read_fill(file.pages.first, pixels.dtype), value)
 
 
 def _write(path: Path, *pages: dict[str, Any]) -> Path:
