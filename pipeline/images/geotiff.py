@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def _transform(page: tifffile.TiffPage, *, is_point: bool) -> Transform | None:
         a, b, _, c, d, e, _, f = matrix[:8]
     else:
         return None
-    if a * e == b * d:
+    if a * e == b * d or not all(map(math.isfinite, (a, b, c, d, e, f))):
         return None
     if is_point:
         # Whole numbers are the centers of pixels in the file.

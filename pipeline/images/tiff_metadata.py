@@ -114,13 +114,18 @@ def _resolution_size(page: tifffile.TiffPage) -> Size | None:
 
 def _size_of(page: tifffile.TiffPage, down: float, across: float) -> Size | None:
     """Return the size by the resolution in pixels per unit, and the lengths of the units along both axes."""
-    rates = []
-    for name in ("YResolution", "XResolution"):
-        over, under = page.tags.valueof(name, (0, 0))
-        if not over or not under:
-            return None
-        rates.append(over / under)
-    return down / rates[0], across / rates[1]
+    rates = [_rate(page.tags.valueof(name)) for name in ("YResolution", "XResolution")]
+    return (down / rates[0], across / rates[1]) if all(rates) else None
+
+
+def _rate(value: object) -> float:
+    """Return a resolution, which is a fraction of two numbers or one number, or 0 if it isn't known."""
+    match value:
+        case (int() | float() as over, int() | float() as under):
+            return over / under if under else 0.0
+        case (int() | float() as rate,) | (int() | float() as rate):
+            return rate
+    return 0.0
 
 
 def _slide_reader(

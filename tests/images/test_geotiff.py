@@ -116,11 +116,12 @@ def test_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         [(33550, "d", 1, 10.0, True), (33922, "d", 1, 0.0, True)],
         [(33550, "d", 3, (0.0, 0.0, 0.0), True), (33922, "d", 6, (0.0,) * 6, True)],
         [(34264, "d", 16, (0.0,) * 16, True)],
+        [(33550, "d", 3, (1.0, 1.0, 0.0), True), (33922, "d", 6, (0.0, 0, 0, np.nan, 0, 0), True)],
         [(34735, "s", 0, "text", True)],
     ],
 )
 def test_tags_that_say_nothing(tmp_path: Path, tags: list[Any]) -> None:
-    """Keys that are cut off, and scales and matrices of zeros, are no georeference and no error."""
+    """Keys that are cut off, scales and matrices of zeros, and NaN are no georeference and no error."""
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, np.zeros((20, 30), np.uint8), extratags=tags)
     found = _read(path)

@@ -173,3 +173,16 @@ def test_a_georeference_is_no_size(tmp_path: Path) -> None:
     (found,) = _geometries(path)
     assert (found.pixel_size, found.crs) == (None, None)
     assert found.transform == (10, 0, 5e5, 0, -10, 4e6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "size"), [("f", 40000.0, 0.25), ("H", 40000, 0.25), ("s", "no", None)]
+)
+def test_resolutions_of_other_types(tmp_path: Path, kind: str, value: Any, size: float | None) -> None:
+    """A resolution that is no fraction counts, and one that is no number is no error."""
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, noise(20, 30), resolution=(1, 1), resolutionunit=3, photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for name in ("XResolution", "YResolution"):
+            file.pages.first.tags[name].overwrite(value, dtype=kind)
+    assert _geometries(path)[0].pixel_size == (None if size is None else (size, size))
