@@ -162,10 +162,10 @@ def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
         results = _evaluate(image.data, outputs, channel_axis, engine, plain, no_data)
         pairs = zip(outputs, results, strict=True)
         return [_with_coordinates(xarray, image, result, output, channel_axis) for output, result in pairs]
-    if isinstance(image, Image | str | os.PathLike) or _is_image(mask):
+    if isinstance(image, Image | str | os.PathLike | Mapping) or _is_image(mask):
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
         lazy = _evaluate_image(opened, outputs, engine)
-        is_lazy = isinstance(image, Image | str | os.PathLike) or is_dask_array(image)
+        is_lazy = isinstance(image, Image | str | os.PathLike | Mapping) or is_dask_array(image)
         return lazy if is_lazy else list(compute(*lazy))
     array = image if is_dask_array(image) else np.asanyarray(image)
     mask, no_data = (None if isinstance(given, str) and given == AUTO else given for given in (mask, no_data))

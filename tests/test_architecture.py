@@ -102,7 +102,17 @@ MAKERS = {
     "stores/record.py",
 }
 TOLD_APART = {
-    *("Source", "NumpySource", "DaskSource", "ZarrSource", "TiffSource", "PhotoSource", "View", "Image"),
+    *(
+        "Source",
+        "NumpySource",
+        "DaskSource",
+        "ZarrSource",
+        "TiffSource",
+        "PhotoSource",
+        "Mosaic",
+        "View",
+        "Image",
+    ),
     *("Engine", "NumexprEngine", "TableEngine", "Encoding", "Plain", "Half", "Linear", "Logarithmic"),
     *(
         "Packed",

@@ -20,7 +20,7 @@ GIANT = 2**26
 # Pieces that are kept of each plane of a source: a block can lie in two strips.
 PIECES = 2
 # Sources whose pieces are kept: an image, and its mask.
-_SOURCES = 2
+SOURCES = 2
 
 
 class Kept:
@@ -54,7 +54,7 @@ class Kept:
         # One piece is decoded at a time, and only after another one has made room for it.
         with self._lock:
             if source not in self._sources:
-                while len(self._sources) >= _SOURCES:
+                while len(self._sources) >= SOURCES:
                     self._sources.popitem(last=False)
                 self._sources[source] = OrderedDict()
             self._sources.move_to_end(source)

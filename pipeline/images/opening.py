@@ -11,6 +11,7 @@ from pipeline.images.choice import Choice
 from pipeline.images.geojson import is_geojson
 from pipeline.images.image import Image
 from pipeline.images.masking import ALPHA, Masking, check_mask
+from pipeline.images.mosaic_table import read_place
 from pipeline.images.no_data import RULES, NoData, check_no_data
 from pipeline.images.polygons import open_polygons
 from pipeline.images.readers import open_source
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pipeline.images.source import Source
 
     # What a caller may give as an image or as a mask.
-    ImageLike = str | os.PathLike[str] | ArrayLike | da.Array | Source | Image
+    Tiles = Mapping[str | os.PathLike[str], tuple[int, int]]
+    ImageLike = str | os.PathLike[str] | Tiles | ArrayLike | da.Array | Source | Image
     # What a caller may give as a no-data value; a text is "auto", "all" or "any".
     NoDataLike = float | tuple[float, Rule] | NoData | str | None
     RegionLike = Sequence[slice | Sequence[int]] | Mapping[str, Sequence[float]]
@@ -77,6 +79,10 @@ def open_image(
         The path of a TIFF or BigTIFF, or of any file that OpenCV reads: the content decides, not the name.
         The path of a Zarr array's directory. A NumPy, Dask, Zarr or xarray array, a list, or an array in
         memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them.
+        A mosaic: a mapping of paths of files to the row and the column of the first pixel of each; the path
+        of a CSV or JSON table with ``file,row,column`` or ``file,x,y``; a folder of files with georeferences
+        or with places in their names (``a_r003_c012.tif``, ``a_x1024_y2048.tif``, ``a [x=1024,y=2048].tif``).
+        Where files overlap, the later one counts wherever it has data.
         An image that is open already gets the further options.
     level : int
         The level of a pyramid; 0 has the full resolution.
@@ -180,6 +186,7 @@ def reopen(place: dict[str, Any]) -> Image:
     """
     try:
         inner = place["image"]
+        tiles = read_place(inner) if isinstance(inner, list) else None
         given = {name: value for name, value in place.items() if name != "image"}
         options = _Options(**{name: given.pop(name) for name in _Options._fields if name in given})
         choice = Choice(**given)
@@ -194,7 +201,7 @@ def reopen(place: dict[str, Any]) -> Image:
     if isinstance(inner, dict):
         source = reopen(inner).source
     else:
-        source = open_source(inner, channel_axis=options.channel_axis, choice=choice)
+        source = open_source(tiles or inner, channel_axis=options.channel_axis, choice=choice)
     if options.states is not None:
         source = _stated(source, options.states)
     if options.channels is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.dask_array import open_dask
 from pipeline.images.file import COPY_AGAIN
 from pipeline.images.hdf5 import SEPARATOR, open_hdf5
+from pipeline.images.mosaic_files import open_mosaic, open_mosaic_folder, open_mosaic_table
 from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
@@ -45,9 +47,9 @@ class ArrayFileReader(Protocol):
 
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
-FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_photo)
+FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_mosaic_table, open_photo)
 ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
-DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory,)
+DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory, open_mosaic_folder)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
     open_numpy,
@@ -65,7 +67,7 @@ def open_source(
 
     Parameters
     ----------
-    image : path, array or Source
+    image : path, mapping, array or Source
         As for :func:`open_image`. A source is returned as it is.
     role : str
         The word for it in messages: "image", "mask", "labels" or "zones".
@@ -87,6 +89,8 @@ def open_source(
     """
     if isinstance(image, str | os.PathLike):
         return _open_path(image, role, channel_axis, choice)
+    if isinstance(image, Mapping):
+        return open_mosaic(image, choice)
     choice.check(f"the {role}", "open already, or an array")
     if isinstance(image, Source):
         return image
