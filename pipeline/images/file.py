@@ -128,15 +128,13 @@ class ImageFile(Source):
         return self._with_samples(tuple(self.samples[channel] for channel in channels), names)
 
     def with_alpha(self) -> Source | None:
-        """Return the source with alpha as the last channel, where gray stands in for red, green and blue."""
+        """Return the source with alpha as the last channel."""
         alpha = self.stored.find("A")
         if alpha < 0 or self.channels is None:
             return None
         if self.channels[-1] == "alpha":
             return self
         colors = [pair for pair in zip(self.channels, self.samples, strict=True) if pair[0] != "alpha"]
-        if self.channels == (_GRAY,):
-            colors = [(_LETTERS[letter], self.samples[0]) for letter in "RGB"]
         names, samples = zip(*colors, ("alpha", alpha), strict=True)
         return self._with_samples(samples, names)
 

@@ -1,16 +1,14 @@
-"""Photos: the formats that OpenCV decodes.
+"""Photos: formats without random access.
 
-They have no random access: an image is decoded whole, and each process keeps the last two that it decoded. A
-giant PNG or JPEG is decoded when its first pixel is read, a small one when it is opened.
+An image is decoded whole and in one way, with all of its samples, turned as its orientation says. Each
+process keeps the last two that it decoded. A giant one is decoded when its first pixel is read, a small one
+when it is opened.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,32 +16,30 @@ import numpy as np
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
 from pipeline.images.kept import GIANT, KEPT
-from pipeline.images.opencv import import_opencv
-from pipeline.images.photo_header import JPEG_MAGIC, JPEG_MARKER, PNG_MAGIC, Header, read_header, turned
+from pipeline.images.photo_facts import RefusalError, turned
+from pipeline.images.photo_formats import find_format
+from pipeline.images.photo_header import UNKNOWN_KIND, open_content, read_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.images.photo_facts import Header
+    from pipeline.images.photo_formats import Format
     from pipeline.images.source import Places, Region
 
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # The decoded samples by their number.
-_STORED = ("", "L", "LA", "BGR", "BGRA")
-# OpenCV's decoders take so many times the decoded photo, with the photo itself.
-_DECODING = 2
-# OpenCV refuses larger photos, unless its variable says otherwise.
-_MOST_PIXELS, _CAP = 2**30, "OPENCV_IO_MAX_IMAGE_PIXELS"
+_STORED = ("", "L", "LA", "RGB", "RGBA")
 
 
 def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
-    """Open a photo, or return None if OpenCV has no decoder for it.
+    """Open a photo, or return None if it is of another format.
 
     Parameters
     ----------
     path : str
         The absolute path of a file.
     choice : Choice
-        A photo is one image: nothing can be chosen.
+        The number of a frame, as ``pages``, of a file that holds several.
 
     Returns
     -------
@@ -53,45 +49,49 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
     Raises
     ------
     ValueError
-        If the photo is truncated, or is damaged so that its decoder notices; of a giant one only the header
-        is read.
+        If the photo is of a kind that isn't read, is truncated, or is damaged so that its decoder notices; of
+        a giant one only the header is read. If it holds several frames, and none is chosen.
     """
-    photo = _open(path)
-    if photo is not None:
-        choice.check(path, "a photo")
-    return photo
-
-
-def _open(path: str) -> Photo | None:
-    """Open a photo; a giant one isn't decoded if its header is understood."""
-    if not import_opencv().haveImageReader(path):
+    with open_content(path) as content:
+        photo = find_format(content)
+    if photo is None:
         return None
     stamp = file_stamp(path)
-    _check_whole(path)
     header = read_header(path)
+    frame = _frame(path, photo, header, choice)
     if header is None or header.n_bytes <= GIANT:
-        pixels = _decode(path, stamp)
-        header = Header(pixels.shape, pixels.dtype)
-    height, width, n_samples = header.shape
-    if height * width > _MOST_PIXELS and _CAP not in os.environ:
-        raise _too_many(path)
+        pixels = _decode(path, stamp, frame)
+        shape, dtype = pixels.shape, pixels.dtype
+    else:
+        shape, dtype = header.shape, header.dtype
+    height, width, n_samples = shape
     stored = _STORED[n_samples]
     samples, channels = name_samples(stored)
     return Photo(
         path=path,
         stamp=stamp,
         shape=(height, width, len(samples)),
-        dtype=header.dtype,
+        dtype=dtype,
         channels=channels,
         tile=(height, width),
         stored=stored,
         samples=samples,
+        choice=choice,
+        decoding_bytes=int(photo.memory * math.prod(shape) * (1 if header is None else header.n_frames)),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Photo(ImageFile):
-    """A photo, which each process that reads it decodes whole, with all of its samples."""
+    """A photo, which each process that reads it decodes whole, with all of its samples.
+
+    Attributes
+    ----------
+    decoding_bytes : int
+        The memory that the decoder takes beside the decoded photo.
+    """
+
+    decoding_bytes: int = field(repr=False)
 
     @property
     def held_bytes(self) -> int:
@@ -102,12 +102,12 @@ class Photo(ImageFile):
     @property
     def present_bytes(self) -> int:
         """The memory of the decoded photo, if this process has it."""
-        return self.held_bytes if KEPT.holds((self.path, self.stamp)) else 0
+        return self.held_bytes if KEPT.holds((self.path, self.stamp, self._frame)) else 0
 
     @property
     def opening_bytes(self) -> int:
         """The memory that the decoder takes beside the photo."""
-        return (_DECODING - 1) * self.held_bytes
+        return self.decoding_bytes
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -122,63 +122,59 @@ class Photo(ImageFile):
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C)."""
         self.check_unchanged()
-        whole = _decode(self.path, self.stamp)
-        if whole.shape != (*self.extent, len(self.stored)) or whole.dtype != self.dtype:
-            raise ValueError(
-                f"{self.path} has another size than its header states: {whole.shape} of {whole.dtype}; it is "
-                f"damaged. {COPY_AGAIN}"
-            )
+        whole = _decode(self.path, self.stamp, self._frame)
         pixels = whole[region]
         return np.ascontiguousarray(pixels[..., self.samples])
 
+    @property
+    def _frame(self) -> int:
+        return int(self.choice.pages or 0)
 
-def _decode(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
+
+def _frame(path: str, photo: Format, header: Header | None, choice: Choice) -> int:
+    """Return the number of the frame that is chosen."""
+    n_frames = 1 if header is None else header.n_frames
+    if n_frames <= 1:
+        choice.check(path, photo.name)
+        return 0
+    choice.check(path, photo.name, "pages")
+    if not isinstance(choice.pages, int) or choice.pages >= n_frames:
+        raise ValueError(
+            f"{path} is {photo.name} of {n_frames} frames, and pages is {choice.pages!r}; wanted the number "
+            f"of one, pages=0 to {n_frames - 1}"
+        )
+    return choice.pages
+
+
+def _decode(path: str, stamp: tuple[int, int], frame: int) -> NDArray[Any]:
     """Return a decoded photo, which is kept; other threads that want it wait until it is decoded."""
-    return KEPT.get((path, stamp), 0, lambda: _decode_whole(path), 1)
+    return KEPT.get((path, stamp, frame), 0, lambda: _decode_whole(path, frame), 1)
 
 
-def _decode_whole(path: str) -> NDArray[Any]:
+def _decode_whole(path: str, frame: int) -> NDArray[Any]:
     """Decode a photo to (H, W, samples), at the depth that is stored, turned as its header says."""
-    cv2 = import_opencv()
-    _check_whole(path)
     header = read_header(path)
-    level = cv2.utils.logging.getLogLevel()
-    try:
-        # OpenCV's own lines are kept off the terminal: the exceptions below name the damage.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        pixels: NDArray[Any] | None = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in str(error):
-            raise _too_many(path) from error
-        raise ValueError(f"{path} can't be decoded: {' '.join(str(error).split())}") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if pixels is None:
-        raise ValueError(f"{path} can't be decoded: it is truncated or damaged. {COPY_AGAIN}")
+    with open_content(path) as content:
+        photo = find_format(content)
+        if photo is None:
+            raise ValueError(f"{path} changed since it was opened. Open it again.")
+        try:
+            pixels, problem = photo.decode(content, frame), ""
+        except RefusalError as error:
+            problem = str(error)
+        except (IndexError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            # An exception that left this block would keep the file's bytes in use.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            problem = f"is {photo.name} that can't be decoded: {reason}. {UNKNOWN_KIND}"
+    if problem:
+        raise ValueError(f"{path} {problem}")
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if header is not None and header.shape[2] == len("LA"):
-        pixels = pixels[..., 2:]
-    return pixels if header is None else turned(pixels, header.orientation)
-
-
-def _too_many(path: str) -> ValueError:
-    advice = "Convert it: vips tiffsave IN OUT.tif --tile --bigtiff --compression deflate"
-    return ValueError(f"{path} has more than the 2^30 pixels that OpenCV decodes. {advice}")
-
-
-def _check_whole(path: str) -> None:
-    """Raise unless a JPEG or PNG is whole: OpenCV fills the missing part of a JPEG with gray, silently."""
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        cut_jpeg = content[: len(JPEG_MAGIC)] == JPEG_MAGIC and not _jpeg_ends(content)
-        if cut_jpeg or (content[: len(PNG_MAGIC)] == PNG_MAGIC and content.rfind(_PNG_END) < 0):
-            raise ValueError(f"{path} is truncated: it has no end marker. {COPY_AGAIN}")
-
-
-def _jpeg_ends(content: mmap.mmap) -> bool:
-    """Walk the segments by their lengths, since a thumbnail within one has an end marker of its own."""
-    place = 2
-    while marker := JPEG_MARKER.search(content, place):
-        if marker[0] == b"\xff\xd9":
-            return True
-        place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
-    return False
+    if header is None:
+        return pixels
+    pixels = turned(pixels, header.orientation)
+    if pixels.shape != header.shape or pixels.dtype != header.dtype:
+        raise ValueError(
+            f"{path} has another size than its header states, {header.shape} of {header.dtype}: "
+            f"{pixels.shape} of {pixels.dtype}; it is damaged. {COPY_AGAIN}"
+        )
+    return pixels
