@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # The decoded samples by their number.
 _STORED = ("", "L", "LA", "RGB", "RGBA")
 
+# The memory of decoders whose headers don't tell their samples, for each byte of the decoded photo.
+_UNKNOWN_MEMORY = 1.5
+
 
 def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
     """Open a photo, or return None if it is of another format.
@@ -65,6 +68,7 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
     else:
         shape, dtype = header.shape, header.dtype
     height, width, n_samples = shape
+    memory = _UNKNOWN_MEMORY * dtype.itemsize if header is None else header.memory
     stored = _STORED[n_samples]
     samples, channels = name_samples(stored)
     return Photo(
@@ -77,7 +81,7 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
         stored=stored,
         samples=samples,
         choice=choice,
-        decoding_bytes=int(photo.memory * math.prod(shape) * (1 if header is None else header.n_frames)),
+        decoding_bytes=stamp[1] + int(memory * math.prod(shape)),
     )
 
 
@@ -88,7 +92,7 @@ class Photo(ImageFile):
     Attributes
     ----------
     decoding_bytes : int
-        The memory that the decoder takes beside the decoded photo.
+        The memory that the decoder takes beside the decoded photo, with that of the file.
     """
 
     decoding_bytes: int = field(repr=False)

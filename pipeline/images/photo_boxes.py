@@ -27,6 +27,8 @@ _SRGB, _GRAY = 16, 17
 _MOST_BITS, _SHALLOW = 16, 8
 # The most pixels that libavif decodes.
 _MOST_AVIF = 2**28
+# OpenJPEG decodes to 32 bits; libavif decodes to YUV first.
+_JP2_MEMORY, _AVIF_MEMORY = 5.5, 1.5
 _CONVERT_JP2 = "Convert it: opj_decompress -i IN -o OUT.tif -force-rgb -upsample"
 
 
@@ -100,7 +102,9 @@ def read_jp2(content: Content) -> Header:
             f"has {n_palette or n_samples} channels; wanted gray or RGB, with alpha or without"
         )
     kind = "i" if parts[0][0] & 0x80 else "u"
-    return header_of((height - top, width - left), n_palette or n_samples, f"{kind}{1 + (bits > _SHALLOW)}")
+    dtype = f"{kind}{1 + (bits > _SHALLOW)}"
+    extent = height - top, width - left
+    return header_of(extent, n_palette or n_samples, dtype, memory=_JP2_MEMORY)
 
 
 def decode_jp2(content: Content, frame: int) -> NDArray[Any]:
@@ -171,7 +175,8 @@ def read_avif(content: Content) -> Header:
         (height, width),
         n_colors + has_alpha,
         "u1" if bits <= _SHALLOW else "u2",
-        _ORIENTATIONS[axis][turns],
+        orientation=_ORIENTATIONS[axis][turns],
+        memory=_AVIF_MEMORY * (1 + (bits > _SHALLOW)),
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
 _ORIENTATIONS = range(1, 9)
+# The least memory of decoders, as :attr:`Header.memory`.
+_LITTLE = 0.25
 # These exchange rows and columns.
 _TURNED = range(5, 9)
 # After that, these have the last row first, and these the last column.
@@ -38,12 +40,15 @@ class Header(NamedTuple):
         EXIF's, from 1 to 8: how the stored rows and columns are to be turned. It is 1 if they stay.
     n_frames : int
         The number of images in the file, of which each has this shape.
+    memory : float
+        The bytes that the decoder takes beside the decoded image and the file, for each of its samples.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[np.generic]
     orientation: int = 1
     n_frames: int = 1
+    memory: float = _LITTLE
 
     @property
     def n_bytes(self) -> int:
@@ -57,7 +62,13 @@ class RefusalError(ValueError):
 
 
 def header_of(
-    extent: tuple[int, int], n_samples: int, dtype: str, orientation: int = 1, n_frames: int = 1
+    extent: tuple[int, int],
+    n_samples: int,
+    dtype: str,
+    *,
+    orientation: int = 1,
+    n_frames: int = 1,
+    memory: float = _LITTLE,
 ) -> Header:
     """Return the header of a photo.
 
@@ -70,13 +81,15 @@ def header_of(
     dtype : str
     orientation : int
     n_frames : int
+    memory : float
+        As for :class:`Header`, which has the other ones too.
 
     Returns
     -------
     Header
     """
     height, width = extent[::-1] if orientation in _TURNED else extent
-    return Header((height, width, n_samples), np.dtype(dtype), orientation, n_frames)
+    return Header((height, width, n_samples), np.dtype(dtype), orientation, n_frames, memory)
 
 
 def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

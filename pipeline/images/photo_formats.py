@@ -52,8 +52,6 @@ class Format(NamedTuple):
     ----------
     name : str
         With its article, in messages.
-    memory : float
-        The bytes that the decoder takes beside its pixels at most, for each sample of each frame.
     is_format : callable
         Whether a file is one, by its first bytes.
     read_header : callable
@@ -63,7 +61,6 @@ class Format(NamedTuple):
     """
 
     name: str
-    memory: float
     is_format: Callable[[Content], bool]
     read_header: Callable[[Content], Header | None]
     decode: Callable[[Content, int], NDArray[Any]]
@@ -84,24 +81,21 @@ def _decode_png(content: Content, frame: int) -> NDArray[Any]:
 
 
 FORMATS = (
-    Format("a PNG", 1, _begins(photo_png.PNG_MAGIC), photo_png.read_png, _decode_png),
-    Format("a JPEG", 1, _begins(photo_jpeg.JPEG_MAGIC), photo_jpeg.read_jpeg, photo_jpeg.decode_jpeg),
-    Format("a WebP", 1, photo_frames.is_webp, photo_frames.read_webp, photo_frames.decode_webp),
-    Format("a GIF", 1, _begins(*photo_frames.GIF_MAGIC), photo_frames.read_gif, photo_frames.decode_gif),
+    Format("a PNG", _begins(photo_png.PNG_MAGIC), photo_png.read_png, _decode_png),
+    Format("a JPEG", _begins(photo_jpeg.JPEG_MAGIC), photo_jpeg.read_jpeg, photo_jpeg.decode_jpeg),
+    Format("a WebP", photo_frames.is_webp, photo_frames.read_webp, photo_frames.decode_webp),
+    Format("a GIF", _begins(*photo_frames.GIF_MAGIC), photo_frames.read_gif, photo_frames.decode_gif),
     Format(
         "a JPEG 2000",
-        1,
         _begins(photo_boxes.JP2_MAGIC, photo_boxes.J2K_MAGIC),
         photo_boxes.read_jp2,
         photo_boxes.decode_jp2,
     ),
-    Format("an AVIF", 1, photo_boxes.is_avif, photo_boxes.read_avif, photo_boxes.decode_avif),
-    Format("a JPEG XL", 1, _begins(*photo_other.JXL_MAGIC), photo_other.read_jxl, photo_other.decode_jxl),
-    Format("a QOI", 1, _begins(photo_other.QOI_MAGIC), photo_other.read_qoi, photo_other.decode_qoi),
-    Format(
-        "a Radiance file", 1, _begins(*photo_other.HDR_MAGIC), photo_other.read_hdr, photo_other.decode_hdr
-    ),
-    Format("a Sun raster", 1, _begins(photo_other.SUN_MAGIC), photo_other.read_sun, photo_other.decode_sun),
-    Format("a BMP", 1, photo_bmp.is_bmp, photo_bmp.read_bmp, photo_bmp.decode_bmp),
-    Format("a PNM", 1, photo_pnm.is_pnm, photo_pnm.read_pnm, photo_pnm.decode_pnm),
+    Format("an AVIF", photo_boxes.is_avif, photo_boxes.read_avif, photo_boxes.decode_avif),
+    Format("a JPEG XL", _begins(*photo_other.JXL_MAGIC), photo_other.read_jxl, photo_other.decode_jxl),
+    Format("a QOI", _begins(photo_other.QOI_MAGIC), photo_other.read_qoi, photo_other.decode_qoi),
+    Format("a Radiance file", _begins(*photo_other.HDR_MAGIC), photo_other.read_hdr, photo_other.decode_hdr),
+    Format("a Sun raster", _begins(photo_other.SUN_MAGIC), photo_other.read_sun, photo_other.decode_sun),
+    Format("a BMP", photo_bmp.is_bmp, photo_bmp.read_bmp, photo_bmp.decode_bmp),
+    Format("a PNM", photo_pnm.is_pnm, photo_pnm.read_pnm, photo_pnm.decode_pnm),
 )

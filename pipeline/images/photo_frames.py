@@ -29,6 +29,8 @@ _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL = 0xF9
 _WEBP_ALPHA = 0x10
 _OPAQUE = 255
+# The bytes that both decoders take for each sample, beside the decoded image.
+_MEMORY = 1.75
 # The most pixels of all frames of a GIF, which are decoded together.
 _MOST_GIF = 2**28
 
@@ -82,7 +84,7 @@ def read_gif(content: Content) -> Header:
             f"is a GIF of {n_frames} frames of {height} x {width} pixels; wanted 2^28 pixels at most. "
             "Convert it to images: ffmpeg -i IN OUT-%d.png"
         )
-    return header_of((height, width), 3 + has_alpha, "u1", n_frames=n_frames)
+    return header_of((height, width), 3 + has_alpha, "u1", n_frames=n_frames, memory=_MEMORY * n_frames)
 
 
 def decode_gif(content: Content, frame: int) -> NDArray[Any]:
@@ -133,7 +135,9 @@ def read_webp(content: Content) -> Header:
     if extent is None:
         raise IndexError("a WebP without an image")
     check_extent(content, *extent, float("inf"))
-    return header_of(extent, 3 + has_alpha, "u1", orientation, max(1, n_frames))
+    return header_of(
+        extent, 3 + has_alpha, "u1", orientation=orientation, n_frames=max(1, n_frames), memory=_MEMORY
+    )
 
 
 def decode_webp(content: Content, frame: int) -> NDArray[Any]:

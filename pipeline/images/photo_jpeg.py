@@ -29,6 +29,9 @@ _FRAMES = {bytes((0xFF, code)) for code in range(0xC0, 0xD0) if code not in {0xC
 _LS_FRAME = b"\xff\xf7"
 # Hierarchical frames need another one before them, and libjpeg-turbo has no arithmetic lossless decoder.
 _UNKNOWN_FRAMES = {bytes((0xFF, code)) for code in (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)}
+_PROGRESSIVE = {b"\xff\xc2", b"\xff\xca"}
+# A progressive one has all coefficients in memory, of 16 bits.
+_MEMORY, _PROGRESSIVE_MEMORY = 0.25, 2.25
 _ARITHMETIC = range(0xC9, 0xD0)
 # A Huffman code has a bit for each block of 8 x 8 pixels at least.
 _MOST_PER_BYTE = 8 * 64
@@ -102,7 +105,9 @@ def _read_frame(content: Content, start: int, name: bytes, orientation: int) -> 
         raise RefusalError(f"is truncated: it has no end marker. {COPY_AGAIN}")
     if name[1] not in _ARITHMETIC and name != _LS_FRAME:
         check_extent(content, height, width, _MOST_PER_BYTE)
-    return header_of((height, width), n_components, "u1" if bits <= _SHALLOW else "u2", orientation)
+    dtype = "u1" if bits <= _SHALLOW else "u2"
+    memory = _PROGRESSIVE_MEMORY if name in _PROGRESSIVE else _MEMORY
+    return header_of((height, width), n_components, dtype, orientation=orientation, memory=memory)
 
 
 def _ends(content: Content, place: int) -> bool:

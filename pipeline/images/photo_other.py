@@ -29,7 +29,9 @@ HDR_MAGIC = (b"#?RADIANCE", b"#?RGBE")
 SUN_MAGIC = b"\x59\xa6\x6a\x95"
 JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # A byte of QOI stands for up to 62 pixels; two of Radiance for up to 127 samples of four, in old files 255.
+_QOI_SAMPLES, _QOI_MEMORY = {3, 4}, 1.5
 _QOI_PIXELS, _QOI_END = 62, b"\0" * 7 + b"\1"
+_HDR_MEMORY = 1.0
 _HDR_PIXELS, _HDR_HEADER = 255 / 4, 2**14
 _HDR_SIZE = re.compile(rb"\n\n([-+][XY]) +(\d{1,9}) +([-+][XY]) +(\d{1,9})\n")
 _SUN_BGR, _SUN_RGB, _SUN_SAMPLES = {0, 1}, 3, {8: 1, 24: 3, 32: 3}
@@ -45,7 +47,10 @@ def read_qoi(content: Content) -> Header:
     check_extent(content, height, width, _QOI_PIXELS)
     if content[-8:] != _QOI_END:
         raise RefusalError(f"is truncated: it has no end marker. {COPY_AGAIN}")
-    return header_of((height, width), content[12], "u1")
+    n_samples = content[12]
+    if n_samples not in _QOI_SAMPLES:
+        raise IndexError("a QOI of other samples")
+    return header_of((height, width), n_samples, "u1", memory=_QOI_MEMORY)
 
 
 def decode_qoi(content: Content, frame: int) -> NDArray[Any]:
@@ -67,7 +72,7 @@ def read_hdr(content: Content) -> Header:
         )
     height, width = int(size[2]), int(size[4])
     check_extent(content, height, width, _HDR_PIXELS)
-    return header_of((height, width), 3, "f4")
+    return header_of((height, width), 3, "f4", memory=_HDR_MEMORY)
 
 
 def decode_hdr(content: Content, frame: int) -> NDArray[Any]:

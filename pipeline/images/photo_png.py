@@ -68,7 +68,8 @@ def read_png(content: Content) -> Header:
     if not name:
         raise IndexError("a PNG without pixels")
     n_colors = 3 if kind == _PALETTE else n_stored - (kind in _WITH_ALPHA)
-    return header_of((height, width), n_colors + has_alpha, "u2" if depth == _DEEP else "u1", orientation)
+    dtype = "u2" if depth == _DEEP else "u1"
+    return header_of((height, width), n_colors + has_alpha, dtype, orientation=orientation)
 
 
 def _orientation_behind(content: Content) -> int:

@@ -37,9 +37,8 @@ def bmp(
     if size == 12:
         header = struct.pack("<IHHHH", size, WIDTH, height, 1, bits)
     else:
-        header = struct.pack(
-            "<IiiHHIIIIII", size, WIDTH, height, 1, bits, kind, 0, 0, 0, len(palette) // 4, 0
-        )
+        rest = (0, 0, 0, len(palette) // 4, 0)
+        header = struct.pack("<IiiHHIIIIII", size, WIDTH, height, 1, bits, kind, *rest)
         header += struct.pack(f"<{len(masks)}I", *masks)
         header += bytes(max(0, size - len(header)))
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
@@ -103,7 +102,7 @@ def test_masks(bits: int, kind: int, size: int, masks: tuple[int, ...]) -> None:
 def test_palettes(bits: int, size: int) -> None:
     """Colors of a palette, in OS/2's and in Windows' headers, with rows from the top and the bottom."""
     colors = noise(1 << bits, 4)
-    numbers = noise(HEIGHT, WIDTH) % (1 << bits)
+    numbers = noise(HEIGHT, WIDTH) & (1 << bits) - 1
     digits = (numbers[..., None] >> np.arange(bits - 1, -1, -1) & 1).astype(np.uint8).reshape(HEIGHT, -1)
     rows = np.packbits(digits, axis=1)
     palette = np.ascontiguousarray(colors[:, : 3 if size == 12 else 4]).tobytes()

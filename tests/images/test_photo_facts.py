@@ -28,7 +28,7 @@ def test_pixels_are_turned(orientation: int) -> None:
     stored.getexif()[0x0112] = orientation
     wanted = np.asarray(ImageOps.exif_transpose(stored))
     np.testing.assert_array_equal(turned(pixels, orientation), wanted)
-    assert header_of((5, 7), 3, "u1", orientation).shape == wanted.shape
+    assert header_of((5, 7), 3, "u1", orientation=orientation).shape == wanted.shape
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])

@@ -36,7 +36,7 @@ def pam(kind: bytes, samples: np.ndarray, most: int) -> bytes:
 def test_gray_and_color(most: int, n_samples: int) -> None:
     """Samples are those that are stored, as bytes and as text, whatever their highest value is."""
     dtype = "u1" if most < 256 else ">u2"
-    pixels = (noise(HEIGHT, WIDTH, n_samples, dtype="uint16") % (most + 1)).astype(dtype)
+    pixels = (noise(HEIGHT, WIDTH, n_samples, dtype="uint16").astype(int) % (most + 1)).astype(dtype)
     for letter, samples in (
         (5 if n_samples == 1 else 6, pixels.tobytes()),
         (2 if n_samples == 1 else 3, text(pixels)),
