@@ -12,6 +12,7 @@ from pipeline.images.array_like import as_array
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.dask_array import open_dask
 from pipeline.images.file import COPY_AGAIN
+from pipeline.images.giant_photo import open_giant_photo
 from pipeline.images.hdf5 import SEPARATOR, open_hdf5
 from pipeline.images.mosaic_files import open_mosaic, open_mosaic_folder, open_mosaic_table
 from pipeline.images.npy import open_npy
@@ -47,7 +48,7 @@ class ArrayFileReader(Protocol):
 
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
-FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_mosaic_table, open_photo)
+FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_mosaic_table, open_giant_photo, open_photo)
 ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
 DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory, open_mosaic_folder)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
