@@ -22,7 +22,10 @@ from zarr.codecs import BloscCodec
 
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import ImageFile, file_stamp, name_samples, open_binary
-from pipeline.images.photo_header import JPEG_MAGIC, PNG_MAGIC, read_header, turned
+from pipeline.images.photo_facts import turned
+from pipeline.images.photo_header import read_header
+from pipeline.images.photo_jpeg import JPEG_MAGIC
+from pipeline.images.photo_png import PNG_MAGIC
 from pipeline.images.scratch import share_scratch
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.vips import VIPS_INSTALL, decode_strips, read_streamed
@@ -31,7 +34,7 @@ from pipeline.images.zarr_array import ZarrArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.images.photo_header import Header
+    from pipeline.images.photo_facts import Header
     from pipeline.images.source import Places, Region
 
 # A photo that is larger than this, in bytes, isn't decoded into memory.
