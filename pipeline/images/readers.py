@@ -18,6 +18,7 @@ from pipeline.images.mosaic_files import open_mosaic, open_mosaic_folder, open_m
 from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
+from pipeline.images.raster import open_jpeg2000, open_raster
 from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
@@ -48,7 +49,15 @@ class ArrayFileReader(Protocol):
 
 
 # A new format is a file that defines its reader, and a line here. The first one that knows a file opens it.
-FILE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff, open_mosaic_table, open_giant_photo, open_photo)
+FILE_READERS: tuple[FileReader, ...] = (
+    open_slide,
+    open_tiff,
+    open_mosaic_table,
+    open_jpeg2000,
+    open_giant_photo,
+    open_photo,
+    open_raster,
+)
 ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
 DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory, open_mosaic_folder)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
