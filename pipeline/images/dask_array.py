@@ -13,7 +13,7 @@ from dask.base import optimize
 
 from pipeline.images.pixels import check_array
 from pipeline.images.source import Source, count_touched
-from pipeline.images.zarr_array import identify_zarr
+from pipeline.images.zarr_identity import identify_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

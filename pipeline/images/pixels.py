@@ -153,12 +153,7 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
         raise ValueError(
             f"{role} has chunks of unknown size, shape {shape}. Call its compute_chunk_sizes() first."
         )
-    if role == "mask":
-        check_mask_dtype(array.dtype)
-    elif array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{role} has pixels of dtype {array.dtype}; wanted integers or floating point numbers"
-        )
+    check_numbers(array, role)
     if n_axes == _COLOR_AXES and channel_axis is not None:
         if not -_COLOR_AXES <= channel_axis < _COLOR_AXES:
             raise ValueError(
@@ -166,6 +161,16 @@ def check_array(array: Any, role: str, channel_axis: int | None) -> int | None: 
             )
         return channel_axis % _COLOR_AXES
     return None
+
+
+def check_numbers(array: Any, role: str) -> None:  # noqa: ANN401  any array
+    """Raise ValueError unless an array for this role holds numbers."""
+    if role == "mask":
+        check_mask_dtype(array.dtype)
+    elif array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{role} has pixels of dtype {array.dtype}; wanted integers or floating point numbers"
+        )
 
 
 def _check_axis_type(channel_axis: object) -> None:

@@ -22,7 +22,7 @@ from pipeline.images.raster import open_jpeg2000, open_raster
 from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
-from pipeline.images.zarr_array import open_zarr, open_zarr_directory
+from pipeline.images.zarr_opening import open_zarr, open_zarr_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,9 @@ DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory, open_mosa
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
     open_numpy,
     open_dask,
-    open_zarr,
 )
+# The same for what is open already but holds several images, of which one is chosen.
+STORE_READERS: tuple[Callable[[object, str, int | None, Choice], Source | None], ...] = (open_zarr,)
 # A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -101,6 +102,10 @@ def open_source(
         return _open_path(image, role, channel_axis, choice)
     if isinstance(image, Mapping):
         return open_mosaic(image, choice)
+    for open_store in STORE_READERS:
+        source = open_store(image, role, channel_axis, choice)
+        if source is not None:
+            return source
     choice.check(f"the {role}", "open already, or an array")
     if isinstance(image, Source):
         return image

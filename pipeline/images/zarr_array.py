@@ -1,99 +1,59 @@
-"""Zarr arrays as sources."""
+"""Zarr arrays as sources: rows, columns and channels along any of their axes."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from dask.base import tokenize
 
-from pipeline.images.file import file_stamp, show_time
+from pipeline.images.file import file_stamp
+from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.kept import GIANT, KEPT, PIECES
-from pipeline.images.pixels import check_array
-from pipeline.images.selection import meet_pieces
+from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.source import RegionPart, Source, count_touched
 from pipeline.images.zarr_chunks import chunk_reader
+from pipeline.images.zarr_damage import damage_in
+from pipeline.images.zarr_identity import identify_zarr
+from pipeline.images.zarr_nodes import directory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
-    from zarr.core.buffer import Buffer
 
-    from pipeline.images.choice import Choice
+    from pipeline.images.no_data import NoData
     from pipeline.images.source import Part, Places, Region
+    from pipeline.images.zarr_axes import Axes
 
 
-def open_zarr_directory(
-    path: str, choice: Choice, *, role: str, channel_axis: int | None
-) -> ZarrArray | None:
-    """Open the directory of a Zarr array, or return None if it is another directory.
+_ALPHA = "alpha"
 
-    Parameters
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of an image beside the array that holds it.
+
+    Attributes
     ----------
-    path : str
-        The absolute path of a directory.
-    choice : Choice
-        An array is one image: nothing can be chosen.
-    role : str
-        The word for it in messages: "image", "mask", "labels" or "zones".
-    channel_axis : int or None
-        As for :func:`open_image`.
-
-    Returns
-    -------
-    ZarrArray or None
-
-    Raises
-    ------
-    ValueError
-        If the array can't be an image or a mask.
+    path : Path or None
+        The directory that was opened, of the array or of a group; None if the store isn't local.
+    options : dict
+        The options of :func:`open_image` by which the image is found there.
+    channels : tuple of str or None
+        The names of all channels of the array.
+    geometry, no_data, levels, series
+        As for :class:`Source`.
     """
-    try:
-        array = zarr.open_array(Path(path).resolve(), mode="r")
-    except (ValueError, FileNotFoundError):
-        return None
-    choice.check(path, "a Zarr array")
-    return _open(array, role, channel_axis)
 
-
-def open_zarr(array: object, role: str, channel_axis: int | None) -> ZarrArray | None:
-    """Return a Zarr array as a source, or None if it is something else.
-
-    Parameters
-    ----------
-    array : object
-    role : str
-        The word for it in messages: "image", "mask", "labels" or "zones".
-    channel_axis : int or None
-        As for :func:`open_image`.
-
-    Returns
-    -------
-    ZarrArray or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the array can't be an image or a mask.
-    """
-    return _open(array, role, channel_axis) if isinstance(array, zarr.Array) else None
-
-
-def _open(array: zarr.Array[Any], role: str, channel_axis: int | None) -> ZarrArray:
-    store = array.store
-    if isinstance(store, zarr.storage.LocalStore) and not store.root.is_absolute():
-        # The working directory may change.
-        store = type(store)(store.root.resolve(), read_only=store.read_only)
-        array = zarr.open_array(store, path=array.path, mode="r")
-    axis = check_array(array, role, channel_axis)
-    n_channels = 1 if axis is None else array.shape[axis]
-    return ZarrArray(array, axis, tuple(range(n_channels)))
+    path: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] | None = None
+    geometry: Geometry = UNKNOWN
+    no_data: NoData | None = None
+    levels: tuple[tuple[int, int], ...] = ()
+    series: tuple[str, ...] = ()
 
 
 class ZarrArray(Source):
@@ -102,52 +62,61 @@ class ZarrArray(Source):
     Parameters
     ----------
     array : zarr.Array
-        With three axes, or two.
-    axis : int or None
-        The axis of the channels, 0 to 2; None for an array of two axes.
-    selected : tuple of int
-        The channels, in order.
+    axes : Axes
+        Which of its axes are rows, columns and channels, and the places along the others.
+    facts : Facts
+    selected : tuple of int, optional
+        The channels, in order; by default all of them.
     """
 
-    def __init__(self, array: zarr.Array[Any], axis: int | None, selected: tuple[int, ...]) -> None:
-        self._array, self._axis, self._selected = array, axis, selected
-        lengths, pieces = list(array.shape), list(array.shards or array.chunks)
+    def __init__(
+        self, array: zarr.Array[Any], axes: Axes, facts: Facts, selected: tuple[int, ...] | None = None
+    ) -> None:
+        self._array, self._axes, self._facts = array, axes, facts
+        plane, lengths, chunks = (axes.rows, axes.columns), array.shape, [max(1, n) for n in array.chunks]
+        pieces = array.shards or array.chunks
+        height, width = (lengths[axis] for axis in plane)
         n_channels, self._chunk = 1, 1
-        if axis is not None:
-            n_channels, self._chunk = lengths.pop(axis), max(1, array.chunks[axis])
-            del pieces[axis]
-        self._is_whole = selected == tuple(range(n_channels))
-        chunks = list(array.chunks)
-        if axis is not None:
-            del chunks[axis]
-        self._sizes = (max(1, chunks[0]), max(1, chunks[1]))
-        self._chunk_bytes = math.prod(self._sizes) * self._chunk * array.dtype.itemsize
+        if axes.channels is not None:
+            n_channels, self._chunk = lengths[axes.channels], chunks[axes.channels]
+        self._is_whole = selected is None or selected == tuple(range(n_channels))
+        self._selected = tuple(range(n_channels)) if selected is None else selected
+        self._sizes = (chunks[axes.rows], chunks[axes.columns])
+        # A chunk may hold several planes, of which one is the image's.
+        self._chunk_bytes = math.prod(chunks) * array.dtype.itemsize
+        self._plane_bytes = math.prod(self._sizes) * self._chunk * array.dtype.itemsize
         self._is_encoded = bool(array.compressors or array.filters)
-        n_chunks = math.prod(-(-n // size) for n, size in zip(lengths, self._sizes, strict=True))
+        n_chunks = math.prod(-(-n // size) for n, size in zip((height, width), self._sizes, strict=True))
         self._is_one = n_chunks == 1
         # A local chunk's file tells whether the chunk has changed.
         self._n_kept = 0
-        if self._chunk_bytes > GIANT and not array.shards and self._path is not None:
+        if self._chunk_bytes > GIANT and not array.shards and self._directory is not None:
             self._n_kept = min(PIECES, n_chunks) * len(self._groups())
-        self._reader = chunk_reader(array, self._path)
-        self.shape, self.dtype = (lengths[0], lengths[1], len(selected)), array.dtype.newbyteorder("=")
-        self.tile = (max(1, pieces[0]), max(1, pieces[1]))
+        self._reader = chunk_reader(array, self._directory)
+        self.shape = (height, width, len(self._selected))
+        self.dtype = array.dtype.newbyteorder("=")
+        self.tile = (max(1, pieces[axes.rows]), max(1, pieces[axes.columns]))
+        names = facts.channels
+        self.channels = None if names is None else tuple(names[channel] for channel in self._selected)
+        self.geometry, self.no_data = facts.geometry, facts.no_data
+        self.levels, self.series = facts.levels, facts.series
 
     def identity(self) -> str | None:
-        """Return the identity of the array, and how its channels are taken."""
+        """Return the identity of the array, and what is chosen where it was opened."""
         identity = identify_zarr(self._array)
         if identity is None:
             return None
         return ", ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
 
     def place(self) -> dict[str, Any] | None:
-        """Return the path of the directory, and how the channels are taken; None if the store isn't local."""
-        return None if self._path is None else {"image": str(self._path), **self._options()}
+        """Return the path of the directory, and what is chosen there; None if the store isn't local."""
+        path = self._facts.path
+        return None if path is None else {"image": str(path), **self._options()}
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The directory, if the store is local."""
-        return (self._path,) if self._path else ()
+        return (self._facts.path,) if self._facts.path else ()
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -158,7 +127,7 @@ class ZarrArray(Source):
     def held_bytes(self) -> int:
         """The memory of the chunks that are kept, because they are larger than blocks."""
         # One of them is decoded at a time, beside blocks that are computed, unless there is only one.
-        return self._n_kept * self._chunk_bytes + (0 if self._is_one else self._decoding_bytes)
+        return self._n_kept * self._plane_bytes + (0 if self._is_one else self._decoding_bytes)
 
     @property
     def opening_bytes(self) -> int:
@@ -220,19 +189,27 @@ class ZarrArray(Source):
 
     def select(self, channels: tuple[int, ...]) -> Source:
         """Return the source of some of the channels."""
-        return ZarrArray(self._array, self._axis, tuple(self._selected[channel] for channel in channels))
+        chosen = tuple(self._selected[channel] for channel in channels)
+        return ZarrArray(self._array, self._axes, self._facts, chosen)
 
-    def with_alpha(self) -> Source:
-        """Return the source itself, whose last channel its caller calls alpha."""
-        return self
+    def with_alpha(self) -> Source | None:
+        """Return the source itself, whose last channel its caller calls alpha, unless channels have names."""
+        if self.channels is None or self.channels[-1] == _ALPHA:
+            return self
+        names = self._facts.channels or ()
+        if _ALPHA not in names:
+            return None
+        alpha = names.index(_ALPHA)
+        chosen = (*(channel for channel in self._selected if channel != alpha), alpha)
+        return ZarrArray(self._array, self._axes, self._facts, chosen)
 
     @property
-    def _path(self) -> Path | None:
-        return _directory_of(self._array)
+    def _directory(self) -> Path | None:
+        return directory_of(self._array)
 
     def _options(self) -> dict[str, Any]:
         """Return the options of :func:`open_image` that aren't the default ones."""
-        options: dict[str, Any] = {} if self._axis in {None, 2} else {"channel_axis": self._axis}
+        options = self._facts.options
         return options if self._is_whole else {**options, "channels": list(self._selected)}
 
     def _groups(self) -> dict[int, list[int]]:
@@ -259,83 +236,42 @@ class ZarrArray(Source):
 
     def _kept_chunk(self, number: tuple[int, int, int]) -> NDArray[Any]:
         """Return a chunk, shape (h, w, channels)."""
-        (row, column, group), (tall, wide) = number, self._sizes
-        places = list(number[:2])
-        if self._axis is not None:
-            places.insert(self._axis, group)
-        file = Path(str(self._path), self._array.metadata.encode_chunk_key(tuple(places)))
+        (row, column, group), (tall, wide), axes = number, self._sizes, self._axes
+        places = [0] * self._array.ndim
+        for axis, place in axes.fixed:
+            places[axis] = place // self._array.chunks[axis]
+        places[axes.rows], places[axes.columns] = row, column
+        if axes.channels is not None:
+            places[axes.channels] = group
+        file = Path(str(self._directory), self._array.metadata.encode_chunk_key(tuple(places)))
         stamp = file_stamp(str(file)) if file.is_file() else None
         region = (slice(row * tall, (row + 1) * tall), slice(column * wide, (column + 1) * wide))
         channels = slice(group * self._chunk, (group + 1) * self._chunk)
-        source = (str(self._path), self._axis)
+        source = (str(self._directory), axes)
         return KEPT.get(source, (number, stamp), lambda: self._read_channels(region, channels), self._n_kept)
 
     def _read_channels(self, region: Region, channels: slice) -> NDArray[Any]:
         """Read a region of adjacent channels, shape (h, w, channels)."""
-        index, axis = list(region), self._axis
-        if axis is not None:
-            index.insert(axis, channels)
-        if self._reader is None:
-            pixels = np.asarray(self._array[tuple(index)], self.dtype)
-        else:
-            places = (range(*one.indices(n)) for one, n in zip(index, self._array.shape, strict=True))
-            pixels = np.asarray(self._reader.read(tuple(places)), self.dtype)
-        return pixels[..., np.newaxis] if axis is None else np.moveaxis(pixels, axis, -1)
+        axes, lengths = self._axes, self._array.shape
+        places = [range(1)] * len(lengths)
+        for axis, place in axes.fixed:
+            places[axis] = range(place, place + 1)
+        wanted = {axes.rows: region[0], axes.columns: region[1], axes.channels: channels}
+        for number, one in wanted.items():
+            if number is not None:
+                places[number] = range(lengths[number])[one]
+        order = [axis for axis in wanted if axis is not None]
+        pixels = self._read_places(tuple(places)).transpose(*order, *(axis for axis, _ in axes.fixed))
+        # The other axes have one place each.
+        pixels = pixels.reshape(pixels.shape[: len(order)])
+        return pixels[..., np.newaxis] if axes.channels is None else pixels
 
-
-def identify_zarr(array: zarr.Array[Any]) -> str | None:
-    """Return the identity of a Zarr array by what its store tells of it.
-
-    Parameters
-    ----------
-    array : zarr.Array
-
-    Returns
-    -------
-    str or None
-        For a local directory or a ZIP file: the size and the time of what is stored; for an array in memory:
-        a digest of its chunks; for a remote array: its address and its metadata. None for any other store.
-    """
-    store, metadata = array.store, tokenize(array.metadata.to_dict())
-    directory = _directory_of(array)
-    if directory is not None:
-        return f"{_describe_files(directory)}, metadata {metadata}"
-    if isinstance(store, zarr.storage.ZipStore):
-        status = store.path.stat()
-        return f"{status.st_size} bytes, modified {show_time(status.st_mtime_ns)}, {array.path} {metadata}"
-    if isinstance(store, zarr.storage.MemoryStore):
-        # zarr has no other way to its bytes than by asynchronous calls.
-        return f"{_digest_chunks(store._store_dict, array.path)}, metadata {metadata}"  # noqa: SLF001
-    if isinstance(store, zarr.storage.FsspecStore) and "memory" not in store.fs.protocol:
-        return f"{store.path}/{array.path}, metadata {metadata}"
-    return None
-
-
-def _directory_of(array: zarr.Array[Any]) -> Path | None:
-    """Return the directory of an array in a local store, or None."""
-    store = array.store
-    return Path(store.root, array.path).resolve() if isinstance(store, zarr.storage.LocalStore) else None
-
-
-def _digest_chunks(chunks: Mapping[str, Buffer], path: str) -> str:
-    """Return a digest of the stored bytes of an array."""
-    digest = hashlib.sha256()
-    for key in sorted(key for key in chunks if key.startswith(path)):
-        content = chunks[key].to_bytes()
-        digest.update(f"{key} {len(content)}\n".encode())
-        digest.update(content)
-    return f"content {digest.hexdigest()}"
-
-
-def _describe_files(path: Path) -> str:
-    """Return the number, size and last change of a directory's files, and a digest of each one's."""
-    digest = hashlib.sha256()
-    n_files = n_bytes = last = 0
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted(files):
-            file = os.path.join(folder, name)  # noqa: PTH118  there may be millions
-            status = os.stat(file)  # noqa: PTH116  the same
-            digest.update(f"{file[len(str(path)) :]} {status.st_size} {status.st_mtime_ns}\n".encode())
-            n_files, n_bytes, last = n_files + 1, n_bytes + status.st_size, max(last, status.st_mtime_ns)
-    return f"{n_files} files of {n_bytes} bytes, modified {show_time(last)}, digest {digest.hexdigest()}"
+    def _read_places(self, places: tuple[range, ...]) -> NDArray[Any]:
+        """Read some places along each axis of the array."""
+        if self._reader is not None:
+            return self._reader.read(places)
+        try:
+            return np.asarray(self._array[tuple(map(to_slice, places))], self.dtype)
+        except Exception as error:
+            # Each codec has exceptions of its own, which don't name the file.
+            raise damage_in(self._array, places, error) from error

@@ -2,15 +2,17 @@
 
 zarr-python hands every chunk to other threads and copies it several times. In the time in which it reads an
 image, two to three images are read this way. It serves arrays with the common codecs, in files or in shards
-(https://zarr-specs.readthedocs.io/en/latest/v3/core/); others are read by zarr-python.
+(https://zarr-specs.readthedocs.io/en/latest/v3/core/), and version 2 of the format with any codec; others are
+read by zarr-python.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import google_crc32c
 import numpy as np
@@ -24,7 +26,7 @@ from zarr.codecs import (
     ShardingCodecIndexLocation,
     ZstdCodec,
 )
-from zarr.core.metadata import ArrayV3Metadata
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.storage import LocalStore
 
 from pipeline.images.selection import meet_pieces
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import zarr
+    from numcodecs.abc import Codec
     from numpy.typing import NDArray
 
     Ranges = tuple[range, ...]
@@ -64,8 +67,10 @@ class ChunkReader:
         As the numbers are stored.
     fill_value : object
         The number that fills chunks that aren't stored.
-    codecs : tuple of str
-        The names of the codecs of a chunk after ``bytes``.
+    codecs : tuple of str or numcodecs.abc.Codec
+        The codecs of a chunk after ``bytes``, by their names or themselves.
+    order : {"C", "F"}
+        Whether the numbers of a chunk lie in the file with the last or with the first axis varying fastest.
     index : tuple of (bool, bool), optional
         Whether the index of a shard is at its end, and whether it has a checksum.
     """
@@ -76,11 +81,12 @@ class ChunkReader:
     chunk_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fill_value: Any
-    codecs: tuple[str, ...]
+    codecs: tuple[str | Codec, ...]
     index: tuple[bool, bool] | None
+    order: Literal["C", "F"] = "C"
 
     def read(self, places: Ranges) -> NDArray[Any]:
-        """Read some places along each axis, which ascend.
+        """Read some places along each axis, which ascend, in this machine's byte order.
 
         Raises
         ------
@@ -89,24 +95,24 @@ class ChunkReader:
         ValueError
             If a file is damaged. The message has its path.
         """
-        out = np.empty(tuple(map(len, places)), self.dtype)
-        # All chunks are decoded to the same memory, which isn't needed if none is stored.
-        chunk: NDArray[Any] | None = None
+        out = np.empty(tuple(map(len, places)), self.dtype.newbyteorder("="))
+        # Blosc decodes all chunks to the same memory, which isn't needed if none is stored.
+        memory: NDArray[Any] | None = None
         for number, target, within in _meet(places, self.file_shape):
             axes = zip(within, self.file_shape, strict=True)
             inner = tuple(range(*one.indices(length)) for one, length in axes)
-            chunk = self._read_file(self.directory / self.name_file(number), inner, chunk, out[target])
+            memory = self._read_file(self.directory / self.name_file(number), inner, memory, out[target])
         return out
 
     def _read_file(
-        self, path: Path, places: Ranges, chunk: NDArray[Any] | None, out: NDArray[Any]
+        self, path: Path, places: Ranges, memory: NDArray[Any] | None, out: NDArray[Any]
     ) -> NDArray[Any] | None:
         """Fill an array with some places of a file, and return the memory for a chunk."""
         try:
             file = path.open("rb", buffering=0)
         except FileNotFoundError:
             out[...] = self.fill_value
-            return chunk
+            return memory
         with file:
             try:
                 size = file.seek(0, os.SEEK_END)
@@ -116,19 +122,19 @@ class ChunkReader:
                     if offset == length == _ABSENT:
                         out[target] = self.fill_value
                         continue
-                    if chunk is None:
-                        chunk = np.empty(self.chunk_shape, self.dtype)
                     # Without codecs, the length is known before anything is read.
                     if not self.codecs:
-                        self._check(length, chunk)
-                    self._decode(_read(file, offset, length, size), chunk)
-                    out[target] = chunk[within]
+                        self._check(length)
+                    chunk = self._decode(_read(file, offset, length, size), memory)
+                    out[target] = self._shaped(chunk)[within]
+                    memory = chunk if self._is_blosc else None
+                    del chunk
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: {error}") from error
             except OSError as error:
                 # The system doesn't name a file that is open.
                 raise OSError(error.errno, error.strerror, str(path)) from error
-        return chunk
+        return memory
 
     def _read_index(self, file: RawIOBase, size: int) -> NDArray[np.uint64] | None:
         """Read where the chunks of a shard are: their offsets and lengths."""
@@ -142,23 +148,35 @@ class ChunkReader:
             content = _checked(content)
         return np.frombuffer(content, "<u8").reshape(*counts, 2)
 
-    def _decode(self, content: memoryview, chunk: NDArray[Any]) -> None:
-        """Fill an array with the numbers of a chunk."""
-        flat = chunk.reshape(-1)
-        for codec in reversed(self.codecs[1:]):
-            content = _DECODERS[codec](content)
-        if self.codecs[:1] == ("blosc",):
-            _decode_blosc(content, flat)
-            return
-        if self.codecs:
-            content = _DECODERS[self.codecs[0]](content)
-        self._check(len(content), chunk)
-        flat[:] = np.frombuffer(content, self.dtype)
+    @property
+    def _is_blosc(self) -> bool:
+        return self.codecs[:1] == ("blosc",)
 
-    @staticmethod
-    def _check(n_bytes: int, chunk: NDArray[Any]) -> None:
-        if n_bytes != chunk.nbytes:
-            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {chunk.nbytes}")
+    @property
+    def _n_bytes(self) -> int:
+        return math.prod(self.chunk_shape) * self.dtype.itemsize
+
+    def _decode(self, content: memoryview, memory: NDArray[Any] | None) -> NDArray[Any]:
+        """Return the numbers of a chunk in one dimension, in the memory if the codec can write there."""
+        for codec in reversed(self.codecs[self._is_blosc :]):
+            content = _decode_named(codec, content)
+        if self._is_blosc:
+            if memory is None:
+                memory = np.empty(math.prod(self.chunk_shape), self.dtype)
+            _decode_blosc(content, memory)
+            return memory
+        self._check(len(content))
+        return np.frombuffer(content, self.dtype)
+
+    def _shaped(self, chunk: NDArray[Any]) -> NDArray[Any]:
+        """Give the numbers of a chunk its axes."""
+        if self.order == "F":
+            return chunk.reshape(self.chunk_shape[::-1]).T
+        return chunk.reshape(self.chunk_shape)
+
+    def _check(self, n_bytes: int) -> None:
+        if n_bytes != self._n_bytes:
+            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {self._n_bytes}")
 
 
 def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader | None:
@@ -173,12 +191,14 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
     Returns
     -------
     ChunkReader or None
-        None for other stores, for version 2 of the format, and for codecs or dtypes that are rarely used.
+        None for other stores, and for codecs or dtypes that are rarely used.
     """
     metadata = array.metadata
     # A class that is derived from this one may store other bytes in its files.
-    if directory is None or type(array.store) is not LocalStore or not isinstance(metadata, ArrayV3Metadata):
+    if directory is None or type(array.store) is not LocalStore or array.dtype.kind not in "biuf":
         return None
+    if not isinstance(metadata, ArrayV3Metadata):
+        return _old_reader(array, directory)
     codecs, chunk_shape, index = metadata.codecs, array.chunks, None
     if len(codecs) == 1 and isinstance(shards := codecs[0], ShardingCodec):
         codecs, chunk_shape = shards.codecs, shards.chunk_shape
@@ -188,7 +208,7 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
         index = (shards.index_location is ShardingCodecIndexLocation.end, has_checksum)
     names, order = _names(codecs), _order(codecs)
     # Only the first codec may be Blosc, which decodes into the chunk.
-    if names is None or "blosc" in names[1:] or array.dtype.kind not in "biuf":
+    if names is None or "blosc" in names[1:]:
         return None
     dtype = array.dtype.newbyteorder("<" if order == "little" else ">")
     name_file = partial(_name_file, metadata)
@@ -197,7 +217,29 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
     return ChunkReader(directory, name_file, file_shape, chunk_shape, dtype, fill_value, names, index)
 
 
-def _name_file(metadata: ArrayV3Metadata, number: tuple[int, ...]) -> str:
+def _old_reader(array: zarr.Array[Any], directory: Path) -> ChunkReader:
+    """Return the reader of an array in version 2 of the format."""
+    metadata: Any = array.metadata
+    compressor, codecs = metadata.compressor, tuple(metadata.filters or ())
+    if compressor is not None:
+        # Blosc and Zstd decode whatever their options are. Only the first codec may be Blosc.
+        name = {Blosc: "" if codecs else "blosc", Zstd: "zstd"}.get(type(compressor))
+        codecs = (*codecs, name or compressor)
+    return ChunkReader(
+        directory,
+        partial(_name_file, metadata),
+        array.chunks,
+        array.chunks,
+        array.dtype,
+        # Numbers are 0 where none is named, as zarr-python has it.
+        0 if array.fill_value is None else array.fill_value,
+        codecs,
+        None,
+        metadata.order,
+    )
+
+
+def _name_file(metadata: ArrayV2Metadata | ArrayV3Metadata, number: tuple[int, ...]) -> str:
     return metadata.encode_chunk_key(number)
 
 
@@ -257,6 +299,18 @@ def _decode_blosc(content: memoryview, out: NDArray[Any]) -> None:
     try:
         _BLOSC.decode(content, out)
     except RuntimeError as error:
+        raise ValueError(f"a chunk can't be decoded: {error}") from error
+
+
+def _decode_named(codec: str | Codec, content: memoryview) -> memoryview:
+    """Decode a content with a codec that is given by its name or itself."""
+    if isinstance(codec, str):
+        return _DECODERS[codec](content)
+    try:
+        decoded: Any = np.frombuffer(codec.decode(content), np.uint8)
+        return memoryview(decoded)
+    except Exception as error:
+        # Each codec has exceptions of its own.
         raise ValueError(f"a chunk can't be decoded: {error}") from error
 
 

@@ -12,9 +12,10 @@ import zarr
 from images.examples import HEIGHT, WIDTH, noise
 
 from pipeline.images import zarr_array
+from pipeline.images.choice import WHOLE
 from pipeline.images.opening import open_image, reopen
 from pipeline.images.readers import open_source
-from pipeline.images.zarr_array import open_zarr
+from pipeline.images.zarr_opening import open_zarr
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class TestArrayInMemory(SourceContract):
 
 def test_other_things_are_left_to_others() -> None:
     """An object that isn't a Zarr array isn't opened here."""
-    assert open_zarr(PIXELS, "image", -1) is None
+    assert open_zarr(PIXELS, "image", -1, WHOLE) is None
 
 
 def test_gray_arrays_have_one_channel(tmp_path: Path) -> None:
