@@ -49,6 +49,8 @@ _CHECKSUM = 4
 _ABSENT = 2**64 - 1
 # The places of the sizes of the content and of the whole in a header of Blosc.
 _CONTENT, _WHOLE, _HEADER = slice(4, 8), slice(12, 16), 16
+# The longest header of Zstandard has as many bytes.
+_ZSTD_MAGIC, _ZSTD_HEADER = b"\x28\xb5\x2f\xfd", 18
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class ChunkReader:
             If a file is damaged. The message has its path.
         """
         out = np.empty(tuple(map(len, places)), self.dtype.newbyteorder("="))
-        # Blosc decodes all chunks to the same memory, which isn't needed if none is stored.
+        # Chunks are decoded to the same memory one after the other, which isn't needed if none is stored.
         memory: NDArray[Any] | None = None
         for number, target, within in _meet(places, self.file_shape):
             axes = zip(within, self.file_shape, strict=True)
@@ -125,10 +127,14 @@ class ChunkReader:
                     # Without codecs, the length is known before anything is read.
                     if not self.codecs:
                         self._check(length)
-                    chunk = self._decode(_read(file, offset, length, size), memory)
-                    out[target] = self._shaped(chunk)[within]
-                    memory = chunk if self._is_blosc else None
-                    del chunk
+                    whole = self._flat(out[target])
+                    if whole is not None:
+                        self._decode(_read(file, offset, length, size), whole)
+                        continue
+                    if memory is None:
+                        memory = np.empty(math.prod(self.chunk_shape), self.dtype)
+                    self._decode(_read(file, offset, length, size), memory)
+                    out[target] = self._shaped(memory)[within]
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: {error}") from error
             except OSError as error:
@@ -148,25 +154,26 @@ class ChunkReader:
             content = _checked(content)
         return np.frombuffer(content, "<u8").reshape(*counts, 2)
 
-    @property
-    def _is_blosc(self) -> bool:
-        return self.codecs[:1] == ("blosc",)
-
-    @property
-    def _n_bytes(self) -> int:
-        return math.prod(self.chunk_shape) * self.dtype.itemsize
-
-    def _decode(self, content: memoryview, memory: NDArray[Any] | None) -> NDArray[Any]:
-        """Return the numbers of a chunk in one dimension, in the memory if the codec can write there."""
-        for codec in reversed(self.codecs[self._is_blosc :]):
+    def _decode(self, content: memoryview, out: NDArray[Any]) -> None:
+        """Fill an array of one dimension with the numbers of a chunk."""
+        first, *others = self.codecs or ("",)
+        for codec in reversed(others):
             content = _decode_named(codec, content)
-        if self._is_blosc:
-            if memory is None:
-                memory = np.empty(math.prod(self.chunk_shape), self.dtype)
-            _decode_blosc(content, memory)
-            return memory
-        self._check(len(content))
-        return np.frombuffer(content, self.dtype)
+        if first == "blosc":
+            _decode_blosc(content, out)
+        elif first == "zstd" and _zstd_size(content) == out.nbytes:
+            _decode_zstd(content, out)
+        else:
+            content = _decode_named(first, content) if first else content
+            self._check(len(content))
+            out[:] = np.frombuffer(content, self.dtype)
+
+    def _flat(self, target: NDArray[Any]) -> NDArray[Any] | None:
+        """Return an array in one dimension if it can take the numbers of a chunk as they are, or None."""
+        turned = target.T if self.order == "F" else target
+        if target.shape != self.chunk_shape or target.dtype != self.dtype or not turned.flags.c_contiguous:
+            return None
+        return turned.reshape(-1)
 
     def _shaped(self, chunk: NDArray[Any]) -> NDArray[Any]:
         """Give the numbers of a chunk its axes."""
@@ -175,8 +182,9 @@ class ChunkReader:
         return chunk.reshape(self.chunk_shape)
 
     def _check(self, n_bytes: int) -> None:
-        if n_bytes != self._n_bytes:
-            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {self._n_bytes}")
+        wanted = math.prod(self.chunk_shape) * self.dtype.itemsize
+        if n_bytes != wanted:
+            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {wanted}")
 
 
 def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader | None:
@@ -314,9 +322,21 @@ def _decode_named(codec: str | Codec, content: memoryview) -> memoryview:
         raise ValueError(f"a chunk can't be decoded: {error}") from error
 
 
-def _decode_zstd(content: memoryview) -> memoryview:
+def _zstd_size(content: memoryview) -> int | None:
+    """Return the size of the content that the header of Zstandard tells, or None if it doesn't (RFC 8878)."""
+    if content[:4] != _ZSTD_MAGIC or len(content) < _ZSTD_HEADER:
+        return None
+    flags = content[4]
+    is_single = flags >> 5 & 1
+    length = (is_single, 2, 4, 8)[flags >> 6]
+    start = 6 - is_single + (0, 1, 2, 4)[flags & 3]
+    size = int.from_bytes(content[start : start + length], "little")
+    return (size + 256 if length == 2 else size) if length else None  # noqa: PLR2004  as the format has it
+
+
+def _decode_zstd(content: memoryview, out: NDArray[Any] | None = None) -> memoryview:
     try:
-        return memoryview(_ZSTD.decode(content))
+        return memoryview(_ZSTD.decode(content, out))
     except (RuntimeError, MemoryError, SystemError) as error:
         # A damaged header may tell any size.
         raise ValueError(f"a chunk can't be decoded: {error}") from error

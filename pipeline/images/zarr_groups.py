@@ -199,7 +199,9 @@ def _contents(group: zarr.Group) -> list[str]:
     todo: list[tuple[str, Node]] = [("", group)]
     for path, node in todo:
         if isinstance(node, zarr.Array):
-            found.append(f"{path} of shape {node.shape}")
+            # Those of one axis are coordinates.
+            if node.ndim > 1:
+                found.append(f"{path} of shape {node.shape}")
         elif path and "multiscales" in ome_attributes(node.attrs.asdict()):
             found.append(path)
         elif path.count("/") < _DEPTH:
