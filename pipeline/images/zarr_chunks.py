@@ -49,8 +49,7 @@ _CHECKSUM = 4
 _ABSENT = 2**64 - 1
 # The places of the sizes of the content and of the whole in a header of Blosc.
 _CONTENT, _WHOLE, _HEADER = slice(4, 8), slice(12, 16), 16
-# The longest header of Zstandard has as many bytes.
-_ZSTD_MAGIC, _ZSTD_HEADER = b"\x28\xb5\x2f\xfd", 18
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -324,9 +323,9 @@ def _decode_named(codec: str | Codec, content: memoryview) -> memoryview:
 
 def _zstd_size(content: memoryview) -> int | None:
     """Return the size of the content that the header of Zstandard tells, or None if it doesn't (RFC 8878)."""
-    if content[:4] != _ZSTD_MAGIC or len(content) < _ZSTD_HEADER:
+    if content[:4] != _ZSTD_MAGIC or len(content) <= len(_ZSTD_MAGIC):
         return None
-    flags = content[4]
+    flags = content[len(_ZSTD_MAGIC)]
     is_single = flags >> 5 & 1
     length = (is_single, 2, 4, 8)[flags >> 6]
     start = 6 - is_single + (0, 1, 2, 4)[flags & 3]

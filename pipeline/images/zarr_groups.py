@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.images.zarr_nodes import Node
 
 # So many paths are listed in messages, and so many groups and arrays are opened to find them.
-_LISTED, _VISITED, _DEPTH = 8, 200, 4
+_LISTED, _VISITED = 8, 200
 _WELLS = 3
 
 
@@ -119,10 +120,9 @@ def choose_entry(group: zarr.Group, series: int | str | None, path: str) -> tupl
         entries = _entries_of(group, path, members)
         is_one_file = len(members) == 1
     if not entries:
-        found = [f"{path}/{line}" for line in _contents(group)]
-        if not found:
-            raise ValueError(f"{path} is a Zarr group without an image or an array; wanted one of them")
-        raise ValueError(f"{path} is a Zarr group, not an image; wanted what is in it: {_shorten(found)}")
+        found = list_contents(children_of(group), path)
+        wanted = f"wanted what is in it: {found}" if found else "and there is none in it"
+        raise ValueError(f"{path} is a Zarr group, not an image or an array; {wanted}")
     if series is not None:
         return _chosen(entries, series, path), _lines(entries)
     if not is_one_file:
@@ -132,6 +132,36 @@ def choose_entry(group: zarr.Group, series: int | str | None, path: str) -> tupl
             f"series={names[0]!r}."
         )
     return max(entries, key=lambda entry: math.prod(entry.extent() or (0,))), _lines(entries)
+
+
+def list_contents(children: Iterable[tuple[str, Node]], path: str) -> str:
+    """List the images and arrays at any depth of a directory or a group, as far as it isn't too large.
+
+    Parameters
+    ----------
+    children : iterable of (str, node)
+        The names of what is directly in it, with the groups and arrays.
+    path : str
+        The directory or the group.
+
+    Returns
+    -------
+    str
+        Some of their paths; empty if there is none.
+    """
+    found: list[str] = []
+    todo = [(f"{path}/{name}", node) for name, node in itertools.islice(children, _VISITED)]
+    for place, node in todo:
+        if isinstance(node, zarr.Array):
+            # Those of one axis are coordinates.
+            found += [f"{place} of shape {node.shape}"] if node.ndim > 1 else []
+        elif isinstance(ome_attributes(node.attrs.asdict()).get("multiscales"), list):
+            found.append(place)
+        elif len(todo) < _VISITED:
+            todo += [
+                (f"{place}/{name}", child) for name, child in itertools.islice(children_of(node), _VISITED)
+            ]
+    return _shorten(found)
 
 
 def _entries(group: zarr.Group, path: str, name: str) -> list[Entry]:
@@ -191,24 +221,6 @@ def _first_fields(group: zarr.Group, wells: list[str]) -> Iterator[str]:
         well = child_of(group, path)
         fields = None if well is None else well_fields(ome_attributes(well.attrs.asdict()))
         yield from (f"{path}/{field}" for field in fields or ["0"])
-
-
-def _contents(group: zarr.Group) -> list[str]:
-    """Return the paths of images and arrays at any depth of a group, as far as it isn't too large."""
-    found: list[str] = []
-    todo: list[tuple[str, Node]] = [("", group)]
-    for path, node in todo:
-        if isinstance(node, zarr.Array):
-            # Those of one axis are coordinates.
-            if node.ndim > 1:
-                found.append(f"{path} of shape {node.shape}")
-        elif path and "multiscales" in ome_attributes(node.attrs.asdict()):
-            found.append(path)
-        elif path.count("/") < _DEPTH:
-            for name, child in children_of(node):
-                if len(todo) < _VISITED:
-                    todo.append((f"{path}/{name}".lstrip("/"), child))
-    return found
 
 
 def _shorten(paths: Iterable[str]) -> str:

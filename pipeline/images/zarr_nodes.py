@@ -90,7 +90,12 @@ def children_of(group: zarr.Group) -> Iterator[tuple[str, Node]]:
     directory = _plain_directory(group)
     if directory is None:
         yield from sorted(group.members(), key=lambda member: _in_order(member[0]))
-        return
+    else:
+        yield from nodes_in(directory)
+
+
+def nodes_in(directory: Path) -> Iterator[tuple[str, Node]]:
+    """Yield the names of what is directly in a directory, in order, with the groups and arrays."""
     for name in sorted((path.name for path in directory.iterdir() if path.is_dir()), key=_in_order):
         node = open_node(directory / name)
         if node is not None:

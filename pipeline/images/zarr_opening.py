@@ -13,12 +13,13 @@ from pipeline.images.ome_zarr import channel_names, ome_attributes, read_multisc
 from pipeline.images.pixels import check_array, check_numbers
 from pipeline.images.zarr_array import Facts, ZarrArray
 from pipeline.images.zarr_axes import Axes, find_axes, find_plane
-from pipeline.images.zarr_groups import Entry, choose_entry
+from pipeline.images.zarr_groups import Entry, choose_entry, list_contents
 from pipeline.images.zarr_metadata import axis_names, map_geometry, no_data_of
 from pipeline.images.zarr_nodes import (
     ancestors_of,
     child_of,
     directory_of,
+    nodes_in,
     open_node,
     sibling_of,
     with_absolute_root,
@@ -57,8 +58,14 @@ def open_zarr_directory(
     ValueError
         If it can't be an image or a mask, or is a group that holds several, or its metadata are damaged.
     """
-    node = open_node(Path(path).resolve())
-    return None if node is None else _Opening(path, choice, role, channel_axis).open(node)
+    directory = Path(path).resolve()
+    node = open_node(directory)
+    if node is None:
+        found = list_contents(nodes_in(directory), path)
+        if found:
+            raise ValueError(f"{path} is a directory, not an image; wanted what is in it: {found}")
+        return None
+    return _Opening(path, choice, role, channel_axis).open(node)
 
 
 def open_zarr(node: object, role: str, channel_axis: int | None, choice: Choice) -> ZarrArray | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import zarr
 from images.examples import HEIGHT, WIDTH, noise
+from images.zarr_examples import plane, put_attributes, stack, write_image
+from zarr.codecs import GzipCodec
 
 from pipeline.images import zarr_array
-from pipeline.images.choice import WHOLE
+from pipeline.images.choice import Choice
 from pipeline.images.opening import open_image, reopen
 from pipeline.images.readers import open_source
-from pipeline.images.zarr_opening import open_zarr
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:
@@ -30,7 +29,18 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "channels first": (0, {"chunks": (1, 20, 30)}),
     "channels between": (1, {"chunks": (20, 2, 30)}),
     "version 2": (-1, {"chunks": (20, 30, 1), "zarr_format": 2}),
+    "version 2, channels first": (0, {"chunks": (2, 20, 30), "zarr_format": 2, "order": "F"}),
 }
+# The order of the axes, the names that say it, and the options of the array. Names of axes tell the channels.
+NAMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "c, y, x": ("cyx", {"chunks": (1, 20, 30)}),
+    "t, c, z, y, x": ("tczyx", {"chunks": (2, 1, 2, 60, 60)}),
+    "several planes in a chunk": ("tzyxc", {"chunks": (2, 3, 60, 40, 2)}),
+    "columns before rows": ("xzyc", {"chunks": (30, 2, 40, 3), "shards": (60, 4, 40, 3)}),
+    "gray": ("zyx", {"chunks": (2, 40, 40)}),
+    "gzip": ("zcyx", {"chunks": (2, 2, 40, 40), "compressors": GzipCodec()}),
+}
+PLACES = {"t": 1, "z": 2}
 
 
 class TestZarrArray(SourceContract):
@@ -46,6 +56,35 @@ class TestZarrArray(SourceContract):
         return open_source(array if is_open else tmp_path / "deep" / "x.zarr", channel_axis=axis), PIXELS
 
 
+class TestNamedAxes(SourceContract):
+    """The contract, on arrays whose names of axes tell which of them are rows, columns and channels."""
+
+    @pytest.fixture(params=[*((kind, False) for kind in NAMED), ("t, c, z, y, x", True)], ids=str)
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write an array."""
+        kind, is_open = request.param
+        return _write_named(kind, tmp_path / "x.zarr", is_open=is_open)
+
+
+class TestLevels(SourceContract):
+    """The contract, on levels of OME-Zarr images of both versions, by their groups and their own paths."""
+
+    @pytest.fixture(params=[(2, "group"), (3, "group"), (2, "path"), (3, "memory")], ids=str)
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write an image of two levels, and open the second one."""
+        version, way = request.param
+        self.pickles = way != "memory"
+        store: Any = {} if way == "memory" else tmp_path / "x.zarr"
+        pixels = stack("ctyzx")
+        write_image(store, pixels, "ctyzx", version=version, unit="micrometer")
+        if way == "path":
+            source = open_source(store / "1", choice=Choice(z=2, t=1))
+        else:
+            image = zarr.open_group(store, mode="r") if way == "memory" else store
+            source = open_source(image, choice=Choice(level=1, z=2, t=1))
+        return source, plane(pixels, "ctyzx", t=1, z=2)[::2, ::2]
+
+
 class TestArrayInMemory(SourceContract):
     """The contract, on an array that this process alone has."""
 
@@ -57,9 +96,58 @@ class TestArrayInMemory(SourceContract):
         return open_source(zarr.create_array({}, data=PIXELS, chunks=(20, 30, 2))), PIXELS
 
 
-def test_other_things_are_left_to_others() -> None:
-    """An object that isn't a Zarr array isn't opened here."""
-    assert open_zarr(PIXELS, "image", -1, WHOLE) is None
+def _write_named(kind: str, path: Path, *, is_open: bool = False) -> Case:
+    """Write an array with names of axes, and open one plane of it."""
+    order, options = NAMED[kind]
+    pixels = stack(order)
+    array = zarr.create_array(path, data=pixels, dimension_names=list(order), **options)
+    places = {name: PLACES[name] for name in order if name in PLACES}
+    source = open_source(array if is_open else path, choice=Choice(**places))
+    return source, plane(pixels, order, **places)
+
+
+def test_only_chunks_of_the_plane_are_read(tmp_path: Path) -> None:
+    """Of five axes, the chunks of other planes and of other channels aren't opened."""
+    pixels = stack("tczyx")
+    zarr.create_array(tmp_path / "x", data=pixels, chunks=(1, 1, 2, 40, 40), dimension_names=list("tczyx"))
+    for chunk in (tmp_path / "x" / "c").rglob("*"):
+        time, channel, depth = (*chunk.relative_to(tmp_path / "x" / "c").parts, "", "", "")[:3]
+        if chunk.is_file() and (time, channel, depth) not in {("1", "0", "1"), ("1", "2", "1")}:
+            chunk.write_bytes(b"damaged")
+    image = open_image(tmp_path / "x", t=1, z=3, channels=[2, 0])
+    np.testing.assert_array_equal(image, plane(pixels, "tczyx", t=1, z=3)[..., [2, 0]])
+    with pytest.raises(ValueError, match="x/c/1/0/0/0/0 is damaged"):
+        open_image(tmp_path / "x", t=1, z=1).compute()
+
+
+def test_memory_of_chunks_with_other_planes() -> None:
+    """A chunk is decoded with all of its planes, of which one is returned."""
+    options: dict[str, Any] = {"shape": (8, 900, 900), "chunks": (4, 100, 100), "dtype": "uint16"}
+    array = zarr.create_array({}, dimension_names=list("zyx"), compressors=None, **options)
+    source = open_source(array, choice=Choice(z=5))
+    assert source.region_bytes((100, 100)) == 2 * 100 * 100 + 2 * 4 * 100 * 100
+
+
+@pytest.mark.usefixtures("giant")
+def test_memory_of_kept_planes(tmp_path: Path) -> None:
+    """Planes are kept, and a chunk is decoded beside them."""
+    options: dict[str, Any] = {"shape": (8, 900, 900), "chunks": (4, 100, 100), "dtype": "uint16"}
+    zarr.create_array(tmp_path / "x", dimension_names=list("zyx"), **options)
+    source = open_source(tmp_path / "x", choice=Choice(z=5))
+    assert source.held_bytes == 2 * 2 * 100 * 100 + 2 * 2 * 4 * 100 * 100
+
+
+def test_alpha_is_found_by_its_name(tmp_path: Path) -> None:
+    """Of channels with names, alpha is the one of that name, wherever it is."""
+    write_image(tmp_path / "x", stack("cyx"), "cyx")
+    group = zarr.open_group(tmp_path / "x")
+    image = group.attrs.asdict()["ome"]["multiscales"]
+    for names, wanted in ((("red", "alpha", "green"), ("red", "green", "alpha")), (("a", "b", "c"), None)):
+        labels = [{"label": name} for name in names]
+        put_attributes(group, {"multiscales": image, "omero": {"channels": labels}})
+        whole = open_source(tmp_path / "x").with_alpha()
+        assert (None if whole is None else whole.channels) == wanted
+    assert open_image(tmp_path / "x", channels=["c", "a"]).channels == ("c", "a")
 
 
 def test_gray_arrays_have_one_channel(tmp_path: Path) -> None:
@@ -81,36 +169,6 @@ def test_what_is_known_without_reading(tmp_path: Path) -> None:
         assert (source.tile, source.paths) == ((30, 20), (path,))
         assert source.place() == {"image": str(path)}
     assert open_source(zarr.create_array({}, data=PIXELS, chunks=(11, 12, 3))).paths == ()
-
-
-def test_the_identity_follows_the_files(tmp_path: Path) -> None:
-    """Another content, or other files, are another image."""
-    array = zarr.create_array(tmp_path / "x.zarr", data=PIXELS, chunks=(20, 30, 3))
-    source = open_source(tmp_path / "x.zarr")
-    before = source.identity()
-    assert before == open_source(array).identity()
-    assert re.search(r"\d+ files of \d+ bytes, modified \d{4}-\d\d-\d\d [\d:.]+ UTC, digest", before or "")
-    array[0, 0] = 1
-    assert source.identity() != before
-
-
-def test_the_identity_of_what_isnt_in_a_directory(tmp_path: Path) -> None:
-    """In memory the chunks count, in a ZIP file its size and time; of unknown stores nothing is known."""
-    one, same, other = (
-        open_source(zarr.create_array({}, data=pixels, chunks=(20, 30, 3)))
-        for pixels in (PIXELS, PIXELS, 255 - PIXELS)
-    )
-    assert one.identity() == same.identity() != other.identity()
-    with zarr.storage.ZipStore(tmp_path / "x.zip", mode="w") as store:
-        zarr.create_array(store, name="x", data=PIXELS, chunks=(20, 30, 3))
-    zipped = zarr.open_array(zarr.storage.ZipStore(tmp_path / "x.zip", mode="r"), path="x")
-    before = open_source(zipped).identity()
-    assert f"{(tmp_path / 'x.zip').stat().st_size} bytes, modified " in (before or "")
-    os.utime(tmp_path / "x.zip", (1, 1))
-    assert open_source(zipped).identity() != before
-    wrapped = zarr.storage.WrapperStore(zarr.storage.MemoryStore())
-    assert open_source(zarr.create_array(wrapped, data=PIXELS, chunks=(20, 30, 3))).identity() is None
-    assert open_source(zarr.create_array(wrapped, data=PIXELS, overwrite=True))  # it can be read
 
 
 def test_planes_that_are_not_selected_are_not_read(tmp_path: Path) -> None:
@@ -158,6 +216,16 @@ class TestKeptChunks(SourceContract):
 
 
 @pytest.mark.usefixtures("giant")
+class TestKeptPlanes(SourceContract):
+    """The contract, on local arrays whose chunks are kept, and hold other planes too."""
+
+    @pytest.fixture(params=["several planes in a chunk", "gray", "gzip"])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write an array."""
+        return _write_named(request.param, tmp_path / "x.zarr")
+
+
+@pytest.mark.usefixtures("giant")
 def test_a_giant_chunk_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regions of one chunk share it, until its file changes."""
     array, decoded, read = zarr.create_array(tmp_path / "x.zarr", data=PIXELS, chunks=(60, 83, 3)), [], None
@@ -193,17 +261,3 @@ def test_memory_of_chunks() -> None:
         chosen = source.select((3, 2))
         assert chosen is not None
         assert chosen.region_bytes((50, 100)) == 2 * 50 * 100 * 2 + chunk * factor
-
-
-def test_directories_of_other_things(tmp_path: Path) -> None:
-    """A directory that isn't an array's is refused, with a remedy."""
-    zarr.create_group(tmp_path / "group.zarr")
-    (tmp_path / "folder").mkdir()
-    for name in ("group.zarr", "folder"):
-        with pytest.raises(
-            ValueError, match=rf"{name} is a directory, but not a Zarr array's; wanted an image"
-        ):
-            open_image(tmp_path / name)
-    zarr.create_array(tmp_path / "text.zarr", shape=(5, 5), dtype="complex64")
-    with pytest.raises(ValueError, match="image has pixels of dtype complex64"):
-        open_image(tmp_path / "text.zarr")

@@ -12,9 +12,10 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numcodecs import LZ4, LZMA, Blosc, Delta, Zlib, Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec
 
-from pipeline.images.zarr_chunks import ChunkReader, chunk_reader
+from pipeline.images.zarr_chunks import ChunkReader, _zstd_size, chunk_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,17 @@ CODECS: dict[str, Any] = {
     "zstd": ZstdCodec(),
     "zstd crc32c": [ZstdCodec(), Crc32cCodec()],
     "crc32c": Crc32cCodec(),
+}
+# A dtype and options of version 2 of the format; codecs that aren't known by name decode by themselves.
+OLD_CODECS: dict[str, tuple[str, dict[str, Any]]] = {
+    "none": ("uint16", {"compressors": None}),
+    "blosc": (">u2", {"compressors": Blosc("lz4", shuffle=2)}),
+    "zstd": ("<f4", {"compressors": Zstd()}),
+    "zlib": ("uint8", {"compressors": Zlib()}),
+    "lzma": ("bool", {"compressors": LZMA()}),
+    "lz4": (">f8", {"compressors": LZ4()}),
+    "delta zstd": ("int16", {"compressors": Zstd(), "filters": [Delta("int16")]}),
+    "delta blosc": ("int32", {"compressors": Blosc(), "filters": [Delta("int32")]}),
 }
 
 
@@ -65,6 +77,64 @@ def test_dtypes_of_any_order(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("name", OLD_CODECS)
+def test_version_2_is_that_of_zarr(tmp_path: Path, name: str, order: Any) -> None:
+    """Any codec of numcodecs is read, in either order of axes, and whatever separates numbers in names."""
+    dtype, options = OLD_CODECS[name]
+    for separator in "./":
+        path, keys = tmp_path / str(separator == "."), {"name": "v2", "separator": separator}
+        array = make(path, dtype, zarr_format=2, order=order, chunk_key_encoding=keys, **options)
+        assert (path / separator.join("000")).is_file()
+        np.testing.assert_array_equal(whole(reader_of(array, path)), array[:])
+
+
+def test_version_2_without_a_fill_value(tmp_path: Path) -> None:
+    """Chunks that aren't stored are 0 where no value is named."""
+    array = make(tmp_path, zarr_format=2, fill_value=None)
+    np.testing.assert_array_equal(whole(reader_of(array, tmp_path)), array[:])
+    assert not whole(reader_of(array, tmp_path))[32:].any()
+
+
+@pytest.mark.parametrize("name", OLD_CODECS)
+def test_damage_of_version_2_names_the_file(tmp_path: Path, name: str) -> None:
+    """A file that is cut is refused, and one with other bytes too if its codec notices."""
+    dtype, options = OLD_CODECS[name]
+    reader = reader_of(make(tmp_path, dtype, zarr_format=2, **options), tmp_path)
+    file = tmp_path / "0.0.0"
+    content = file.read_bytes()
+    for cut in (content[: len(content) // 2], content[:3], b""):
+        file.write_bytes(cut)
+        with pytest.raises(ValueError, match=r"0\.0\.0 is damaged: a chunk (has|can't be decoded)"):
+            whole(reader)
+    for place in np.random.default_rng(3).integers(0, len(content), 20):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with suppress(ValueError):
+            assert whole(reader).shape == SHAPE
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 300, 65_791, 65_792, 70_000])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_zstandard_tells_its_size(size: int, checksum: bool) -> None:
+    """The header's length depends on the size, whose bytes have an offset if there are two."""
+    content = Zstd(checksum=checksum).encode(bytes(size))
+    assert _zstd_size(memoryview(content)) == size
+    assert _zstd_size(memoryview(content)[:4]) is None
+    assert _zstd_size(memoryview(b"other" * 9)) is None
+
+
+def test_zstandard_without_a_size_is_read(tmp_path: Path) -> None:
+    """A stream doesn't tell its size in the header."""
+    array = make(tmp_path, compressors=ZstdCodec())
+    file = tmp_path / "c" / "0" / "0" / "0"
+    content = Zstd().decode(file.read_bytes())
+    header, block = b"\x28\xb5\x2f\xfd\x00\x58", (len(content) << 3 | 1).to_bytes(3, "little")
+    file.write_bytes(header + block + content)
+    assert _zstd_size(memoryview(file.read_bytes())) is None
+    reader = reader_of(array, tmp_path)
+    np.testing.assert_array_equal(whole(reader), array[:])
+
+
 @pytest.mark.parametrize("location", ["start", "end"])
 @pytest.mark.parametrize("is_checked", [False, True])
 def test_an_index_lies_at_either_end(tmp_path: Path, location: str, is_checked: bool) -> None:
@@ -96,9 +166,7 @@ def test_any_places_are_read(tmp_path: Path, data: st.DataObject, is_sharded: bo
 
 
 def test_other_arrays_are_left_to_zarr(tmp_path: Path) -> None:
-    """Version 2 of the format, other codecs, other dtypes and other stores have no reader."""
-    two = zarr.create_array(tmp_path / "2", shape=SHAPE, chunks=(8, 16, 3), dtype="u1", zarr_format=2)
-    assert chunk_reader(two, tmp_path / "2") is None
+    """Other codecs, other dtypes and other stores have no reader."""
     assert chunk_reader(make(tmp_path / "3", compressors=GzipCodec()), tmp_path / "3") is None
     twice = make(tmp_path / "7", compressors=[ZstdCodec(), BloscCodec()])
     assert chunk_reader(twice, tmp_path / "7") is None
