@@ -29,7 +29,8 @@ def damage_in(array: zarr.Array[Any], places: tuple[range, ...], error: Exceptio
     ValueError or OSError
         Its message names the file that can't be read, or the array if every file can be read by itself.
     """
-    if isinstance(error, OSError):
+    # The system's errors have a number and name their file, as those of gzip don't.
+    if isinstance(error, OSError) and error.errno is not None:
         return error
     directory, shape = directory_of(array), array.shards or array.chunks
     for pieces in itertools.product(*(meet_pieces(*axis) for axis in zip(places, shape, strict=True))):

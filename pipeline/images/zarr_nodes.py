@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
-from zarr.storage import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +48,7 @@ def open_node(directory: Path) -> Node | None:
         _read_json(directory / _ATTRIBUTES)
     if kind not in {"array", "group"}:
         raise ValueError(f"{file} has the node type {kind!r:.80}; wanted 'array' or 'group'")
-    store = LocalStore(directory, read_only=True)
+    store = zarr.storage.LocalStore(directory, read_only=True)
     try:
         if kind == "array":
             return zarr.open_array(store, mode="r")
@@ -62,13 +61,13 @@ def open_node(directory: Path) -> Node | None:
 def directory_of(node: Node) -> Path | None:
     """Return the directory of a node in a local store, or None."""
     store = node.store
-    return Path(store.root, node.path).resolve() if isinstance(store, LocalStore) else None
+    return Path(store.root, node.path).resolve() if isinstance(store, zarr.storage.LocalStore) else None
 
 
 def with_absolute_root(node: Node) -> Node:
     """Return a node whose store is found after the working directory has changed."""
     store = node.store
-    if not isinstance(store, LocalStore) or store.root.is_absolute():
+    if not isinstance(store, zarr.storage.LocalStore) or store.root.is_absolute():
         return node
     store = type(store)(store.root.resolve(), read_only=store.read_only)
     if isinstance(node, zarr.Array):
@@ -136,7 +135,7 @@ def sibling_of(node: Node, name: str) -> Node | None:
 def _plain_directory(node: Node) -> Path | None:
     """Return the directory of a node whose files zarr's own class reads, or None."""
     # A class that is derived from this one may store other bytes in its files.
-    return directory_of(node) if type(node.store) is LocalStore else None
+    return directory_of(node) if type(node.store) is zarr.storage.LocalStore else None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

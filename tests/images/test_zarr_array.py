@@ -46,7 +46,7 @@ PLACES = {"t": 1, "z": 2}
 class TestZarrArray(SourceContract):
     """The contract, on arrays of each kind, as directories and open."""
 
-    @pytest.fixture(params=[(kind, is_open) for kind in KINDS for is_open in (False, True)], ids=str)
+    @pytest.fixture(params=[*((kind, False) for kind in KINDS), ("chunks", True), ("shards", True)], ids=str)
     def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
         """Write an array."""
         kind, is_open = request.param
@@ -206,7 +206,7 @@ def giant(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestKeptChunks(SourceContract):
     """The contract, on local arrays whose chunks are kept."""
 
-    @pytest.fixture(params=[kind for kind in KINDS if kind != "shards"])
+    @pytest.fixture(params=["chunks", "channels between", "version 2, channels first"])
     def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
         """Write an array."""
         axis, options = KINDS[request.param]
