@@ -68,7 +68,13 @@ def choose_channels(source: Source, wanted: tuple[str | int, ...], *, name: str,
     TypeError, ValueError
         If the image has no channel of such a name or number.
     """
-    if _ALPHA in wanted and source.channels is not None and _ALPHA not in source.channels:
+    if _ALPHA in wanted and source.channels is None:
+        # A file can have alpha beside samples without names. An array doesn't say whether it has alpha.
+        whole = source.with_alpha()
+        if whole is not None and whole is not source:
+            alpha, source = whole.shape[2] - 1, whole
+            wanted = tuple(alpha if channel == _ALPHA else channel for channel in wanted)
+    elif _ALPHA in wanted and _ALPHA not in (source.channels or ()):
         source = add_alpha(source, name)
     n_channels = source.shape[2] - has_alpha
     chosen = [_number_of(channel, source.channels, n_channels, name) for channel in wanted]
@@ -78,7 +84,7 @@ def choose_channels(source: Source, wanted: tuple[str | int, ...], *, name: str,
 def fit_channels(
     source: Source, n_channels: int, channels: tuple[str, ...], *, name: str, has_alpha: bool
 ) -> Source:
-    """Return a source with its channels in a model's order, after checking that it has them.
+    """Return a source with a model's channels in the model's order, after checking that it has them.
 
     Parameters
     ----------
@@ -112,21 +118,23 @@ def fit_channels(
                 "image with alpha, or a model without."
             )
     found = source.shape[2] - has_alpha
+    names = None if source.channels is None else source.channels[:found]
+    if names and channels and names != _GRAY:
+        if len(set(channels)) == len(channels) and all(names.count(channel) == 1 for channel in channels):
+            # Channels that the model doesn't have are left out.
+            source = view(source, channels=(*map(names.index, channels), *range(found, source.shape[2])))
+            found = len(channels)
+        elif channels != names[:n_channels]:
+            raise ValueError(
+                f"the image's channels are {', '.join(names)}, the mixture's {', '.join(channels)}; wanted "
+                "these names, in any order and perhaps among others. Choose them with open_image(..., "
+                "channels=[...]), or pass an array if its channels are the mixture's."
+            )
     if has_alpha and found != n_channels:
         raise ValueError(
             f"mask is 'alpha', but the image has {count_channels(found + 1)}; wanted the model's "
             f"{n_channels} and alpha as the last"
         )
-    names = None if source.channels is None else source.channels[:found]
-    if names and channels and names != _GRAY:
-        if sorted(names) == sorted(channels) and len(set(names)) == len(names):
-            source = view(source, channels=(*map(names.index, channels), *range(found, source.shape[2])))
-        elif channels != names[:n_channels]:
-            raise ValueError(
-                f"the image's channels are {', '.join(names)}, the mixture's {', '.join(channels)}; wanted "
-                "the same names, in any order. Choose them with open_image(..., channels=[...]), or pass an "
-                "array if its channels are the mixture's."
-            )
     check_pixels(_Pixels(source, found), n_channels, channels)
     return source
 

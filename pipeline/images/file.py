@@ -39,26 +39,36 @@ def show_time(nanoseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09} UTC"
 
 
-def name_samples(stored: str) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+def name_samples(
+    stored: str, names: tuple[str | None, ...] = ()
+) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
     """Return the samples that an image has as channels by default, and their names.
 
     Parameters
     ----------
     stored : str
         One letter for each stored sample: R, G, B, A, or L for gray, and ? where the file doesn't name it.
+    names : tuple of str or None, optional
+        The names that the file itself gives to samples, which come before those by letters.
 
     Returns
     -------
     samples : tuple of int
-        Red, green and blue of a color image, without alpha; gray of a gray one; else all of the samples.
+        Red, green and blue of a color image, then all others, without alpha.
     channels : tuple of str or None
-        None if the file doesn't name the samples.
+        None if the file doesn't name the samples. If it names some of them, the others are called "channel 3"
+        and so on, by their number among the channels.
     """
-    if stored.startswith("?"):
-        return tuple(range(len(stored))), None
-    if stored.startswith("L"):
-        return (0,), (_GRAY,)
-    return tuple(stored.find(letter) for letter in "RGB"), tuple(_LETTERS[letter] for letter in "RGB")
+    colors = [stored.find(letter) for letter in "RGB"] if "R" in stored else []
+    rest = [place for place, letter in enumerate(stored) if letter != "A" and place not in colors]
+    samples = (*colors, *rest)
+    # No two channels have one name.
+    letters = {letter: name for letter, name in (("L", _GRAY), *_LETTERS.items()) if name not in names}
+    given = dict(enumerate(names))
+    channels = [given.get(sample) or letters.get(stored[sample]) for sample in samples]
+    if not any(channels):
+        return samples, None
+    return samples, tuple(name or f"channel {number}" for number, name in enumerate(channels))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +120,14 @@ class ImageFile(Source):
 
     def place(self) -> dict[str, Any]:
         """Return the path and, unless they are the default ones, the channels and the choice."""
-        channels = {} if self.is_default else {"channels": list(self.channels or self.samples)}
+        channels = {} if self.is_default else {"channels": list(self.channels or self._numbers)}
         return {"image": self.path, **self.choice.options(), **channels}
+
+    @property
+    def _numbers(self) -> list[int | str]:
+        """The channels by which samples without names are found again."""
+        default = name_samples(self.stored)[0]
+        return [default.index(sample) if sample in default else _LETTERS["A"] for sample in self.samples]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -128,15 +144,17 @@ class ImageFile(Source):
         return self._with_samples(tuple(self.samples[channel] for channel in channels), names)
 
     def with_alpha(self) -> Source | None:
-        """Return the source with alpha as the last channel."""
+        """Return the source with alpha as the last channel, or None if it has none."""
         alpha = self.stored.find("A")
-        if alpha < 0 or self.channels is None:
+        if alpha < 0:
             return None
-        if self.channels[-1] == "alpha":
+        if self.samples[-1] == alpha:
             return self
-        colors = [pair for pair in zip(self.channels, self.samples, strict=True) if pair[0] != "alpha"]
-        names, samples = zip(*colors, ("alpha", alpha), strict=True)
-        return self._with_samples(samples, names)
+        samples = tuple(sample for sample in self.samples if sample != alpha)
+        names = None
+        if self.channels is not None:
+            names = (*(n for n, s in zip(self.channels, self.samples, strict=True) if s != alpha), "alpha")
+        return self._with_samples((*samples, alpha), names)
 
     def check_unchanged(self) -> None:
         """Raise ValueError if the file isn't the one that was opened."""

@@ -293,9 +293,9 @@ class Image:
         n_channels : int
             The number of channels of the model.
         channels : sequence of str, optional
-            The names of the model's channels. An image that names its channels must have the same names, in
-            any order. A gray image, and one that doesn't name its channels, is taken as it is, with a
-            warning if it is a file and the caller hasn't chosen its channels.
+            The names of the model's channels. An image that names its channels must have these names, in any
+            order; its other channels are left out. A gray image, and one that doesn't name its channels, is
+            taken as it is, with a warning if it is a file and the caller hasn't chosen its channels.
 
         Returns
         -------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import ImageFile, file_stamp, name_samples, open_binary
 from pipeline.images.tiff_pages import open_pages
+from pipeline.images.tiff_raw import raw_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pipeline.images.tiff_pages import Pages
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# The system maps so many bytes of a file around each one that is read, at both ends of a row.
-_NEIGHBORS = 2 * 2**16
 
 
 def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
@@ -29,24 +28,27 @@ def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
     path : str
         The absolute path of a file.
     choice : Choice
-        The level, the series and the pages.
+        The level, the series, the pages, and the planes along axes of depth and time. By default the largest
+        image at full resolution.
 
     Returns
     -------
     Tiff or None
-        The samples as they are stored: alpha is neither applied nor undone.
+        All samples but alpha, as they are stored: alpha is neither applied nor undone. White-is-zero gray is
+        turned round, and the colors of a palette take the place of the numbers of its entries.
 
     Raises
     ------
     ValueError
-        If the image is of a kind that isn't read, is truncated, or has tags that are damaged.
+        If the image is of a kind that isn't read, is truncated, or has tags that are damaged; if there is no
+        such level, series or page, or several planes of which none is chosen.
     """
     if not is_tiff(path):
         return None
-    choice.check(path, "a TIFF")
+    choice.check(path, "a TIFF", "level", "series", "pages", "z", "t")
     stamp = file_stamp(path)
     pages = open_pages(path, stamp, choice)
-    samples, channels = name_samples(pages.stored)
+    samples, channels = name_samples(pages.stored, pages.names)
     return Tiff(
         path=path,
         stamp=stamp,
@@ -58,6 +60,8 @@ def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
         samples=samples,
         geometry=pages.geometry,
         no_data=pages.no_data,
+        levels=pages.levels,
+        series=pages.series,
         choice=choice,
     )
 
@@ -112,8 +116,6 @@ class Tiff(ImageFile):
         pages = self._pages
         pixels = math.prod(extent) * self.pixel_bytes
         if pages.is_raw:
-            # Reading maps pages of the file into memory, with their neighbors.
             step = 1 if places is None else abs(places[1].step)
-            width = ((extent[1] - 1) * step + 1) * pages.stored_bytes + _NEIGHBORS
-            return pixels + extent[0] * min(width, self.extent[1] * pages.stored_bytes)
+            return pixels + extent[0] * raw_bytes(extent[1], step, self.extent[1], pages.stored_bytes)
         return pixels + (0 if self.held_bytes else pages.segment_bytes + pages.largest_count)

@@ -11,12 +11,16 @@ import numpy as np
 
 from pipeline.images.file import COPY_AGAIN, open_binary
 from pipeline.images.kept import GIANT, KEPT, PIECES
-from pipeline.images.selection import meet_pieces, to_slice
+from pipeline.images.selection import meet_pieces
 from pipeline.images.tiff_metadata import read_geometry
+from pipeline.images.tiff_names import read_names
+from pipeline.images.tiff_raw import read_raw
+from pipeline.images.tiff_samples import read_samples
+from pipeline.images.tiff_series import choose, extent_of
 from pipeline.images.tiff_validity import find_mask_pages, read_fill, read_no_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import tifffile
     from numpy.typing import NDArray
@@ -24,29 +28,29 @@ if TYPE_CHECKING:
     from pipeline.images.choice import Choice
     from pipeline.images.geometry import Geometry
     from pipeline.images.no_data import NoData
+    from pipeline.images.tiff_series import Plane
     from pipeline.images.tiff_validity import MaskPlace
 
     # (Channel of the result, sample within a pixel), and those by (page, plane).
     _Pairs = list[tuple[int, int]]
     _Wanted = dict[tuple[int, int], _Pairs]
 
-_GRAY, _RGB, _YCBCR = 1, 2, 6
-_PHOTOMETRIC = {0: "white-is-zero gray", 3: "palette", 4: "mask", 5: "CMYK", _YCBCR: "YCbCr", 8: "CIELab"}
-# TIFF's codes of JPEG, whose YCbCr is decoded to RGB.
-_JPEG_COMPRESSION = (6, 7, 34892, 33007)
-# JPEG 2000 in Aperio's slides: YCbCr, whatever the photometric tag says, which isn't decoded to RGB.
-_APERIO_YCBCR = 33003
-
 
 @lru_cache(maxsize=8)
 def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
     """Read the tags of the image that is chosen in a TIFF; they are kept, the file isn't kept open."""
-    del choice
     with open_tags(path) as file:
-        series = file.series[0]
-        pages = Pages(path, series.levels[0], stamp, read_geometry(file, series))
-        pages.no_data = read_no_data(series.keyframe, pages.dtype)
-        pages.mask_pages = find_mask_pages(file, series)
+        chosen = choose(path, file, choice)
+        whole, (height, width) = chosen.whole, extent_of(chosen.whole)
+        pages = Pages(path, chosen.series, stamp, read_geometry(file, whole), chosen.planes)
+        tall, wide = pages.extent
+        if chosen.series is not whole:
+            pages.geometry = pages.geometry.coarser(height / tall, width / wide)
+        pages.levels, pages.series = chosen.levels, chosen.lines
+        if pages.samples.palette is None:
+            pages.names = read_names(file, whole, len(chosen.planes), len(pages.stored))
+        pages.no_data = pages.read_no_data(whole.keyframe)
+        pages.mask_pages = find_mask_pages(file, whole)
         return pages
 
 
@@ -66,29 +70,50 @@ def open_tags(path: str) -> Iterator[tifffile.TiffFile]:
 
 
 class Pages:
-    """Level 0 of a TIFF's first series: where its tiles or strips lie, and how to decode them."""
+    """One image in a TIFF: where its tiles or strips lie, and how to decode them.
 
-    # What the file says of pixels without data.
+    Parameters
+    ----------
+    path : str
+    series : TiffPageSeries
+        The level that is read.
+    stamp : tuple of int
+        The file's time and size.
+    geometry : Geometry
+        Where the pixels lie.
+    planes : sequence of (TiffPage or None, int), optional
+        The pages whose samples are those of the image, as for :class:`Chosen`; by default all of them.
+    """
+
+    # What the file says of pixels without data, of its other images, and of the names of samples.
     no_data: NoData | None = None
     mask_pages: tuple[MaskPlace, ...] = ()
+    levels: tuple[tuple[int, int], ...] = ()
+    series: tuple[str, ...] = ()
+    names: tuple[str | None, ...] = ()
 
     def __init__(
-        self, path: str, series: tifffile.TiffPageSeries, stamp: tuple[int, int], geometry: Geometry
+        self,
+        path: str,
+        series: tifffile.TiffPageSeries,
+        stamp: tuple[int, int],
+        geometry: Geometry,
+        planes: Sequence[Plane] | None = None,
     ) -> None:
         page, self.path, self.geometry, self._stamp = series.keyframe, path, geometry, stamp
-        self.dtype = np.dtype(series.dtype).newbyteorder("=")
-        separate, depth, height, width, contiguous = page.shaped
+        planes = [(page, number) for number, page in enumerate(series)] if planes is None else planes
+        self.samples = read_samples(path, series, len(planes))
+        self.stored, self.dtype = self.samples.stored, self.samples.dtype
+        separate, _, height, width, contiguous = page.shaped
         self.extent = (height, width)
-        self._pages = [p for p in series if p is not None]
-        # One page of plain pixels may stand for several, which follow it.
-        n_pages = series.size // page.size if page.size else 1
-        self._raw = series.dataoffset if page.is_memmappable and page.databytecounts[0] else None
-        held = len(self._pages) if self._raw is None else n_pages
-        if series.is_multifile or len(self._pages) < len(series) or held < n_pages:
+        # As the samples are held in the file, and in memory once they are decoded.
+        self._held_dtype = np.dtype(series.dtype).newbyteorder("=")
+        self._raw = _raw_offsets(series, planes)
+        self._pages = [p for p, _ in planes if p is not None]
+        if series.is_multifile or (self._raw is None and len(self._pages) < len(planes)):
             raise ValueError(f"{path} doesn't hold all of its image's planes. Join them in one file.")
-        # Stored samples are counted by page, then by separate plane, then within a pixel.
-        self._layout = (n_pages, separate, contiguous)
-        self.stored = _stored_letters(path, series, depth, n_pages)
+        # Samples in the file are counted by page, then by separate plane, then within a pixel.
+        self._layout = (len(planes), separate, contiguous)
         self._fill, self._byteorder = read_fill(page, self.dtype), page.parent.byteorder
         # tifffile reads the file's bytes once more to choose the decoder: while the file is open.
         self._decoder, self._jpegheader = page.decode, page.jpegheader
@@ -97,20 +122,35 @@ class Pages:
         self.tile = self._tile if self._raw is None else (1, 1)
         self._grid = (-(-height // self._tile[0]), -(-width // self._tile[1]))
         self.is_raw = self._raw is not None
-        self.stored_bytes = self.dtype.itemsize * contiguous
+        self.stored_bytes = self._held_dtype.itemsize * contiguous
         # A tile or strip, decoded; and the largest one as it is stored.
         self.segment_bytes = math.prod(self._tile) * self.stored_bytes
         self.largest_count = (
             0 if self.is_raw else max((max(p.databytecounts) for p in self._pages), default=0)
         )
         self.is_one = self._grid == (1, 1)
-        end = 0 if self._raw is None else self._raw + series.nbytes
+        self._check_places(stamp[1], separate)
+
+    def _check_places(self, size: int, separate: int) -> None:
+        """Raise unless the file is as large as its tags say."""
+        plane_bytes = separate * math.prod(self.extent) * self.stored_bytes
+        end = max((offset + plane_bytes for offset in self._raw or ()), default=0)
         for p in self._pages if self._raw is None else ():
-            if min(len(p.dataoffsets), len(p.databytecounts)) < separate * self._grid[0] * self._grid[1]:
-                raise ValueError(f"{path} doesn't say where all of its tiles or strips lie. {COPY_AGAIN}")
+            if min(len(p.dataoffsets), len(p.databytecounts)) < separate * math.prod(self._grid):
+                raise ValueError(
+                    f"{self.path} doesn't say where all of its tiles or strips lie. {COPY_AGAIN}"
+                )
             end = max(end, *(o + n for o, n in zip(p.dataoffsets, p.databytecounts, strict=False)))
-        if end > stamp[1]:
-            raise ValueError(f"{path} is truncated: it lacks {end - stamp[1]} bytes. {COPY_AGAIN}")
+        if end > size:
+            raise ValueError(f"{self.path} is truncated: it lacks {end - size} bytes. {COPY_AGAIN}")
+
+    def read_no_data(self, page: tifffile.TiffPage) -> NoData | None:
+        """Return the no-data value that a page states, as its samples have it once they are read."""
+        no_data = read_no_data(page, self.dtype)
+        highest = self.samples.highest
+        if no_data is None or highest is None:
+            return None if self.samples.palette is not None else no_data
+        return no_data._replace(value=highest - no_data.value)
 
     @cached_property
     def presence(self) -> NDArray[np.bool_] | None:
@@ -128,25 +168,35 @@ class Pages:
         """Return the number of tiles or strips that are kept while some samples are read."""
         if self.is_raw or self.segment_bytes <= GIANT:
             return 0
-        return min(PIECES, math.prod(self._grid)) * len(self._planes_of(samples))
+        planes = len(self._planes_of(self.samples.held(samples)))
+        return min(PIECES, math.prod(self._grid)) * planes
 
     def read(self, rows: range, columns: range, samples: tuple[int, ...]) -> NDArray[Any]:
         """Read a region of some stored samples, decoding in the calling thread."""
-        out = np.empty((len(rows), len(columns), len(samples)), self.dtype)
-        wanted = self._planes_of(samples)
+        held = self.samples.held(samples)
+        out = np.empty((len(rows), len(columns), len(held)), self._out_dtype)
+        wanted = self._planes_of(held)
         if out.size and self._raw is not None:
-            self._read_raw(out, rows, columns, wanted)
+            self._read_raw(out, rows, columns, wanted, self._raw)
         elif out.size:
             self._read_segments(out, rows, columns, wanted, self.n_kept(samples))
-        return out
+        return self.samples.convert(out, samples)
 
-    def _read_raw(self, out: NDArray[Any], rows: range, columns: range, wanted: _Wanted) -> None:
+    @property
+    def _out_dtype(self) -> np.dtype[Any]:
+        """The dtype of samples before they are converted: bits come as numbers."""
+        return self._held_dtype if self.samples.palette is not None else self.dtype
+
+    def _read_raw(
+        self, out: NDArray[Any], rows: range, columns: range, wanted: _Wanted, offsets: tuple[int, ...]
+    ) -> None:
         """Copy pixels that lie in the file as in an array."""
-        stored = self.dtype.newbyteorder(self._byteorder)
-        shape = (*self._layout[:2], *self.extent, self._layout[2])
-        pixels = np.memmap(self.path, stored, mode="r", offset=self._raw or 0, shape=shape)
+        stored = self._held_dtype.newbyteorder(self._byteorder)
+        shape = (*self.extent, self._layout[2])
+        plane_bytes = math.prod(shape) * stored.itemsize
         for (page, plane), pairs in wanted.items():
-            _copy(out, pixels[page, plane, to_slice(rows), to_slice(columns)], pairs)
+            offset = offsets[page] + plane * plane_bytes
+            _copy(out, read_raw(self.path, offset, stored, shape, (rows, columns)), pairs)
 
     def _planes_of(self, samples: tuple[int, ...]) -> _Wanted:
         """Return the pages and planes that hold some stored samples, and where in a pixel they lie."""
@@ -184,7 +234,7 @@ class Pages:
         page = self._pages[number]
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
-            return np.full((*self._tile, self._layout[2]), self._fill, self.dtype)
+            return np.full((*self._tile, self._layout[2]), self._fill, self._held_dtype)
         file.seek(offset)
         try:
             tables = {"jpegtables": page.jpegtables, "jpegheader": self._jpegheader}
@@ -207,26 +257,34 @@ def _copy(out: NDArray[Any], pixels: NDArray[Any], pairs: _Pairs) -> None:
         out[..., channel] = pixels[..., within]
 
 
-def _stored_letters(path: str, series: tifffile.TiffPageSeries, depth: int, n_pages: int) -> str:
-    """Name the stored samples: R, G, B, A, L for gray, ? where the file doesn't say."""
-    page = series.keyframe
-    axes = {axis for axis, n in zip(series.axes, series.shape, strict=True) if n > 1} - set("YXS")
-    if depth > 1 or not axes <= {"C"}:
-        found = f"axes {series.axes} of lengths {series.shape}"
-        raise ValueError(f"{path} has {found}; wanted YX with channels. Split it into one image a plane.")
-    if series.dtype.kind not in "uif":
-        raise ValueError(f"{path} stores {series.dtype} samples; wanted integers or floats. Convert it.")
-    photometric = _YCBCR if page.compression == _APERIO_YCBCR else page.photometric
-    decoded_jpeg = page.compression in _JPEG_COMPRESSION and page.planarconfig == 1
-    if photometric not in (_GRAY, _RGB) and not (photometric == _YCBCR and decoded_jpeg):
-        kind = _PHOTOMETRIC.get(photometric, f"photometric-{photometric}")
-        advice = "Convert it: vips colourspace IN OUT.tif srgb"
-        raise ValueError(f"{path} stores {kind} samples; wanted RGB or gray. {advice}")
-    n_samples = page.shaped[0] * page.shaped[4]
-    named = "L" if page.photometric == _GRAY else "RGB"
-    if n_pages > 1 or n_samples < len(named):
-        return "?" * (n_pages * n_samples)
-    named += "A" if n_samples > len(named) and page.extrasamples and page.extrasamples[0] else ""
-    # A fluorescence image's samples pass for gray with more.
-    named = named if named.startswith("R") or n_samples == len(named) else ""
-    return named + "?" * (n_samples - len(named))
+def _raw_offsets(
+    series: tifffile.TiffPageSeries,
+    planes: Sequence[Plane],
+) -> tuple[int, ...] | None:
+    """Return where planes lie in the file as arrays do, or None if one of them doesn't."""
+    keyframe = series.keyframe
+    if not keyframe.is_final or keyframe.dtype is None:
+        return None
+    offsets = []
+    for page, number in planes:
+        if page is None:
+            # The pixels follow those of the page that stands for it.
+            offset = 0 if series.dataoffset is None else series.dataoffset + number * keyframe.nbytes
+        else:
+            offset = _start(page, keyframe.nbytes)
+        if not offset:
+            return None
+        offsets.append(offset)
+    return tuple(offsets)
+
+
+def _start(page: tifffile.TiffPage | tifffile.TiffFrame, n_bytes: int) -> int:
+    """Return where the first strip of a page lies if the others follow it, else 0."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if not offsets or not counts or not counts[0]:
+        return 0
+    is_whole = len(offsets) == 1 or sum(counts) == n_bytes
+    follows = all(
+        offset + count == then for offset, count, then in zip(offsets, counts, offsets[1:], strict=False)
+    )
+    return int(offsets[0]) if is_whole and follows else 0

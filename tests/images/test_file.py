@@ -98,14 +98,22 @@ def test_alpha_asked_for_where_there_is_none(tmp_path: Path) -> None:
     [
         ("RGB", (0, 1, 2), ("red", "green", "blue")),
         ("BGRA", (2, 1, 0), ("red", "green", "blue")),
-        ("RGB??", (0, 1, 2), ("red", "green", "blue")),
+        ("RGB?A?", (0, 1, 2, 3, 5), ("red", "green", "blue", "channel 3", "channel 4")),
         ("LA", (0,), ("gray",)),
         ("???", (0, 1, 2), None),
+        ("?A?", (0, 2), None),
     ],
 )
 def test_samples_have_names(stored: str, samples: tuple[int, ...], channels: tuple[str, ...] | None) -> None:
     """Color comes as red, green and blue, gray as gray, and samples that a file doesn't name as they are."""
     assert name_samples(stored) == (samples, channels)
+
+
+def test_names_that_a_file_states() -> None:
+    """They come before those by letters, and channels without any are numbered."""
+    stated = name_samples("RGB??", ("blue", None, None, "nir", None))
+    assert stated == ((0, 1, 2, 3, 4), ("blue", "green", "channel 2", "nir", "channel 4"))
+    assert name_samples("?A?", (None, None, "dapi")) == ((0, 2), ("channel 0", "dapi"))
 
 
 def test_a_place_names_what_is_not_the_default(tmp_path: Path) -> None:

@@ -48,17 +48,23 @@ def test_a_corrupt_tile_is_an_error_where_it_is_read(tmp_path: Path, compression
 
 
 def test_other_colors_are_refused(tmp_path: Path) -> None:
-    """Palette, CMYK and white-is-zero TIFFs are named as such, with advice."""
+    """Colors that aren't converted are named as such, with advice."""
     path = tmp_path / "x.tif"
-    colors = np.zeros((3, 256), np.uint16)
-    tifffile.imwrite(path, noise(HEIGHT, WIDTH), photometric="palette", colormap=colors)
-    with pytest.raises(ValueError, match="palette samples; wanted RGB or gray"):
-        open_image(path)
-    tifffile.imwrite(path, noise(HEIGHT, WIDTH, 4), photometric="separated")
-    with pytest.raises(ValueError, match="CMYK samples; wanted RGB or gray"):
-        open_image(path)
-    tifffile.imwrite(path, noise(HEIGHT, WIDTH), photometric="miniswhite")
-    with pytest.raises(ValueError, match="white-is-zero gray"):
+    for kind, name in (("separated", "CMYK"), ("cielab", "CIELab"), ("icclab", "ICCLab"), ("ycbcr", "YCbCr")):
+        tifffile.imwrite(path, noise(HEIGHT, WIDTH, 4 if name == "CMYK" else 3), photometric=kind)
+        with pytest.raises(ValueError, match=f"{name} samples; wanted RGB or gray. Convert it: vips"):
+            open_image(path)
+    for code, name in (
+        (34892, "linear raw"),
+        (32844, "LogL"),
+        (32845, "LogLuv"),
+        (12345, "photometric-12345"),
+    ):
+        set_tag(write_tiff(path, noise(32, 32, 3)), PhotometricInterpretation=code)
+        with pytest.raises(ValueError, match=f"stores {name} samples"):
+            open_image(path)
+    tifffile.imwrite(path, noise(HEIGHT, WIDTH, dtype="float32"), photometric="miniswhite")
+    with pytest.raises(ValueError, match="white-is-zero gray in float32, which has no black"):
         open_image(path)
 
 

@@ -1,0 +1,257 @@
+"""The images in a TIFF: its series, the levels of their pyramids, and the planes of their stacks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import tifffile
+    from numpy.typing import NDArray
+
+    from pipeline.images.choice import Choice
+
+    # The levels of one image, the finest first.
+    Pyramid = list[tifffile.TiffPageSeries]
+    # A page, or None where another one stands for it, and its number within a series.
+    Plane = tuple[tifffile.TiffPage | tifffile.TiffFrame | None, int]
+
+_REDUCED, _MASK = 1, 4
+# A level's height and width may be rounded up or down at each halving.
+_ROUNDING = 2
+_PHOTOMETRIC_MASK = 4
+
+
+class Chosen(NamedTuple):
+    """An image that is chosen in a TIFF.
+
+    Attributes
+    ----------
+    series : TiffPageSeries
+        The level that is chosen.
+    whole : TiffPageSeries
+        Level 0 of the same image.
+    planes : tuple of (TiffPage or None, int)
+        The pages that hold the image's channels. Where one page stands for several, which follow it, the
+        page is None for the others; the number is that of the plane within its series.
+    levels : tuple of tuple of int
+        Height and width of each level; empty if there is one only.
+    lines : tuple of str
+        A line about each image of the file; empty if there is one only.
+    """
+
+    series: tifffile.TiffPageSeries
+    whole: tifffile.TiffPageSeries
+    planes: tuple[Plane, ...]
+    levels: tuple[tuple[int, int], ...]
+    lines: tuple[str, ...]
+
+
+def choose(path: str, file: tifffile.TiffFile, choice: Choice) -> Chosen:
+    """Choose an image in a TIFF: by default level 0 of the largest one, the first of several.
+
+    Parameters
+    ----------
+    path : str
+        The file in messages.
+    file : TiffFile
+        It is open.
+    choice : Choice
+
+    Returns
+    -------
+    Chosen
+
+    Raises
+    ------
+    ValueError
+        If there is no such series, level or plane, or if the image has several planes in depth, time or pages
+        and none of them is chosen.
+    """
+    series = [one for one in file.series if one.size]
+    # A file that holds nothing but masks is itself an image.
+    pyramids = _pyramids([one for one in series if not is_mask(one.keyframe)] or series)
+    if not pyramids:
+        raise ValueError(f"{path} has no pixels; wanted an image")
+    lines = describe_images(pyramids)
+    levels = pyramids[_series_number(path, pyramids, lines, choice.series)]
+    if choice.level >= len(levels):
+        found = f"levels 0 to {len(levels) - 1}" if len(levels) > 1 else "one level, 0"
+        raise ValueError(f"level is {choice.level}, but {path} has {found}")
+    level = levels[choice.level]
+    # Programs write one page after the other, each as an image of its own.
+    equal = [one[0] for one in pyramids if _is_alike(one, levels)] if choice.pages == "channels" else []
+    if len(equal) > 1:
+        planes: list[Plane] = [(page, 0) for one in equal for page in one]
+    else:
+        planes = [_plane(level, number) for number in _numbers(path, level, choice)]
+    return Chosen(
+        level,
+        levels[0],
+        tuple(planes),
+        tuple(map(extent_of, levels)) if len(levels) > 1 else (),
+        lines if len(lines) > 1 else (),
+    )
+
+
+def is_mask(page: tifffile.TiffPage) -> bool:
+    """Return whether a page is the mask of another one."""
+    return bool(page.subfiletype & _MASK) or page.photometric == _PHOTOMETRIC_MASK
+
+
+def extent_of(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+    """Return the height and width of the pages of a series."""
+    _, _, height, width, _ = series.keyframe.shaped
+    return height, width
+
+
+def describe_images(pyramids: Sequence[Pyramid]) -> tuple[str, ...]:
+    """Return a line about each image: number, name, size, samples, dtype and kind.
+
+    Parameters
+    ----------
+    pyramids : sequence of list of TiffPageSeries
+
+    Returns
+    -------
+    tuple of str
+        The line of an image that is as large as the largest one before it says how to choose it.
+    """
+    lines = []
+    areas = [math.prod(extent_of(levels[0])) for levels in pyramids]
+    largest = areas.index(max(areas)) if areas else 0
+    for number, levels in enumerate(pyramids):
+        series, (height, width) = levels[0], extent_of(levels[0])
+        page = series.keyframe
+        n_planes = _count_planes(series)
+        facts = [f"{height} x {width} pixels"]
+        facts += [f"{n_planes} planes along {_outer_axes(series)}"] if n_planes > 1 else []
+        facts += ["1 sample" if page.samplesperpixel == 1 else f"{page.samplesperpixel} samples"]
+        facts += [f"{page.bitspersample} bits" if page.dtype is None else str(series.dtype)]
+        facts += [getattr(page.photometric, "name", f"photometric {page.photometric}").lower()]
+        facts += [f"{len(levels)} levels"] if len(levels) > 1 else []
+        if number != largest and areas[number] == areas[largest]:
+            facts.append(f"as large as series {largest}: choose it with series={number}")
+        name = f" {series.name!r}" if series.name else ""
+        lines.append(f"{number}{name}: {', '.join(facts)}")
+    return tuple(lines)
+
+
+def _pyramids(series: Pyramid) -> list[Pyramid]:
+    """Return the levels of each image: those that tifffile finds, and reduced pages anywhere in the file."""
+    reduced = [one for one in series if one.keyframe.subfiletype & _REDUCED and len(one.levels) == 1]
+    pyramids = []
+    for whole in series:
+        if whole not in reduced:
+            levels = [*whole.levels, *(one for one in reduced if _is_level(one, whole))]
+            pyramids.append([whole, *sorted(levels[1:], key=extent_of, reverse=True)])
+    taken = {id(level) for levels in pyramids for level in levels}
+    # A thumbnail of another aspect or kind is an image of its own.
+    pyramids += [[one] for one in reduced if id(one) not in taken]
+    order = {id(one): number for number, one in enumerate(series)}
+    return sorted(pyramids, key=lambda levels: order[id(levels[0])])
+
+
+def _is_level(level: tifffile.TiffPageSeries, whole: tifffile.TiffPageSeries) -> bool:
+    """Return whether a series can be a coarser level of another one."""
+    if (level.axes, level.dtype, level.keyframe.photometric) != (
+        whole.axes,
+        whole.dtype,
+        whole.keyframe.photometric,
+    ) or level.keyframe.samplesperpixel != whole.keyframe.samplesperpixel:
+        return False
+    (height, width), (tall, wide) = extent_of(level), extent_of(whole)
+    step = round(max(tall, wide) / max(height, width, 1))
+    return step > 1 and all(
+        abs(small * step - large) < _ROUNDING * step for small, large in ((height, tall), (width, wide))
+    )
+
+
+def _is_alike(levels: Pyramid, chosen: Pyramid) -> bool:
+    """Return whether an image is a page like the page of another one."""
+    one, other = levels[0], chosen[0]
+    return (
+        len(one) == 1 == _count_planes(one)
+        and one.keyframe.hash == other.keyframe.hash
+        and one.keyframe.samplesperpixel == 1
+    )
+
+
+def _series_number(
+    path: str, pyramids: list[Pyramid], lines: tuple[str, ...], wanted: int | str | None
+) -> int:
+    """Return the number of the image that is wanted, by default that of the largest one."""
+    if wanted is None:
+        return max(range(len(pyramids)), key=lambda n: math.prod(extent_of(pyramids[n][0])))
+    names = [levels[0].name for levels in pyramids]
+    if isinstance(wanted, str):
+        if names.count(wanted) == 1:
+            return names.index(wanted)
+    elif wanted < len(pyramids):
+        return wanted
+    kind = "name of exactly one" if isinstance(wanted, str) else "number of one"
+    raise ValueError(f"series is {wanted!r}; wanted the {kind} of those that {path} has: {'; '.join(lines)}")
+
+
+def _count_planes(series: tifffile.TiffPageSeries) -> int:
+    """Return how many pages of pixels a series has, in the file's pages or behind one of them."""
+    size: int = series.keyframe.size
+    return series.size // size if size else 1
+
+
+def _outer_axes(series: tifffile.TiffPageSeries) -> str:
+    """Return the axes of a series along which its planes lie."""
+    n_planes, axes = _count_planes(series), ""
+    for axis, length in zip(series.axes, series.shape, strict=True):
+        if math.prod(series.shape[: len(axes)]) >= n_planes:
+            break
+        del length
+        axes += axis
+    return axes
+
+
+def _plane(series: tifffile.TiffPageSeries, number: int) -> Plane:
+    """Return the page of a plane, or None if the first page stands for it."""
+    return (series[number] if number < len(series) else None, number)
+
+
+def _numbers(path: str, series: tifffile.TiffPageSeries, choice: Choice) -> list[int]:
+    """Return the numbers of the planes that are the channels of the image that is chosen."""
+    axes = _outer_axes(series)
+    lengths = series.shape[: len(axes)]
+    numbers: NDArray[np.int64] = np.arange(_count_planes(series)).reshape(lengths)
+    found = f"{path} has axes {series.axes} of lengths {series.shape}"
+    for name, plane in (("z", choice.z), ("t", choice.t)):
+        axis = name.upper()
+        length = lengths[axes.index(axis)] if axis in axes else 1
+        if plane is not None and plane >= length:
+            count = "one plane" if length == 1 else f"{length} planes, 0 to {length - 1}"
+            raise ValueError(f"{name} is {plane}, but {path} has {count} along axis {axis}")
+        if plane is not None and axis in axes:
+            numbers = numbers.take([plane], axis=axes.index(axis))
+    several = [axis for axis, length in zip(axes, numbers.shape, strict=True) if length > 1]
+    chosen: list[int] = numbers.reshape(-1).tolist()
+    is_color = series.keyframe.samplesperpixel > 1
+    if isinstance(choice.pages, int):
+        if choice.pages >= len(chosen):
+            count = "one page" if len(chosen) == 1 else f"{len(chosen)} pages, 0 to {len(chosen) - 1}"
+            raise ValueError(f"pages is {choice.pages}, but {path} has {count}")
+        return [chosen[choice.pages]]
+    if choice.pages == "channels" and len(chosen) > 1 and is_color:
+        raise ValueError(
+            f"{found}; pages='channels' wants pages of one sample each. Choose one page: pages=0 to "
+            f"{len(chosen) - 1}."
+        )
+    if choice.pages is None and not set(several) <= {"C"}:
+        wanted = [f"{axis.lower()}=0 to {lengths[axes.index(axis)] - 1}" for axis in several if axis in "ZT"]
+        if len(wanted) == len([axis for axis in several if axis != "C"]):
+            advice = f"Choose one plane: {', '.join(wanted)}."
+        else:
+            advice = f"Choose one page: pages=0 to {len(chosen) - 1}"
+            advice += "." if is_color else "; or make the pages channels: pages='channels'."
+        raise ValueError(f"{found}; wanted one image of YX with channels. {advice}")
+    return chosen
