@@ -29,7 +29,8 @@ from pipeline.images.photo_png import PNG_MAGIC
 from pipeline.images.scratch import share_scratch
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.vips import VIPS_INSTALL, decode_strips, read_streamed
-from pipeline.images.zarr_array import ZarrArray
+from pipeline.images.zarr_array import Facts, ZarrArray
+from pipeline.images.zarr_axes import Axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,7 +145,11 @@ class GiantPhoto(ImageFile):
             )
         place = share_scratch(self._name, self._scratch_bytes, self._decode)
         array = _open_scratch(str(place))
-        pixels = ZarrArray(array, 2, self.samples).read((to_slice(rows), to_slice(columns)))
+        pixels = (
+            ZarrArray(array, Axes.unnamed(2), Facts())
+            .select(self.samples)
+            .read((to_slice(rows), to_slice(columns)))
+        )
         # A chunk that isn't there is read as zeros. One that is still there afterwards was read.
         for row, _, _ in meet_pieces(rows, array.chunks[0]):
             for column, _, _ in meet_pieces(columns, array.chunks[1]):

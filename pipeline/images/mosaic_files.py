@@ -100,7 +100,7 @@ def open_mosaic_table(path: str, choice: Choice) -> Mosaic | None:
 
 
 def open_mosaic_folder(path: str, choice: Choice, *, role: str, channel_axis: int | None) -> Mosaic | None:
-    """Open a folder of image files as one image, or return None if it holds no files or is a Zarr store.
+    """Open a folder of image files as one image, or return None if it holds no files of images.
 
     Parameters
     ----------
@@ -141,6 +141,8 @@ def open_mosaic_folder(path: str, choice: Choice, *, role: str, channel_axis: in
     except (OSError, ValueError) as error:
         raise ValueError(f"{role} is the folder {path}, which isn't a mosaic: {error}; {_FORMS}") from error
     if first.source.geometry.transform is None and named is None:
+        if all(file.is_dir() for file in found):
+            return None
         raise ValueError(f"{role} is the folder {path}, but nothing says where {paths[0]} lies; {_FORMS}")
     tiles = [first, *_open_tiles(paths[1:], choice)]
     sources = [tile.source for tile in tiles]

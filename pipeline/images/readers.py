@@ -22,7 +22,7 @@ from pipeline.images.raster import open_jpeg2000, open_raster
 from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
-from pipeline.images.zarr_opening import open_zarr, open_zarr_directory
+from pipeline.images.zarr_opening import open_zarr, open_zarr_directory, refuse_zarr_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,11 @@ FILE_READERS: tuple[FileReader, ...] = (
     open_raster,
 )
 ARRAY_FILE_READERS: tuple[ArrayFileReader, ...] = (open_npy, open_hdf5)
-DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (open_zarr_directory, open_mosaic_folder)
+DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (
+    open_zarr_directory,
+    open_mosaic_folder,
+    refuse_zarr_folder,
+)
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
     open_numpy,

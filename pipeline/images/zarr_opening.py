@@ -58,14 +58,16 @@ def open_zarr_directory(
     ValueError
         If it can't be an image or a mask, or is a group that holds several, or its metadata are damaged.
     """
-    directory = Path(path).resolve()
-    node = open_node(directory)
-    if node is None:
-        found = list_contents(nodes_in(directory), path)
-        if found:
-            raise ValueError(f"{path} is a directory, not an image; wanted what is in it: {found}")
-        return None
-    return _Opening(path, choice, role, channel_axis).open(node)
+    node = open_node(Path(path).resolve())
+    return None if node is None else _Opening(path, choice, role, channel_axis).open(node)
+
+
+def refuse_zarr_folder(path: str, choice: Choice, *, role: str, channel_axis: int | None) -> None:
+    """Raise ValueError for a directory that is no image but holds Zarr arrays; the message names them."""
+    del choice, role, channel_axis
+    found = list_contents(nodes_in(Path(path).resolve()), path)
+    if found:
+        raise ValueError(f"{path} is a directory, not an image; wanted what is in it: {found}")
 
 
 def open_zarr(node: object, role: str, channel_axis: int | None, choice: Choice) -> ZarrArray | None:
