@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL = 0xF9
 _WEBP_ALPHA = 0x10
 _OPAQUE = 255
+# An image has at most so many times the pixels of its frames.
+_MOST_EMPTY = 1024
 # The bytes that both decoders take for each sample, beside the decoded image.
 _MEMORY = 1.75
 # The most pixels of all frames of a GIF, which are decoded together.
@@ -62,7 +65,7 @@ def read_gif(content: Content) -> Header:
     width, height = little(content[6:8]), little(content[8:10])
     # A frame may be smaller than the image.
     check_extent(content, height, width, float("inf"))
-    n_frames, has_alpha, place = 0, False, 13 + _n_colors(content[10])
+    n_frames, area, has_alpha, place = 0, 0, False, 13 + _n_colors(content[10])
     while (code := _at(content, place)) != _TRAILER:
         if code == _EXTENSION:
             has_alpha |= content[place + 1] == _CONTROL and bool(content[place + 3] & 1)
@@ -73,12 +76,14 @@ def read_gif(content: Content) -> Header:
             left, top, across, down = (little(content[n : n + 2]) for n in places)
             if left + across > width or top + down > height:
                 raise IndexError("a GIF with a frame outside of the image")
+            area += across * down
             place += 11 + _n_colors(content[place + 9])
         else:
             raise IndexError("a GIF with an unknown block")
         while n_bytes := _at(content, place):
             place += n_bytes + 1
         place += 1
+    _check_area((height, width), area)
     if height * width * n_frames > _MOST_GIF:
         raise RefusalError(
             f"is a GIF of {n_frames} frames of {height} x {width} pixels; wanted 2^28 pixels at most. "
@@ -118,9 +123,9 @@ def read_webp(content: Content) -> Header:
     """
     if len(content) < little(content[4:8]) + 8:
         raise RefusalError(f"is truncated: it is smaller than its header states. {COPY_AGAIN}")
-    extent, has_alpha, orientation, n_frames = None, False, 1, 0
+    extent, has_alpha, orientation, n_frames, area = None, False, 1, 0, 0
     for name, start, length in _chunks(content):
-        data = content[start : start + min(length, 10)]
+        data = content[start : start + min(length, 12)]
         if name == b"VP8X":
             extent = little(data[7:10]) + 1, little(data[4:7]) + 1
             has_alpha = bool(data[0] & _WEBP_ALPHA)
@@ -131,10 +136,14 @@ def read_webp(content: Content) -> Header:
             extent, has_alpha = ((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1), bool(bits >> 28 & 1)
         elif name == b"EXIF":
             orientation = exif_orientation(content[start : start + length])
-        n_frames += name == b"ANMF"
+        elif name == b"ANMF":
+            n_frames += 1
+            area += (little(data[6:9]) + 1) * (little(data[9:12]) + 1)
     if extent is None:
         raise IndexError("a WebP without an image")
     check_extent(content, *extent, float("inf"))
+    if n_frames:
+        _check_area(extent, area)
     return header_of(
         extent, 3 + has_alpha, "u1", orientation=orientation, n_frames=max(1, n_frames), memory=_MEMORY
     )
@@ -152,6 +161,12 @@ def _chunks(content: Content) -> Iterator[tuple[bytes, int, int]]:
         length = little(content[place + 4 : place + 8])
         yield content[place : place + 4], place + 8, length
         place += 8 + length + length % 2
+
+
+def _check_area(extent: tuple[int, int], area: int) -> None:
+    """Raise IndexError if frames fill so little of an image that its size can't be meant."""
+    if math.prod(extent) > _MOST_EMPTY * area:
+        raise IndexError("an image that is much larger than its frames")
 
 
 def _n_colors(flags: int) -> int:

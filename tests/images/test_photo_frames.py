@@ -78,10 +78,18 @@ def test_frames_show_what_former_ones_left(disposal: Any) -> None:
 
 def test_too_many_pixels_are_refused() -> None:
     """All frames of a GIF are decoded together."""
-    content = bytearray(saved("GIF", Pillow.fromarray(smooth())))
-    content[6:10] = struct.pack("<HH", 65535, 65535)
-    with pytest.raises(RefusalError, match=r"is a GIF of 1 frames of 65535 x 65535 pixels; wanted 2\^28"):
+    content = bytearray(saved("GIF", Pillow.fromarray(np.resize(smooth(), (800, 800, 3)))))
+    content[6:10] = struct.pack("<HH", 20000, 20000)
+    with pytest.raises(RefusalError, match=r"is a GIF of 1 frames of 20000 x 20000 pixels; wanted 2\^28"):
         read_gif(bytes(content))
+    content[6:10] = struct.pack("<HH", 60000, 60000)
+    with pytest.raises(IndexError, match="much larger than its frames"):
+        read_gif(bytes(content))
+    frames = [Pillow.fromarray(noise(9, 9, 3, seed=seed)) for seed in range(2)]
+    content = bytearray(saved("WEBP", *frames))
+    content[24:30] = (16000).to_bytes(3, "little") * 2
+    with pytest.raises(IndexError, match="much larger than its frames"):
+        read_webp(bytes(content))
 
 
 def test_damage() -> None:
