@@ -30,6 +30,8 @@ _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL = 0xF9
 _WEBP_ALPHA = 0x10
 _OPAQUE = 255
+# No frame of a WebP is longer.
+_LONGEST_WEBP = 2**14
 # An image has at most so many times the pixels of its frames.
 _MOST_EMPTY = 1024
 # The bytes that both decoders take for each sample, beside the decoded image.
@@ -141,9 +143,7 @@ def read_webp(content: Content) -> Header:
             area += (little(data[6:9]) + 1) * (little(data[9:12]) + 1)
     if extent is None:
         raise IndexError("a WebP without an image")
-    check_extent(content, *extent, float("inf"))
-    if n_frames:
-        _check_area(extent, area)
+    _check_webp(content, extent, n_frames, area)
     return header_of(
         extent, 3 + has_alpha, "u1", orientation=orientation, n_frames=max(1, n_frames), memory=_MEMORY
     )
@@ -167,6 +167,18 @@ def _check_area(extent: tuple[int, int], area: int) -> None:
     """Raise IndexError if frames fill so little of an image that its size can't be meant."""
     if math.prod(extent) > _MOST_EMPTY * area:
         raise IndexError("an image that is much larger than its frames")
+
+
+def _check_webp(content: Content, extent: tuple[int, int], n_frames: int, area: int) -> None:
+    """Raise RefusalError or IndexError for a size that no WebP has, or that its frames don't fill."""
+    check_extent(content, *extent, float("inf"))
+    if max(extent) > _LONGEST_WEBP:
+        raise RefusalError(
+            f"is a WebP of {extent[0]} x {extent[1]} pixels; wanted sides of {_LONGEST_WEBP} at most. "
+            "Convert it to images: ffmpeg -i IN OUT-%d.png"
+        )
+    if n_frames:
+        _check_area(extent, area)
 
 
 def _n_colors(flags: int) -> int:

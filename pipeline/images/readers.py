@@ -177,4 +177,4 @@ def _open_file(path: object, absolute: str, role: str, channel_axis: int | None,
         source = open_file(absolute, choice)
         if source is not None:
             return source
-    raise ValueError(f"{path} isn't an image that can be read. Convert it to TIFF or PNG.")
+    raise ValueError(f"{path} isn't an image that can be read. Convert it: magick IN OUT.tif")

@@ -90,6 +90,9 @@ def test_too_many_pixels_are_refused() -> None:
     content[24:30] = (16000).to_bytes(3, "little") * 2
     with pytest.raises(IndexError, match="much larger than its frames"):
         read_webp(bytes(content))
+    content[24:30] = (8).to_bytes(3, "little") + (20000).to_bytes(3, "little")
+    with pytest.raises(RefusalError, match="is a WebP of 20001 x 9 pixels; wanted sides of 16384 at most"):
+        read_webp(bytes(content))
 
 
 def test_damage() -> None:
