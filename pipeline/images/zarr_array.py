@@ -136,8 +136,12 @@ class ZarrArray(Source):
 
     @property
     def _decoding_bytes(self) -> int:
-        """The memory that zarr takes beside a kept chunk: a copy of it, and at most as many bytes encoded."""
-        return (1 + self._is_encoded) * self._chunk_bytes if self._n_kept else 0
+        """The memory to decode a chunk that is kept: a copy of it, and at most as many bytes encoded."""
+        if not self._n_kept:
+            return 0
+        if self._reader is not None:
+            return self._reader.decoding_bytes
+        return (1 + self._is_encoded) * self._chunk_bytes
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: the pixels, and the chunks that are decoded at once.
@@ -159,9 +163,7 @@ class ZarrArray(Source):
         at_once = min(n_chunks, int(zarr.config.get("async.concurrency") or n_chunks))
         read = n_pixels * span * self.dtype.itemsize
         if self._reader is not None:
-            # A chunk is encoded, without its checksum, and decoded; the index of a shard is copied once.
-            pieces = math.prod(self._array.shards or ()) // math.prod(self._array.chunks)
-            decoding = 3 * self._chunk_bytes + 32 * pieces
+            decoding = self._reader.decoding_bytes
         elif self._array.shards:
             decoding = read + (n_chunks * self._is_encoded + at_once) * self._chunk_bytes
         else:

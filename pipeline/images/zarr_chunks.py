@@ -14,22 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import google_crc32c
 import numpy as np
-from numcodecs.blosc import Blosc
-from numcodecs.zstd import Zstd
-from zarr.codecs import (
-    BloscCodec,
-    BytesCodec,
-    Crc32cCodec,
-    ShardingCodec,
-    ShardingCodecIndexLocation,
-    ZstdCodec,
-)
+from zarr.codecs import ShardingCodec, ShardingCodecIndexLocation
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.storage import LocalStore
 
 from pipeline.images.selection import meet_pieces
+from pipeline.images.zarr_codecs import (
+    CHECKSUM_BYTES,
+    check_size,
+    codec_names,
+    copies_of,
+    decode_chunk,
+    old_codecs,
+    without_checksum,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,12 +43,8 @@ if TYPE_CHECKING:
     # The number of a piece along each axis, where its places lie in what is read, and where in the piece.
     Meeting = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
 
-_CHECKSUM = 4
 # The offset of a chunk that isn't stored, in the index of a shard.
 _ABSENT = 2**64 - 1
-# The places of the sizes of the content and of the whole in a header of Blosc.
-_CONTENT, _WHOLE, _HEADER = slice(4, 8), slice(12, 16), 16
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -85,6 +80,13 @@ class ChunkReader:
     codecs: tuple[str | Codec, ...]
     index: tuple[bool, bool] | None
     order: Literal["C", "F"] = "C"
+
+    @property
+    def decoding_bytes(self) -> int:
+        """The memory to decode one chunk, with a copy of the index of a shard."""
+        n_numbers = math.prod(self.chunk_shape)
+        index = 32 * (math.prod(self.file_shape) // n_numbers)
+        return copies_of(self.codecs) * n_numbers * self.dtype.itemsize + index
 
     def read(self, places: Ranges) -> NDArray[Any]:
         """Read some places along each axis, which ascend, in this machine's byte order.
@@ -125,14 +127,14 @@ class ChunkReader:
                         continue
                     # Without codecs, the length is known before anything is read.
                     if not self.codecs:
-                        self._check(length)
+                        check_size(length, math.prod(self.chunk_shape) * self.dtype.itemsize)
                     whole = self._flat(out[target])
                     if whole is not None:
-                        self._decode(_read(file, offset, length, size), whole)
+                        decode_chunk(self.codecs, _read(file, offset, length, size), whole)
                         continue
                     if memory is None:
                         memory = np.empty(math.prod(self.chunk_shape), self.dtype)
-                    self._decode(_read(file, offset, length, size), memory)
+                    decode_chunk(self.codecs, _read(file, offset, length, size), memory)
                     out[target] = self._shaped(memory)[within]
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: {error}") from error
@@ -147,25 +149,11 @@ class ChunkReader:
             return None
         is_last, has_checksum = self.index
         counts = [whole // part for whole, part in zip(self.file_shape, self.chunk_shape, strict=True)]
-        length = 16 * int(np.prod(counts)) + _CHECKSUM * has_checksum
+        length = 16 * int(np.prod(counts)) + CHECKSUM_BYTES * has_checksum
         content = _read(file, max(0, size - length) if is_last else 0, length, size)
         if has_checksum:
-            content = _checked(content)
+            content = without_checksum(content)
         return np.frombuffer(content, "<u8").reshape(*counts, 2)
-
-    def _decode(self, content: memoryview, out: NDArray[Any]) -> None:
-        """Fill an array of one dimension with the numbers of a chunk."""
-        first, *others = self.codecs or ("",)
-        for codec in reversed(others):
-            content = _decode_named(codec, content)
-        if first == "blosc":
-            _decode_blosc(content, out)
-        elif first == "zstd" and _zstd_size(content) == out.nbytes:
-            _decode_zstd(content, out)
-        else:
-            content = _decode_named(first, content) if first else content
-            self._check(len(content))
-            out[:] = np.frombuffer(content, self.dtype)
 
     def _flat(self, target: NDArray[Any]) -> NDArray[Any] | None:
         """Return an array in one dimension if it can take the numbers of a chunk as they are, or None."""
@@ -179,11 +167,6 @@ class ChunkReader:
         if self.order == "F":
             return chunk.reshape(self.chunk_shape[::-1]).T
         return chunk.reshape(self.chunk_shape)
-
-    def _check(self, n_bytes: int) -> None:
-        wanted = math.prod(self.chunk_shape) * self.dtype.itemsize
-        if n_bytes != wanted:
-            raise ValueError(f"a chunk has {n_bytes} bytes; wanted {wanted}")
 
 
 def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader | None:
@@ -209,15 +192,15 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
     codecs, chunk_shape, index = metadata.codecs, array.chunks, None
     if len(codecs) == 1 and isinstance(shards := codecs[0], ShardingCodec):
         codecs, chunk_shape = shards.codecs, shards.chunk_shape
-        has_checksum = _names(shards.index_codecs) == ("crc32c",)
-        if not (has_checksum or _names(shards.index_codecs) == ()) or _order(shards.index_codecs) != "little":
+        has_checksum = codec_names(shards.index_codecs) == ("crc32c",)
+        is_plain = has_checksum or codec_names(shards.index_codecs) == ()
+        if not is_plain or _order(shards.index_codecs) != "little":
             return None
         index = (shards.index_location is ShardingCodecIndexLocation.end, has_checksum)
-    names, order = _names(codecs), _order(codecs)
-    # Only the first codec may be Blosc, which decodes into the chunk.
-    if names is None or "blosc" in names[1:]:
+    names = codec_names(codecs)
+    if names is None:
         return None
-    dtype = array.dtype.newbyteorder("<" if order == "little" else ">")
+    dtype = array.dtype.newbyteorder("<" if _order(codecs) == "little" else ">")
     name_file = partial(_name_file, metadata)
     file_shape = array.shards or array.chunks
     fill_value = array.fill_value
@@ -227,11 +210,6 @@ def chunk_reader(array: zarr.Array[Any], directory: Path | None) -> ChunkReader 
 def _old_reader(array: zarr.Array[Any], directory: Path) -> ChunkReader:
     """Return the reader of an array in version 2 of the format."""
     metadata: Any = array.metadata
-    compressor, codecs = metadata.compressor, tuple(metadata.filters or ())
-    if compressor is not None:
-        # Blosc and Zstd decode whatever their options are. Only the first codec may be Blosc.
-        name = {Blosc: "" if codecs else "blosc", Zstd: "zstd"}.get(type(compressor))
-        codecs = (*codecs, name or compressor)
     return ChunkReader(
         directory,
         partial(_name_file, metadata),
@@ -240,7 +218,7 @@ def _old_reader(array: zarr.Array[Any], directory: Path) -> ChunkReader:
         array.dtype,
         # Numbers are 0 where none is named, as zarr-python has it.
         0 if array.fill_value is None else array.fill_value,
-        codecs,
+        old_codecs(metadata.compressor, tuple(metadata.filters or ())),
         None,
         metadata.order,
     )
@@ -248,13 +226,6 @@ def _old_reader(array: zarr.Array[Any], directory: Path) -> ChunkReader:
 
 def _name_file(metadata: ArrayV2Metadata | ArrayV3Metadata, number: tuple[int, ...]) -> str:
     return metadata.encode_chunk_key(number)
-
-
-def _names(codecs: Sequence[object]) -> tuple[str, ...] | None:
-    """Return the names of the codecs after ``bytes``, or None if others are there."""
-    first, *rest = codecs
-    names = tuple(_CODECS.get(type(codec), "") for codec in rest)
-    return names if isinstance(first, BytesCodec) and all(names) else None
 
 
 def _order(codecs: Sequence[object]) -> str:
@@ -286,61 +257,3 @@ def _read(file: RawIOBase, offset: int, length: int, size: int) -> memoryview:
             raise ValueError("it has become shorter")
         content += more
     return memoryview(content)
-
-
-def _checked(content: memoryview) -> memoryview:
-    """Return a content without the checksum at its end."""
-    body, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
-    if int(google_crc32c.value(bytes(body))).to_bytes(_CHECKSUM, "little") != checksum:
-        raise ValueError("a checksum doesn't fit")
-    return body
-
-
-def _decode_blosc(content: memoryview, out: NDArray[Any]) -> None:
-    # Blosc trusts its header.
-    n_bytes, n_encoded = (int.from_bytes(content[place], "little") for place in (_CONTENT, _WHOLE))
-    if len(content) < max(_HEADER, n_encoded):
-        raise ValueError(f"a chunk has {len(content)} encoded bytes; wanted {max(_HEADER, n_encoded)}")
-    if n_bytes != out.nbytes:
-        raise ValueError(f"a chunk has {n_bytes} bytes; wanted {out.nbytes}")
-    try:
-        _BLOSC.decode(content, out)
-    except RuntimeError as error:
-        raise ValueError(f"a chunk can't be decoded: {error}") from error
-
-
-def _decode_named(codec: str | Codec, content: memoryview) -> memoryview:
-    """Decode a content with a codec that is given by its name or itself."""
-    if isinstance(codec, str):
-        return _DECODERS[codec](content)
-    try:
-        decoded: Any = np.frombuffer(codec.decode(content), np.uint8)
-        return memoryview(decoded)
-    except Exception as error:
-        # Each codec has exceptions of its own.
-        raise ValueError(f"a chunk can't be decoded: {error}") from error
-
-
-def _zstd_size(content: memoryview) -> int | None:
-    """Return the size of the content that the header of Zstandard tells, or None if it doesn't (RFC 8878)."""
-    if content[:4] != _ZSTD_MAGIC or len(content) <= len(_ZSTD_MAGIC):
-        return None
-    flags = content[len(_ZSTD_MAGIC)]
-    is_single = flags >> 5 & 1
-    length = (is_single, 2, 4, 8)[flags >> 6]
-    start = 6 - is_single + (0, 1, 2, 4)[flags & 3]
-    size = int.from_bytes(content[start : start + length], "little")
-    return (size + 256 if length == 2 else size) if length else None  # noqa: PLR2004  as the format has it
-
-
-def _decode_zstd(content: memoryview, out: NDArray[Any] | None = None) -> memoryview:
-    try:
-        return memoryview(_ZSTD.decode(content, out))
-    except (RuntimeError, MemoryError, SystemError) as error:
-        # A damaged header may tell any size.
-        raise ValueError(f"a chunk can't be decoded: {error}") from error
-
-
-_BLOSC, _ZSTD = Blosc(), Zstd()
-_CODECS: dict[type, str] = {BloscCodec: "blosc", ZstdCodec: "zstd", Crc32cCodec: "crc32c"}
-_DECODERS: dict[str, Callable[[memoryview], memoryview]] = {"zstd": _decode_zstd, "crc32c": _checked}
