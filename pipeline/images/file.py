@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.geometry import UNKNOWN, Geometry
+from pipeline.images.remote import is_url, open_remote, remote_stamp
 from pipeline.images.source import RegionPart, Source
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ _GRAY = "gray"
 
 
 def file_stamp(path: str) -> tuple[int, int]:
-    """Return the time of a file's last change, in nanoseconds, and its size."""
+    """Return the time of a file's last change in nanoseconds, or a remote one's version, and the size."""
+    if is_url(path):
+        return remote_stamp(path)
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
 
 
 def open_binary(path: str) -> BinaryIO:
     """Open a file to read its bytes."""
+    if is_url(path):
+        return cast("BinaryIO", open_remote(path))
     return Path(path).open("rb")
 
 
@@ -78,7 +83,7 @@ class ImageFile(Source):
     Attributes
     ----------
     path : str
-        The absolute path.
+        The absolute path, or a URL.
     stamp : tuple of int
         The file's time and size when it was opened: a file that changes during a run isn't read.
     stored : str
@@ -116,12 +121,13 @@ class ImageFile(Source):
         """Return the file's size, the time of its last change, and which image in it is chosen."""
         changed, size = self.stamp
         chosen = [f"{name} {value}" for name, value in self.choice.options().items()]
-        return ", ".join([f"{size} bytes", f"modified {show_time(changed)}", *chosen])
+        version = f"version {changed:016x}" if is_url(self.path) else f"modified {show_time(changed)}"
+        return ", ".join([f"{size} bytes", version, *chosen])
 
     def place(self) -> dict[str, Any]:
         """Return the path and, unless they are the default ones, the channels and the choice."""
         channels = {} if self.is_default else {"channels": list(self.channels or self._numbers)}
-        return {"image": self.path, **self.choice.options(), **channels}
+        return {"image": str(self.path), **self.choice.options(), **channels}
 
     @property
     def _numbers(self) -> list[int | str]:
@@ -131,8 +137,13 @@ class ImageFile(Source):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The file."""
-        return (Path(self.path),)
+        """The file, unless it is remote."""
+        return () if is_url(self.path) else (Path(self.path),)
+
+    @property
+    def name(self) -> str:
+        """The path, or the URL without secrets."""
+        return str(self.path)
 
     def part(self, region: Region) -> Part:
         """Return the part with which a task reads a region: the path, and how the samples lie in the file."""

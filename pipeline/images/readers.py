@@ -19,6 +19,7 @@ from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
 from pipeline.images.raster import open_jpeg2000, open_raster
+from pipeline.images.remote import RemotePath, as_local, is_url, open_remote_zarr, without_secrets
 from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
@@ -72,7 +73,10 @@ ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = 
 # The same for what is open already but holds several images, of which one is chosen.
 STORE_READERS: tuple[Callable[[object, str, int | None, Choice], Source | None], ...] = (open_zarr,)
 # A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_CUT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
+_ZARR = ".zarr"
+# The readers that read remote files by ranges.
+REMOTE_READERS: tuple[FileReader, ...] = (open_tiff,)
 
 
 def open_source(
@@ -128,7 +132,13 @@ def open_source(
 
 
 def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None, choice: Choice) -> Source:
-    """Open an image file, or a directory that is an image."""
+    """Open an image file, or a directory that is an image, or one of them behind a URL."""
+    given = os.fspath(path)
+    if is_url(given) and not Path(given).exists():
+        local = as_local(given)
+        if local is None:
+            return _open_remote(RemotePath(given), role, channel_axis, choice)
+        path = local
     absolute = Path(path).absolute()
     file, separator, _ = str(absolute).partition(SEPARATOR)
     if separator and not absolute.exists() and Path(file).is_file():
@@ -139,15 +149,43 @@ def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None
     if absolute.is_dir():
         return _open_directory(path, str(absolute), role, channel_axis, choice)
     if not absolute.is_file():
-        if _URL.match(os.fspath(path)):
-            raise ValueError(
-                f"{role} is the URL {os.fspath(path)}; URLs can't be read yet. Open it as a Dask or Zarr "
-                "array, and pass that: for example zarr.open_array(URL, mode='r')."
-            )
+        if _CUT_URL.match(given):
+            url = without_secrets(given.replace(":/", "://", 1))
+            raise ValueError(f"{role} is the URL {url} as a Path; wanted text")
         raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
     if not absolute.stat().st_size:
         raise ValueError(f"{path} is empty. {COPY_AGAIN}")
     return _open_file(path, str(absolute), role, channel_axis, choice)
+
+
+def _open_remote(path: RemotePath, role: str, channel_axis: int | None, choice: Choice) -> Source:
+    """Open a TIFF or a Zarr array behind a URL."""
+    missing: FileNotFoundError | None = None
+    # A server may answer the name of a directory with a page.
+    for open_file in () if _ZARR in path else REMOTE_READERS:
+        try:
+            source = open_file(path, choice)
+        except FileNotFoundError as error:
+            missing = error
+            break
+        if source is not None:
+            _check_axis(path, channel_axis)
+            return source
+    source = open_zarr(open_remote_zarr(path), role, channel_axis, choice)
+    if source is not None:
+        return source
+    raise missing or ValueError(
+        f"{path} is neither a TIFF nor a Zarr array, which alone are read behind URLs. Download it, and open "
+        "the copy."
+    )
+
+
+def _check_axis(path: object, channel_axis: int | None) -> None:
+    if channel_axis not in {-1, 2, None}:
+        raise ValueError(
+            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
+            "Leave channel_axis out."
+        )
 
 
 def _open_directory(
@@ -168,11 +206,7 @@ def _open_file(path: object, absolute: str, role: str, channel_axis: int | None,
         source = open_array_file(absolute, choice, role=role, channel_axis=channel_axis)
         if source is not None:
             return source
-    if channel_axis not in {-1, 2, None}:
-        raise ValueError(
-            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
-            "Leave channel_axis out."
-        )
+    _check_axis(path, channel_axis)
     for open_file in FILE_READERS:
         source = open_file(absolute, choice)
         if source is not None:

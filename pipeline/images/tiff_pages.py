@@ -236,9 +236,11 @@ class Pages:
         if not offset or not count:
             return np.full((*self._tile, self._layout[2]), self._fill, self._held_dtype)
         file.seek(offset)
+        # Errors of reading aren't damage.
+        content = file.read(count)
         try:
             tables = {"jpegtables": page.jpegtables, "jpegheader": self._jpegheader}
-            segment: Any = self._decoder(file.read(count), index, **tables)[0]
+            segment: Any = self._decoder(content, index, **tables)[0]
             return segment[0]  # type: ignore[no-any-return]
         except Exception as error:
             # Each codec has exceptions of its own.

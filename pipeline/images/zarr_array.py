@@ -13,6 +13,7 @@ import zarr
 from pipeline.images.file import file_stamp
 from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.kept import GIANT, KEPT, PIECES
+from pipeline.images.remote import address_of
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.source import RegionPart, Source, count_touched
 from pipeline.images.zarr_chunks import chunk_reader
@@ -109,9 +110,10 @@ class ZarrArray(Source):
         return ", ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
 
     def place(self) -> dict[str, Any] | None:
-        """Return the path of the directory, and what is chosen there; None if the store isn't local."""
+        """Return the directory or the URL, and what is chosen there; None if another store holds it."""
         path = self._facts.path
-        return None if path is None else {"image": str(path), **self._options()}
+        address = address_of(self._array) if path is None else str(path)
+        return None if address is None else {"image": address, **self._options()}
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ import zarr
 from dask.base import tokenize
 
 from pipeline.images.file import show_time
+from pipeline.images.remote import address_of
 from pipeline.images.zarr_nodes import directory_of
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def identify_zarr(array: zarr.Array[Any]) -> str | None:
     if isinstance(store, zarr.storage.MemoryStore):
         # zarr has no other way to its bytes than by asynchronous calls.
         return f"{_digest_chunks(store._store_dict, array.path)}, metadata {metadata}"  # noqa: SLF001
-    if isinstance(store, zarr.storage.FsspecStore) and "memory" not in store.fs.protocol:
-        return f"{store.path}/{array.path}, metadata {metadata}"
-    return None
+    address = address_of(array)
+    return None if address is None else f"{address}, metadata {metadata}"
 
 
 def _digest_chunks(chunks: Mapping[str, Buffer], path: str) -> str:

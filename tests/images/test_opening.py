@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import dask.array as da
@@ -20,6 +19,9 @@ from PIL import Image as Pillow
 from pipeline.images.image import Image
 from pipeline.images.opening import open_image, open_layer, reopen
 from pipeline.images.readers import open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PIXELS = noise(HEIGHT, WIDTH, 3)
 
@@ -135,18 +137,6 @@ def test_a_file_of_no_image_is_an_error(tmp_path: Path, name: str, content: byte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name} is empty" if not content else rf"{name} isn't an image"):
         open_image(tmp_path / name)
-
-
-@pytest.mark.parametrize("url", ["s3://bucket/x.zarr", "https://example.org/x.tif", "file:///tmp/x.tif"])
-@pytest.mark.parametrize("what", ["image", "mask"])
-def test_urls_are_refused(url: str, what: str) -> None:
-    """A URL is named as it was given, with a remedy, even if it became a Path."""
-    for given, printed in ((url, url), (Path(url), os.fspath(Path(url)))):
-        arguments: dict[str, Any] = {"image": PIXELS, what: given}
-        with pytest.raises(
-            ValueError, match=f"{what} is the URL {printed}; URLs can't be read yet. Open it as a Dask"
-        ):
-            open_image(**arguments)
 
 
 def test_a_name_with_a_colon_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
