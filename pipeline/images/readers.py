@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,9 +20,11 @@ from pipeline.images.photo import open_photo
 from pipeline.images.raster import open_jpeg2000, open_raster
 from pipeline.images.remote import RemotePath, as_local, is_url, open_remote_zarr, without_secrets
 from pipeline.images.slide import open_slide
+from pipeline.images.sliceable import open_sliceable
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
 from pipeline.images.zarr_opening import open_zarr, open_zarr_directory, refuse_zarr_folder
+from pipeline.images.zarr_store import open_zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,9 @@ DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
     open_numpy,
     open_dask,
+    open_zarr_store,
+    # The last one, since most arrays can be sliced.
+    open_sliceable,
 )
 # The same for what is open already but holds several images, of which one is chosen.
 STORE_READERS: tuple[Callable[[object, str, int | None, Choice], Source | None], ...] = (open_zarr,)
@@ -108,7 +112,7 @@ def open_source(
     """
     if isinstance(image, str | os.PathLike):
         return _open_path(image, role, channel_axis, choice)
-    if isinstance(image, Mapping):
+    if isinstance(image, dict):
         return open_mosaic(image, choice)
     for open_store in STORE_READERS:
         source = open_store(image, role, channel_axis, choice)

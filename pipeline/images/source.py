@@ -171,6 +171,11 @@ class Source(ABC):
         """Whether the pixels are held by the workers of a Dask cluster."""
         return False
 
+    @property
+    def travels(self) -> bool:
+        """Whether the image, or a part of it, can be sent to another process."""
+        return True
+
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region in this process, outside of any task, into a new array of shape (h, w, C)."""
         return self.part(region).read()
@@ -239,6 +244,11 @@ class Derived(Source):
     def is_held_by_cluster(self) -> bool:
         """Whether the pixels are held by the workers of a Dask cluster."""
         return self._base.is_held_by_cluster
+
+    @property
+    def travels(self) -> bool:
+        """Whether the base can be sent to another process."""
+        return self._base.travels
 
 
 def count_touched(length: int, places: range, piece: int) -> int:

@@ -16,6 +16,7 @@ from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.remote import address_of
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.source import RegionPart, Source, count_touched
+from pipeline.images.travel import can_travel
 from pipeline.images.zarr_chunks import chunk_reader
 from pipeline.images.zarr_damage import damage_in
 from pipeline.images.zarr_identity import identify_zarr
@@ -206,6 +207,11 @@ class ZarrArray(Source):
         alpha = names.index(_ALPHA)
         chosen = (*(channel for channel in self._selected if channel != alpha), alpha)
         return ZarrArray(self._array, self._axes, self._facts, chosen)
+
+    @property
+    def travels(self) -> bool:
+        """Whether the store can be pickled: that of a TIFF can't, since it holds an open file."""
+        return self._directory is not None or can_travel(self._array.store)
 
     @property
     def _directory(self) -> Path | None:

@@ -296,6 +296,12 @@ def _check_pieces(sources: Sequence[Source], executor: Executor) -> None:
             "the image, its mask or its zones are persisted on the cluster, where a task can't take pieces "
             "of them. Pass them as they were before persist(), or store them: image.to_zarr(...)"
         )
+    if not executor.is_local and not all(source.travels for source in sources):
+        raise ValueError(
+            "the image, its mask or its zones are read by an object that can't be sent to the workers of a "
+            "cluster, such as an open file. Pass the path of the file, or store it before there is a client: "
+            "open_image(...).to_dask().to_zarr(...)"
+        )
 
 
 def _memory_limit(limit: int | str | None, executor: Executor) -> int:

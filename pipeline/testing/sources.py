@@ -50,7 +50,8 @@ class SourceContract:
     """The tests of a source.
 
     Override the fixture `case`, so that it returns a source and the pixels that it holds, shape (H, W, C),
-    with any number of channels. Set `pickles` to False for a source that one process alone can read.
+    with any number of channels. Set `pickles` to False for a source that one process alone can read, and says
+    so by its attribute `travels`.
     """
 
     pickles = True
@@ -78,6 +79,7 @@ class SourceContract:
             height, width = source.extent
             assert source.region_bytes(extent, (range(0, height, 2), range(width - 1, -1, -3))) >= 1
         assert not source.is_held_by_cluster
+        assert source.travels == self.pickles
         assert all(path.exists() for path in source.paths)
 
     def test_regions_are_slices_of_the_whole(self, case: Case) -> None:
@@ -150,7 +152,7 @@ class SourceContract:
                     continue
                 assert some.shape == (*source.extent, len(chosen))
                 assert source.channels is None or some.channels == tuple(source.channels[n] for n in chosen)
-                assert some.description != source.description
+                assert some.description != source.description or source.identity() is None
                 np.testing.assert_array_equal(
                     some.read((slice(2, 30, 3), slice(0, 9))), pixels[2:30:3, :9][..., chosen]
                 )
@@ -181,7 +183,8 @@ class SourceContract:
             place = some.place()
             if place is not None:
                 assert reopen(json.loads(json.dumps(place))).description == some.description
-        assert len({source.identity(), once.identity(), twice.identity()}) == 3
+        identities = {source.identity(), once.identity(), twice.identity()}
+        assert len(identities) == 3 or identities == {None}
 
     def test_an_image_of_it(self, case: Case) -> None:
         """As an image it is indexed, computed and turned into a Dask array as its pixels are."""

@@ -22,6 +22,7 @@ def test_the_least_that_a_source_defines() -> None:
     # The pixels, and a tile of 32 x 20.
     assert source.region_bytes((1, 7)) == 21 + 32 * 20 * 3
     assert not source.is_held_by_cluster
+    assert source.travels
     assert source.description.shape == (10, 20, 3)
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
+import h5py
 import psutil
 import pytest
 from distributed import Client, LocalCluster
 from references import random_mixture
 from runs.disturbed import assert_same
 
-from pipeline import Density, plan, stream
+from pipeline import Density, open_image, plan, stream
 from pipeline.runs.cluster import Cluster
 from pipeline.testing.executors import ExecutorContract, add
 
@@ -124,6 +125,13 @@ def test_what_a_cluster_cant_do(tmp_path: Path, photo: NDArray[np.uint8], proces
                 ValueError, match=r"persisted on the cluster.* Pass them as they were before persist"
             ):
                 start(image, DENSITY, tmp_path / "out.zarr", mask=mask, client=processes, progress="none")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        dataset = file.create_dataset("x", data=photo)
+        with pytest.raises(
+            ValueError, match=r"can't be sent to the workers .* Pass the path of the file, or"
+        ):
+            plan(open_image(dataset)[::2], DENSITY, tmp_path / "out.zarr", client=processes, progress="none")
+    (tmp_path / "x.h5").unlink()
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as idle,
