@@ -13,7 +13,10 @@ from dask.base import compute, tokenize
 from dask.delayed import delayed
 
 from pipeline.compute.engines import choose_engines, evaluate_pixels
+from pipeline.coordinates import plain_mask, read_data, stated_no_data, with_coordinates
 from pipeline.images.dask_array import is_dask_array
+from pipeline.images.data_array import check_no_dataset
+from pipeline.images.dimensions import find_channel_axis
 from pipeline.images.grid import choose_grid
 from pipeline.images.image import Image
 from pipeline.images.no_data import check_no_data
@@ -106,7 +109,7 @@ def evaluate(
     ----------
     image : array_like, dask.array.Array, xarray.DataArray, Image or path, shape (H, W, C)
         Boolean, integer or floating point, of any strides. The channels of an array must be in the order of
-        the mixture's channels.
+        the mixture's channels. The dimension "band", "channel", "c" or "rgb" of a DataArray holds them.
     quantities : Quantity, Packed, or mapping of str to these
         One quantity, or several by name, which share what they have in common.
     dtype : dtype, optional
@@ -129,8 +132,9 @@ def evaluate(
     -------
     ndarray, dask.array.Array or xarray.DataArray, shape (H, W)
         A dict of them for a mapping of quantities. A Dask array, an :class:`Image` and a path give a lazy
-        Dask array. A DataArray keeps its coordinates. The classes of a posterior stand where the channels
-        stood, or last if there was no such axis. A pixel without data is NaN, or the highest integer.
+        Dask array. A DataArray keeps its coordinates, and gives a lazy one if it is lazy, or in a file still.
+        The classes of a posterior stand where the channels stood, or last if there was no such axis. A pixel
+        without data is NaN, or the highest integer.
 
     Raises
     ------
@@ -158,14 +162,17 @@ def _evaluate(  # noqa: PLR0917  the arguments of evaluate, in its order
     """Evaluate outputs by the way that suits the kind of image."""
     xarray = sys.modules.get("xarray")
     if xarray is not None and isinstance(image, xarray.DataArray):
-        plain = _plain_mask(mask, image, channel_axis) if isinstance(mask, xarray.DataArray) else mask
-        results = _evaluate(image.data, outputs, channel_axis, engine, plain, no_data)
+        axis = find_channel_axis(image.dims, channel_axis)
+        plain = plain_mask(mask, image, axis) if isinstance(mask, xarray.DataArray) else mask
+        no_data = stated_no_data(image, no_data)
+        results = _evaluate(read_data(image), outputs, axis, engine, plain, no_data)
         pairs = zip(outputs, results, strict=True)
-        return [_with_coordinates(xarray, image, result, output, channel_axis) for output, result in pairs]
-    if isinstance(image, Image | str | os.PathLike | Mapping) or _is_image(mask):
+        return [with_coordinates(xarray, image, result, output, axis) for output, result in pairs]
+    check_no_dataset(image, "image")
+    if isinstance(image, Image | str | os.PathLike | dict) or _is_image(mask):
         opened = open_image(image, channel_axis=channel_axis, mask=mask, no_data=no_data)
         lazy = _evaluate_image(opened, outputs, engine)
-        is_lazy = isinstance(image, Image | str | os.PathLike | Mapping) or is_dask_array(image)
+        is_lazy = isinstance(image, Image | str | os.PathLike | dict) or is_dask_array(image)
         return lazy if is_lazy else list(compute(*lazy))
     array = image if is_dask_array(image) else np.asanyarray(image)
     mask, no_data = (None if isinstance(given, str) and given == AUTO else given for given in (mask, no_data))
@@ -322,29 +329,3 @@ def _without_masked(result: Any, keep: Any, output: Output, axis: int) -> Any:  
     if output.class_names is not None:
         keep = library.expand_dims(keep, axis)
     return library.where(keep, result, result.dtype.type(output.no_data))
-
-
-def _plain_mask(mask: Any, image: Any, channel_axis: int | None) -> Any:  # noqa: ANN401  xarray's
-    """Return the data of a mask in the order of the image's dimensions."""
-    dims = list(image.dims)
-    if channel_axis is not None:
-        del dims[channel_axis]
-    if set(mask.dims) != set(dims):
-        raise ValueError(f"mask has dimensions {mask.dims}; wanted {tuple(dims)}, those of the image")
-    for dim in dims:
-        both = dim in mask.indexes and dim in image.indexes
-        if both and not mask.indexes[dim].equals(image.indexes[dim]):
-            raise ValueError(f"the coordinates {dim!r} of mask and image differ. Reindex the mask.")
-    return mask.transpose(*dims).data
-
-
-def _with_coordinates(xarray: Any, image: Any, data: Any, output: Output, channel_axis: int | None) -> Any:  # noqa: ANN401  an extra
-    """Return results with the image's dimensions and coordinates, except those of the channels."""
-    dims, channels = list(image.dims), None
-    if channel_axis is not None:
-        channels = dims.pop(channel_axis)
-    coords = {name: value for name, value in image.coords.items() if channels not in value.dims}
-    if output.class_names is not None:
-        dims.insert(len(dims) if channel_axis is None else channel_axis % image.ndim, "class")
-        coords["class"] = list(output.class_names)
-    return xarray.DataArray(data, dims=dims, coords=coords, name=output.name)

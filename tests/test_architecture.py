@@ -110,6 +110,8 @@ TOLD_APART = {
         "TiffSource",
         "PhotoSource",
         "Mosaic",
+        "Labeled",
+        "Sliceable",
         "View",
         "Image",
     ),

@@ -1,8 +1,7 @@
-"""Objects that hold an array in memory: lists, xarray's arrays, PIL's images, tensors of other libraries."""
+"""Objects that hold an array in memory: lists, PIL's images, tensors of other libraries."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,6 @@ def as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass a
     ValueError
         If it is a list whose rows differ in length, or holds indices into a palette.
     """
-    xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(image, xarray.DataArray):
-        return image.data
     if isinstance(image, list | tuple):
         try:
             return np.asarray(image)
@@ -42,7 +38,7 @@ def as_array(image: Any, role: str) -> Any:  # noqa: ANN401  a caller may pass a
             raise ValueError(
                 f"{role} is a list whose rows differ in length or depth; wanted one of shape (H, W, C)"
             ) from error
-    if getattr(image, "mode", None) in _PALETTES:
+    if hasattr(image, "__array_interface__") and getattr(image, "mode", None) in _PALETTES:
         raise ValueError(f"{role} holds indices into a palette; wanted colors. Pass image.convert('RGB').")
     if hasattr(image, "__array_interface__"):
         return image if isinstance(image, np.ndarray) else np.asarray(image)

@@ -78,7 +78,8 @@ def open_image(
     image : path, array or Image
         The path of a TIFF or BigTIFF, or of any file that OpenCV reads: the content decides, not the name.
         The path of a Zarr array's directory. A NumPy, Dask, Zarr or xarray array, a list, or an array in
-        memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them.
+        memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them. Any object
+        with a shape, a dtype and slicing, as h5py, netCDF4 and tensorstore have it.
         A mosaic: a mapping of paths of files to the row and the column of the first pixel of each; the path
         of a CSV or JSON table with ``file,row,column`` or ``file,x,y``; a folder of files with georeferences
         or with places in their names (``a_r003_c012.tif``, ``a_x1024_y2048.tif``, ``a [x=1024,y=2048].tif``).
@@ -104,7 +105,8 @@ def open_image(
         green and blue; ``"alpha"`` is among them only if it is named here.
     channel_axis : int or None
         The axis of an array's channels, or None for a gray image without a channel axis. By default the last
-        of three axes; an array of two axes is a gray image.
+        of three axes, or that of xarray's which is named "band", "channel", "c" or "rgb"; an array of two
+        axes is a gray image.
     mask : path, array, Image, "alpha", "auto" or None
         An image of one channel: pixels where it is 0 have no data. It has the same height and width, or fewer
         pixels with the same aspect, as a coarser level has; then it is scaled by nearest neighbor. The path

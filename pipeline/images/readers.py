@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.images.array_like import as_array
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.dask_array import open_dask
+from pipeline.images.data_array import open_data_array
 from pipeline.images.file import COPY_AGAIN
 from pipeline.images.giant_photo import open_giant_photo
 from pipeline.images.hdf5 import SEPARATOR, open_hdf5
@@ -68,6 +69,7 @@ DIRECTORY_READERS: tuple[ArrayFileReader, ...] = (
 )
 # The same for types of arrays: each is called with the array, its role, and the channel axis.
 ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = (
+    open_data_array,
     open_numpy,
     open_dask,
     open_zarr_store,

@@ -7,7 +7,6 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-import xarray
 from images.examples import noise
 from PIL import Image as Pillow
 
@@ -37,11 +36,10 @@ class _FromDlpack:
     [
         PIXELS.tolist(),
         tuple(PIXELS.tolist()),
-        xarray.DataArray(PIXELS),
         Pillow.fromarray(PIXELS),
         _FromDlpack(),
     ],
-    ids=["list", "tuple", "xarray", "PIL", "DLPack"],
+    ids=["list", "tuple", "PIL", "DLPack"],
 )
 def test_what_holds_an_array(image: Any) -> None:
     """Lists, and objects of other libraries, become NumPy arrays."""
@@ -54,12 +52,6 @@ def test_what_holds_an_array(image: Any) -> None:
 def test_what_comes_back(image: Any) -> None:
     """Arrays, lazy ones too, and what is no array are the same objects."""
     assert as_array(image, "image") is image
-
-
-def test_a_lazy_array_stays_lazy() -> None:
-    """The Dask array that xarray holds isn't computed."""
-    lazy = da.from_array(PIXELS)
-    assert as_array(xarray.DataArray(lazy), "image").name == lazy.name
 
 
 @pytest.mark.parametrize(
