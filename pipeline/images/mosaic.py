@@ -167,8 +167,8 @@ class Mosaic(Source):
             one = (min(extent[0], len(inner[0])), min(extent[1], len(inner[1])))
             read = max(read, *(s.region_bytes(one, (inner[0], inner[1])) for s in (tile.source, *tile.masks)))
         piece = min(extent[0], tall) * min(extent[1], wide)
-        # Where a tile covers another one by its data: words on pixels, and a copy of those that it has.
-        covering = n_pixels + piece * (3 + self.shape[2] + self.pixel_bytes) if self._has_validity else 0
+        # Where a tile covers another one by its data: words on pixels, and on their channels.
+        covering = n_pixels + piece * (4 + self.shape[2]) if self._has_validity else 0
         return n_pixels * self.pixel_bytes + read + covering + 8 * len(self._tiles)
 
     def part(self, region: Region) -> MosaicPart:
@@ -298,10 +298,12 @@ class MosaicPart(NamedTuple):
                 out[piece.places] = pixels
                 if rules:
                     has[piece.places] = True
-                continue
-            taken = valid | ~has[piece.places]
-            out[piece.places][taken] = pixels[taken]
-            has[piece.places] |= valid
+            else:
+                taken = valid | ~has[piece.places]
+                np.copyto(out[piece.places], pixels, where=taken[..., np.newaxis])
+                has[piece.places] |= valid
+            # Those of the next tile take their place.
+            del pixels
         return out
 
 
