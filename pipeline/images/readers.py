@@ -20,8 +20,8 @@ from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
 from pipeline.images.raster import open_jpeg2000, open_raster
 from pipeline.images.remote import RemotePath, as_local, is_url, open_remote_zarr, without_secrets
-from pipeline.images.slide import open_slide
 from pipeline.images.sliceable import open_sliceable
+from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
 from pipeline.images.tiff import open_tiff
 from pipeline.images.zarr_opening import open_zarr, open_zarr_directory, refuse_zarr_folder
