@@ -43,8 +43,8 @@ def axis_names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
     if not isinstance(names, list | tuple) or len(names) != array.ndim:
         return None
     places = attributes.get("spatial:dimensions")
-    plane = dict(zip(places, "yx", strict=False)) if isinstance(places, list) else {}
-    return tuple(None if name is None else str(plane.get(name, name)) for name in names)
+    plane = dict(zip(map(str, places), "yx", strict=False)) if isinstance(places, list) else {}
+    return tuple(None if name is None else plane.get(str(name), str(name)) for name in names)
 
 
 def no_data_of(array: zarr.Array[Any]) -> NoData | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +47,22 @@ def open_node(directory: Path) -> Node | None:
         kind = content.get("node_type")
     elif (directory / _ATTRIBUTES).is_file():
         _read_json(directory / _ATTRIBUTES)
-    if kind not in {"array", "group"}:
+    if kind not in ("array", "group"):
         raise ValueError(f"{file} has the node type {kind!r:.80}; wanted 'array' or 'group'")
+    attributes = content.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise ValueError(f"{file} is damaged: its attributes are {attributes!r:.80}")  # noqa: TRY004  as below
     store = zarr.storage.LocalStore(directory, read_only=True)
     try:
-        if kind == "array":
-            return zarr.open_array(store, mode="r")
-        return zarr.open_group(store, mode="r", use_consolidated=False)
+        if kind == "group":
+            return zarr.open_group(store, mode="r", use_consolidated=False)
+        array = zarr.open_array(store, mode="r")
     except Exception as error:
         # Metadata that zarr doesn't know make it raise exceptions of many types.
         raise ValueError(f"{file} can't be opened with zarr {zarr.__version__}: {error}") from error
+    if max(array.shape, default=0) > sys.maxsize:
+        raise ValueError(f"{file} is damaged: the array has the shape {array.shape}")
+    return array
 
 
 def directory_of(node: Node) -> Path | None:
@@ -112,11 +119,9 @@ def ancestors_of(node: Node) -> Iterator[tuple[zarr.Group, str]]:
         return
     names = [name for name in node.path.split("/") if name]
     for number in range(len(names) - 1, max(-1, len(names) - 1 - _GENERATIONS), -1):
-        try:
-            group = zarr.open_group(node.store, path="/".join(names[:number]), mode="r")
-        except FileNotFoundError:
-            continue
-        yield group, "/".join(names[number:])
+        group = _found_in(node, "/".join(names[:number]))
+        if isinstance(group, zarr.Group):
+            yield group, "/".join(names[number:])
 
 
 def sibling_of(node: Node, name: str) -> Node | None:
@@ -124,10 +129,14 @@ def sibling_of(node: Node, name: str) -> Node | None:
     directory = _plain_directory(node)
     if directory is not None:
         return open_node(directory.parent / name)
-    path = "/".join([*node.path.split("/")[:-1], name])
+    return _found_in(node, "/".join([*node.path.split("/")[:-1], name]))
+
+
+def _found_in(node: Node, path: str) -> Node | None:
+    """Return the group or array at a path of a node's store, or None if there is none that may be read."""
     try:
         found: Node = zarr.open(node.store, path=path, mode="r")
-    except FileNotFoundError:
+    except Exception:  # noqa: BLE001  a remote store may forbid to read other paths, with any exception
         return None
     return found
 

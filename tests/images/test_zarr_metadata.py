@@ -51,6 +51,8 @@ def test_names_of_axes() -> None:
     assert axis_names(make(2, attributes={"_ARRAY_DIMENSIONS": ["y", "x"]})) is None
     places = {"spatial:dimensions": ["north", "east"]}
     assert axis_names(make(dimension_names=("b", "north", "east"), attributes=places)) == ("b", "y", "x")
+    odd = {"_ARRAY_DIMENSIONS": ["c", [1], 7], "spatial:dimensions": [[], {}]}
+    assert axis_names(make(2, attributes=odd)) == ("c", "[1]", "7")
 
 
 def test_values_without_data() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_a_root_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (3, "zarr.json", "[1]", r"zarr.json is damaged: it holds \[1\]; wanted a JSON object"),
         (3, "zarr.json", "{}", "zarr.json has the node type None; wanted 'array' or 'group'"),
         (3, "2/zarr.json", '{"node_type": "array", "zarr_format": 3}', "2/zarr.json can.t be opened"),
+        (3, "zarr.json", '{"node_type": []}', r"zarr.json has the node type \[\]; wanted"),
+        (3, "zarr.json", '{"node_type": "group", "attributes": 7}', "damaged: its attributes are 7"),
         (2, ".zattrs", "{", ".zattrs is damaged: it isn't JSON"),
         (2, "2/.zarray", "", "2/.zarray is damaged: it isn't JSON"),
         (2, "2/.zarray", '{"zarr_format": 2}', "2/.zarray can't be opened with zarr"),
@@ -100,6 +103,32 @@ def test_damaged_metadata_are_named(
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
         open_node(file.parent)
+
+
+def test_a_size_that_no_array_has_is_damage(tmp_path: Path) -> None:
+    """Its places couldn't be counted."""
+    write(tmp_path / "x", 2)
+    file = tmp_path / "x" / "2" / ".zarray"
+    content = json.loads(file.read_bytes())
+    file.write_text(json.dumps({**content, "shape": [3, 2**70]}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"\.zarray is damaged: the array has the shape \(3, 1180591"):
+        open_node(file.parent)
+
+
+def test_what_a_store_forbids_is_not_there() -> None:
+    """A remote store may let read the array alone, and not what is beside it or above."""
+
+    class Forbidding(zarr.storage.MemoryStore):
+        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
+            if not key.startswith("a/0"):
+                raise PermissionError(13, key)
+            return await super().get(key, *arguments, **options)
+
+    store = zarr.storage.MemoryStore()
+    zarr.create_array(store, name="a/0", shape=(3, 4), dtype="u1")
+    array = zarr.open_array(Forbidding(store._store_dict), path="a/0", mode="r")
+    assert list(ancestors_of(array)) == []
+    assert sibling_of(array, "spatial_ref") is None
 
 
 def test_a_codec_that_isnt_there_is_named(tmp_path: Path) -> None:
