@@ -92,10 +92,13 @@ def place_names(named: Named, paths: Sequence[str], sources: Sequence[Source]) -
     Raises
     ------
     ValueError
-        If a tile is smaller than others though it isn't at the edge, or doesn't lie on whole pixels.
+        If a tile is smaller than others though it isn't at the edge, or doesn't lie on whole pixels; if two
+        tiles overlap by more than half, since the numbers may count tiles then.
     """
     if not named.are_numbers:
-        return [_on_pixels(path, *place) for path, place in zip(paths, named.places, strict=True)]
+        pixels = [_on_pixels(path, *place) for path, place in zip(paths, named.places, strict=True)]
+        _check_apart(pixels, paths, sources)
+        return pixels
     tall, wide = (max(source.extent[axis] for source in sources) for axis in (0, 1))
     first, last = (
         tuple(most(place[axis] for place in named.places) for axis in (0, 1)) for most in (min, max)
@@ -229,6 +232,23 @@ def _on_pixels(path: str, row: float, column: float) -> Place:
             "Pass a table."
         )
     return top, left
+
+
+def _check_apart(places: Sequence[Place], paths: Sequence[str], sources: Sequence[Source]) -> None:
+    """Raise ValueError if two tiles overlap by more than half of their height and width."""
+    tall, wide = (max(1, max(source.extent[axis] for source in sources) // 2) for axis in (0, 1))
+    cells: dict[Place, list[tuple[Place, str]]] = {}
+    for (top, left), path in zip(places, paths, strict=True):
+        row, column = top // tall, left // wide
+        near = [(row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        for place, other in (pair for cell in near for pair in cells.get(cell, [])):
+            if abs(place[0] - top) < tall and abs(place[1] - left) < wide:
+                raise ValueError(
+                    f"{other} and {path} overlap by more than half, if the numbers in their names are the "
+                    "row and column of the first pixel. If they count tiles, write them as r and c, or pass "
+                    "a table."
+                )
+        cells.setdefault((row, column), []).append(((top, left), path))
 
 
 def _linear(transform: Transform) -> tuple[float, float, float, float]:

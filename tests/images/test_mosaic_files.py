@@ -184,7 +184,7 @@ def test_tiles_that_do_not_agree(tmp_path: Path) -> None:
             open_image({tmp_path / "a.tif": (0, 0), tmp_path / f"{other}.tif": (0, 96)})
 
 
-def test_options_of_mosaics(tmp_path: Path) -> None:
+def test_options_of_mosaics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A level and an axis of channels are refused; pages and planes are those of each file."""
     mapping = write_tiles(tmp_path, "a_r{r}_c{c}.tif")
     (tmp_path / "t.csv").write_text("file,row,column\na_r1_c1.tif,0,0\n")
@@ -193,6 +193,18 @@ def test_options_of_mosaics(tmp_path: Path) -> None:
             open_image(mosaic, level=1)
     with pytest.raises(ValueError, match=r"channel_axis is 0, but .* is a folder of files"):
         open_image(tmp_path, channel_axis=0)
+    chosen: list[dict[str, Any]] = []
+
+    def read(path: str, choice: Choice) -> Source | None:
+        chosen.append(choice.options())
+        return open_tiff(path)
+
+    monkeypatch.setattr(readers, "FILE_READERS", (read,))
+    image = open_image(mapping, series=1, z=2)
+    assert chosen == [{"series": 1, "z": 2}] * 6
+    place: Any = image.description.place
+    assert (place["series"], place["z"]) == (1, 2)
+    check_reopened(image)
 
 
 def test_folders_that_are_no_mosaics(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_planes_and_parts_of_pixels_in_names() -> None:
         place_names(named, names, sources((9, 9)))
 
 
+def test_numbers_of_tiles_are_not_taken_for_pixels() -> None:
+    """Tiles that would overlap by more than half are refused, and others not."""
+    names = ["t_x0_y0.tif", "t_x1_y0.tif"]
+    named = read_names(names)
+    assert named is not None
+    with pytest.raises(ValueError, match=r"t_x0_y0\.tif and t_x1_y0\.tif overlap by more than half, if the"):
+        place_names(named, names, sources((20, 30), (20, 30)))
+    names = ["t_x0_y0.tif", "t_x16_y0.tif", "t_x3_y12.tif", "t_x3_y9999.tif"]
+    named = read_names(names)
+    assert named is not None
+    assert place_names(named, names, sources(*[(20, 30)] * 4)) == [(0, 0), (0, 16), (12, 3), (9999, 3)]
+
+
 @given(
     st.tuples(st.floats(0.1, 100), st.floats(-3, 3), st.floats(-1e6, 1e6)),
     st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 9999)), min_size=1, max_size=5),

@@ -107,6 +107,15 @@ def test_no_more_is_read_than_needed() -> None:
     assert (image.source.identity(), image.source.place()) == (None, None)
 
 
+def test_it_can_be_stored_for_a_cluster(tmp_path: Path) -> None:
+    """What can't be sent to a cluster can be stored in this process, as the message there says."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        image = open_image(file.create_dataset("x", data=PIXELS, chunks=(32, 32, 5)))
+        assert not image.source.travels
+        image.to_dask().to_zarr(tmp_path / "x.zarr")
+    np.testing.assert_array_equal(open_image(tmp_path / "x.zarr"), PIXELS)
+
+
 def test_one_thread_at_a_time_reads_an_unknown_object() -> None:
     """An object whose library isn't known to be safe is locked."""
     source = open_source(_OneAtATime(PIXELS))
