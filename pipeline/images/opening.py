@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from pipeline.images.channels import add_alpha, choose_channels
 from pipeline.images.choice import Choice
 from pipeline.images.geojson import is_geojson
 from pipeline.images.image import Image
 from pipeline.images.masking import ALPHA, Masking, check_mask
-from pipeline.images.mosaic_table import read_place
 from pipeline.images.no_data import RULES, NoData, check_no_data
 from pipeline.images.polygons import open_polygons
 from pipeline.images.readers import open_source
 from pipeline.images.regions import places_of
-from pipeline.images.scaled import Scaled
 from pipeline.images.stated import StatedMask
 from pipeline.images.view import view
-from pipeline.images.zeroed import reopen_masking, zeroed
+from pipeline.images.zeroed import zeroed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from pipeline.images.no_data import Rule
-    from pipeline.images.polygons import Numbering
     from pipeline.images.source import Source
 
     # What a caller may give as an image or as a mask.
@@ -41,19 +38,6 @@ if TYPE_CHECKING:
 
 # As a mask and as a no-data value, it stands for what the image's file states.
 AUTO = "auto"
-
-
-class _Options(NamedTuple):
-    """The options of a place, without those of a choice."""
-
-    rows: list[int] | None = None
-    columns: list[int] | None = None
-    channels: list[str | int] | None = None
-    channel_axis: int = -1
-    extent: list[int] | None = None
-    by: Numbering | None = None
-    states: str | None = None
-    zeroed: dict[str, Any] | None = None
 
 
 def open_image(
@@ -169,52 +153,6 @@ def open_image(
     return opened[rows, columns]
 
 
-def reopen(place: dict[str, Any]) -> Image:
-    """Open the image, or the view of one, that :attr:`Description.place` names.
-
-    Parameters
-    ----------
-    place : dict
-
-    Returns
-    -------
-    Image
-        Without the masks and the no-data value that its file states.
-
-    Raises
-    ------
-    FileNotFoundError, TypeError, ValueError
-        If the image isn't there, or the place is damaged.
-    """
-    try:
-        inner = place["image"]
-        tiles = read_place(inner) if isinstance(inner, list) else None
-        given = {name: value for name, value in place.items() if name != "image"}
-        options = _Options(**{name: given.pop(name) for name in _Options._fields if name in given})
-        choice = Choice(**given)
-        rows, columns = (
-            None if places is None else range(*places) for places in (options.rows, options.columns)
-        )
-        height, width = map(int, options.extent or (0, 0))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the place of the image is damaged: {place!r:.200}") from error
-    if options.by is not None:
-        return Image.of(open_polygons(inner, (height, width), by=options.by))
-    if isinstance(inner, dict):
-        source = reopen(inner).source
-    else:
-        source = open_source(tiles or inner, channel_axis=options.channel_axis, choice=choice)
-    if options.states is not None:
-        source = _stated(source, options.states)
-    if options.channels is not None:
-        source = _with_channels(Image.of(source), tuple(options.channels), has_alpha=False).source
-    if options.extent is not None:
-        source = Scaled(source, (height, width))
-    if options.zeroed is not None:
-        source = zeroed(source, reopen_masking(options.zeroed, lambda mask: reopen(mask).source))
-    return Image.of(view(source, rows, columns), is_ordered=True)
-
-
 def open_with(image: ImageLike, masks: Sequence[Source], *, has_alpha: bool, no_data: NoData | None) -> Image:
     """Open an image with these masks and this no-data value, and with none that its file states.
 
@@ -286,14 +224,6 @@ def _with_validity(source: Source, *, has_masks: bool = True, is_ordered: bool =
     stated = source.stated_masks() if has_masks else {}
     masks = tuple(check_mask(StatedMask(source, fact, mask), source.extent) for fact, mask in stated.items())
     return Image.of(source, Masking(masks, has_alpha, source.no_data), is_ordered=is_ordered)
-
-
-def _stated(source: Source, fact: str) -> Source:
-    """Return the mask of a name that a source states."""
-    masks = source.stated_masks()
-    if fact not in masks:
-        raise ValueError(f"{source.name} has no {fact} any more, by which the image was masked")
-    return StatedMask(source, fact, masks[fact])
 
 
 def _with_channels(image: Image, wanted: tuple[str | int, ...], *, has_alpha: bool) -> Image:

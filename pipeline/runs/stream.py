@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.images.geojson import is_geojson
-from pipeline.images.opening import open_with, reopen
+from pipeline.images.opening import open_with
+from pipeline.images.reopening import reopen
 from pipeline.models.output import make_outputs
 from pipeline.runs.options import complete, shows_options
 from pipeline.runs.plan import make_plan

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.images.description import Description
 from pipeline.images.image import Image
-from pipeline.images.opening import reopen
+from pipeline.images.reopening import reopen
 from pipeline.images.view import view
 
 if TYPE_CHECKING:

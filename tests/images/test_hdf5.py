@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from images.examples import HEIGHT, WIDTH, noise
 
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

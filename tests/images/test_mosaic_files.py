@@ -15,8 +15,9 @@ from images.examples import noise, write_tiff
 from pipeline.evaluation import evaluate
 from pipeline.images import readers
 from pipeline.images.geometry import Geometry
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.images.tiff import open_tiff
 from pipeline.models.mixture import Mixture
 from pipeline.models.mixture_quantities import Density

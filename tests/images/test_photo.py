@@ -15,8 +15,9 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from pipeline.images import photo
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

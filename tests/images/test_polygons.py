@@ -20,8 +20,8 @@ from matplotlib.path import Path as Outline
 from pipeline.images import polygons as module
 from pipeline.images.grid import choose_grid
 from pipeline.images.lazy import read_whole
-from pipeline.images.opening import reopen
 from pipeline.images.polygons import open_polygons
+from pipeline.images.reopening import reopen
 from pipeline.images.view import view
 from pipeline.testing.sources import SourceContract, regions
 

@@ -22,9 +22,10 @@ import zarr
 from images.examples import HEIGHT, WIDTH, noise, write_tiff
 
 from pipeline.images import remote
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
 from pipeline.images.remote import RemotePath, as_local, is_url, without_secrets
+from pipeline.images.reopening import reopen
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from images.examples import Plain, noise
 
-from pipeline.images.opening import reopen
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.images.scaled import Scaled, fit_extent
 from pipeline.images.view import view
 from pipeline.testing.sources import SourceContract, regions

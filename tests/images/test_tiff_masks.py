@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from images.examples import HEIGHT, TILE, WIDTH, noise
 
 from pipeline.images import tiff_pages
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.images.stated import StatedMask
 from pipeline.images.tiff_masks import _spread
 from pipeline.testing.sources import SourceContract

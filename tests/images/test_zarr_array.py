@@ -13,8 +13,9 @@ from zarr.codecs import TransposeCodec
 
 from pipeline.images import zarr_array
 from pipeline.images.choice import Choice
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import zarr
 from images.examples import noise
 from images.zarr_examples import multiscale, put_attributes, write_image
 
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
+from pipeline.images.reopening import reopen
 from pipeline.images.zarr_groups import choose_entry
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from images.examples import HEIGHT, WIDTH, Plain, noise, write_tiff
 from pipeline.images.image import Image
 from pipeline.images.masking import Masking
 from pipeline.images.no_data import NoData
-from pipeline.images.opening import open_image, open_layer, reopen
+from pipeline.images.opening import open_image, open_layer
+from pipeline.images.reopening import reopen
 from pipeline.images.zeroed import Zeroed, zeroed
 from pipeline.testing.sources import SourceContract
 
