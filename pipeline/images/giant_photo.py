@@ -145,11 +145,8 @@ class GiantPhoto(ImageFile):
             )
         place = share_scratch(self._name, self._scratch_bytes, self._decode)
         array = _open_scratch(str(place))
-        pixels = (
-            ZarrArray(array, Axes.unnamed(2), Facts())
-            .select(self.samples)
-            .read((to_slice(rows), to_slice(columns)))
-        )
+        stored = ZarrArray(array, Axes.unnamed(2), Facts()).select(self.samples)
+        pixels = stored.read((to_slice(rows), to_slice(columns)))
         # A chunk that isn't there is read as zeros. One that is still there afterwards was read.
         for row, _, _ in meet_pieces(rows, array.chunks[0]):
             for column, _, _ in meet_pieces(columns, array.chunks[1]):

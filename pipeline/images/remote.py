@@ -232,7 +232,7 @@ def _no_ranges(path: str) -> ValueError:
     return ValueError(f"{path}: its server can't send parts of a file. Download it, and open the copy.")
 
 
-def address_of(array: zarr.Array[Any]) -> str | None:
+def address_of(array: zarr.Array[Any] | zarr.Group) -> str | None:
     """Return the URL of a remote Zarr array, without secrets, or None if it isn't a remote one."""
     import zarr  # noqa: PLC0415  as above
 

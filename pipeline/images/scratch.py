@@ -8,13 +8,13 @@ processes were all killed.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import stat
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -73,10 +73,11 @@ def share_scratch(name: str, n_bytes: int, make: Callable[[Path], None]) -> Path
         with _JOINED.lock:
             if key not in _JOINED.uses:
                 _JOINED.uses[key] = _join(name, n_bytes, make)
+                # The processes of multiprocessing don't call what atexit knows; all call finalizers.
+                Finalize(None, leave_scratches, exitpriority=0)
     return _JOINED.uses[key][0]
 
 
-@atexit.register
 def leave_scratches() -> None:
     """Remove the scratches of this process that no other process reads."""
     with _JOINED.lock:
@@ -145,8 +146,10 @@ def _locked(place: Path) -> Iterator[None]:
     """Hold the lock of a scratch, with which it is made, joined and left."""
     lock = _new_lock(place.with_name(f"{place.name}{_LOCK}"))
     with lock:
-        yield
-        _unlink(lock)
+        try:
+            yield
+        finally:
+            _unlink(lock)
 
 
 def _leave(place: Path, use: BaseFileLock) -> None:

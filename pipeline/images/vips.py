@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from pipeline.images.file import COPY_AGAIN
+from pipeline.images.file import COPY_AGAIN, open_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,17 +75,18 @@ def read_streamed(path: str) -> Streamed | None:
         If libvips is missing.
     """
     pyvips = import_vips()
-    try:
-        image = _open(pyvips, path)
-    except pyvips.Error:
-        return None
-    shape = (image.height, image.width, image.bands)
-    dtype = np.dtype(_DTYPES[image.format]) if image.format in _DTYPES else None
-    held_bytes = 0
-    if dtype is not None and image.get_typeof("interlaced"):
-        itemsize = 2 if image.get("vips-loader").startswith("jpeg") else dtype.itemsize
-        held_bytes = image.height * image.width * image.bands * itemsize
-    return Streamed(shape, dtype, held_bytes)
+    with open_binary(path) as file:
+        try:
+            image = _open(pyvips, file)
+        except pyvips.Error:
+            return None
+        shape = (image.height, image.width, image.bands)
+        dtype = np.dtype(_DTYPES[image.format]) if image.format in _DTYPES else None
+        held_bytes = 0
+        if dtype is not None and image.get_typeof("interlaced"):
+            itemsize = 2 if image.get("vips-loader").startswith("jpeg") else dtype.itemsize
+            held_bytes = math.prod(shape) * itemsize
+        return Streamed(shape, dtype, held_bytes)
 
 
 def decode_strips(path: str, dtype: np.dtype[Any], height: int) -> Iterator[NDArray[Any]]:
@@ -112,15 +114,16 @@ def decode_strips(path: str, dtype: np.dtype[Any], height: int) -> Iterator[NDAr
     """
     pyvips = import_vips()
     try:
-        image = _open(pyvips, path)
-        for top in range(0, image.height, height):
-            rows = min(height, image.height - top)
-            # A region's fetch() takes more memory and time.
-            content = image.crop(0, top, image.width, rows).write_to_memory()
-            strip: NDArray[Any] = np.frombuffer(content, dtype).reshape(rows, image.width, image.bands)
-            del content
-            yield strip
-            del strip
+        with open_binary(path) as file:
+            image = _open(pyvips, file)
+            for top in range(0, image.height, height):
+                rows = min(height, image.height - top)
+                # A region's fetch() takes more memory and time.
+                content = image.crop(0, top, image.width, rows).write_to_memory()
+                strip: NDArray[Any] = np.frombuffer(content, dtype).reshape(rows, image.width, image.bands)
+                del content
+                yield strip
+                del strip
     except pyvips.Error as error:
         reason = "; ".join(str(error).split("\n")).strip("; ")
         raise ValueError(
@@ -129,5 +132,9 @@ def decode_strips(path: str, dtype: np.dtype[Any], height: int) -> Iterator[NDAr
         ) from error
 
 
-def _open(pyvips: Any, path: str) -> Any:  # noqa: ANN401  pyvips has no types
-    return pyvips.Image.new_from_file(path, access="sequential", fail_on="error")
+def _open(pyvips: Any, file: BinaryIO) -> Any:  # noqa: ANN401  pyvips has no types
+    """Open a photo in an open file. libvips by itself would map all of a JPEG into memory."""
+    source = pyvips.SourceCustom()
+    source.on_read(file.read)
+    source.on_seek(file.seek)
+    return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")

@@ -11,6 +11,7 @@ import zarr
 
 from pipeline.images.ome_zarr import channel_names, ome_attributes, read_multiscales
 from pipeline.images.pixels import check_array, check_numbers
+from pipeline.images.remote import address_of
 from pipeline.images.zarr_array import Facts, ZarrArray
 from pipeline.images.zarr_axes import Axes, find_axes, find_plane
 from pipeline.images.zarr_groups import Entry, choose_entry, list_contents
@@ -95,7 +96,7 @@ def open_zarr(node: object, role: str, channel_axis: int | None, choice: Choice)
     if not isinstance(node, zarr.Array | zarr.Group):
         return None
     node = with_absolute_root(node)
-    name = str(directory_of(node) or node.path or f"the {role}")
+    name = str(directory_of(node) or address_of(node) or node.path or f"the {role}")
     return _Opening(name, choice, role, channel_axis).open(node)
 
 

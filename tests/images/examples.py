@@ -7,8 +7,10 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import tifffile
 
+from pipeline.images import giant_photo
 from pipeline.images.source import RegionPart, Source
 
 if TYPE_CHECKING:
@@ -120,3 +122,10 @@ def write_geojson(path: Path, *features: dict[str, Any]) -> Path:
     """Write a collection of features."""
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     return path
+
+
+def open_as_giant(path: str) -> Source | None:
+    """Open a small PNG or JPEG as if it were giant."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(giant_photo, "MOST_HELD", 0)
+        return giant_photo.open_giant_photo(path)
