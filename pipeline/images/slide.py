@@ -1,8 +1,17 @@
 """Whole slides in the formats of scanners, through OpenSlide (extra ``slides``).
 
-Aperio's slides and plain tiled TIFFs are read by the reader of TIFFs, exactly as they are stored. OpenSlide
-reads formats that aren't TIFFs, and TIFFs whose tiles overlap, are missing, or are giant: those of Hamamatsu,
-Leica, Philips and Ventana.
+Which reader a slide gets:
+
+- Aperio's slides and plain tiled TIFFs are read by the reader of TIFFs, exactly as they are stored.
+- Formats that aren't TIFFs are read through OpenSlide: Mirax, Zeiss, Sakura, DICOM, and Hamamatsu's VMS.
+- The tiles of Ventana's and Trestle's TIFFs overlap. Only OpenSlide puts them together.
+- TIFFs of Hamamatsu, Leica and Philips are read through OpenSlide, which places several scanned areas and
+  knows which pixels weren't scanned. If OpenSlide isn't installed or refuses them, the reader of TIFFs reads
+  them, area by area.
+
+OpenSlide takes places in pixels of level 0, and interpolates where they fall between pixels of a coarser
+level. Such a level is therefore read by squares that don't depend on the region, from places that fall on
+pixels as nearly as possible: where a level is coarser by a whole number, the pixels are those of the file.
 """
 
 from __future__ import annotations
@@ -15,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.images.file import ImageFile, file_stamp, name_samples
+from pipeline.images.file import ImageFile, file_stamp, name_samples, open_binary
 from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.magnification import find_magnification
-from pipeline.images.selection import meet_pieces
+from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.tiff import is_tiff
 from pipeline.images.tiff_pages import open_tags
 
@@ -31,22 +40,23 @@ if TYPE_CHECKING:
     from pipeline.images.choice import Choice
     from pipeline.images.source import Places, Region
 
-# OpenSlide's names of the scanners whose slides it reads here.
-_VENDORS = {
-    *("dicom", "hamamatsu", "leica", "mirax", "philips", "sakura", "trestle", "ventana", "zeiss"),
-}
-# Formats that aren't TIFFs, by the endings that OpenSlide itself goes by.
+# What OpenSlide calls the formats that the reader of TIFFs reads.
+_TIFFS = {None, "aperio", "generic-tiff"}
+# Formats that aren't TIFFs, by the endings that OpenSlide itself goes by, and by their first bytes.
 _SUFFIXES = {".czi", ".dcm", ".mrxs", ".svslide", ".vms", ".vmu"}
-# The kinds of TIFFs that tifffile knows by their tags.
-_TIFF_KINDS = ("ndpi", "scn", "bif", "philips")
+_ZEISS, _DICOM, _DICOM_PLACE = b"ZISRAWFILE", b"DICM", 128
+# Whether the reader of TIFFs reads a slide if OpenSlide doesn't.
+_ONLY_OPENSLIDE, _OTHERWISE_TIFF = "only OpenSlide", "otherwise the reader of TIFFs"
+# What the tags of TIFFs say whose tiles overlap: the software, and the XML in the tag of XMP.
+_TRESTLE, _VENTANA, _XMP = "MedScan", "<iScan", 700
 # Slides of these are scanned without gaps.
 _OPAQUE = {"hamamatsu"}
-# A level is read by squares that don't depend on the region, since places between pixels are interpolated.
-_SQUARE = 1024
+# A region is read by squares. A square of a coarser level may begin so many pixels earlier.
+_SQUARE, _MARGIN = 1024, 127
 # The bytes of decoded tiles that OpenSlide keeps for a slide, and the slides that a process keeps open.
 _CACHE, _SLIDES = 2**25, 4
-# An RGBA pixel, as OpenSlide returns it and as an array.
-_PIXEL_BYTES = 8
+# An RGBA pixel; and as OpenSlide returns it, as Pillow copies it, and as an array.
+_RGBA_BYTES, _SQUARE_BYTES = 4, 12
 _SLIDE = "slide"
 
 
@@ -70,26 +80,33 @@ def open_slide(path: str, choice: Choice) -> Slide | None:
     Raises
     ------
     ImportError
-        If the file is a slide of a format that isn't TIFF, and OpenSlide isn't installed.
+        If only OpenSlide reads the slide, and it isn't installed.
     ValueError
-        If the slide is damaged, or there is no such level, magnification or series.
+        If the slide is damaged or of a kind that OpenSlide doesn't read, or there is no such level,
+        magnification or series.
     """
-    if not _may_be_slide(path):
+    kind = _kind_of(path)
+    if kind is None:
         return None
     try:
         import openslide  # noqa: PLC0415  readers are imported where they are used
     except ImportError as error:
-        if is_tiff(path):
+        if kind == _OTHERWISE_TIFF:
             return None
         raise ImportError(
             f"{path} needs OpenSlide to be read: pip install 'mixture-pipeline[slides]'"
         ) from error
     vendor = openslide.OpenSlide.detect_format(path)
-    if vendor not in _VENDORS:
+    if vendor in _TIFFS:
         return None
-    choice.check(path, "a slide", "level", "series", "magnification")
     stamp = file_stamp(path)
-    slide = _opened(path, stamp)
+    try:
+        slide = _opened(path, stamp)
+    except ValueError:
+        if kind == _OTHERWISE_TIFF:
+            return None
+        raise
+    choice.check(path, "a slide", "level", "series", "magnification")
     names = (_SLIDE, *sorted(slide.associated_images))
     name = _series_name(path, names, choice.series)
     series = tuple(f"{number}: {_line(slide, one)}" for number, one in enumerate(names))
@@ -103,7 +120,7 @@ def open_slide(path: str, choice: Choice) -> Slide | None:
     else:
         if choice.level or choice.magnification:
             raise ValueError(f"{path} has no levels of its series {name!r}. Leave the level out.")
-        width, height = slide.associated_images[name].size
+        height, width = _associated_size(slide.properties, name)
         levels = ()
     samples, channels = name_samples("RGBA")
     return Slide(
@@ -121,7 +138,8 @@ def open_slide(path: str, choice: Choice) -> Slide | None:
         choice=choice,
         level=level,
         image=name,
-        states_alpha=vendor not in _OPAQUE,
+        states_alpha=name == _SLIDE and vendor not in _OPAQUE,
+        content="" if is_tiff(path) else slide.properties.get("openslide.quickhash-1", ""),
     )
 
 
@@ -136,11 +154,18 @@ class Slide(ImageFile):
         "slide", or the name of an image that belongs to it.
     states_alpha : bool
         Whether pixels may be transparent, which the scanner left out.
+    content : str
+        OpenSlide's digest of a slide that consists of several files; empty for a single one.
     """
 
     level: int = field(repr=False)
     image: str = field(repr=False)
     states_alpha: bool = field(repr=False)
+    content: str = field(repr=False)
+
+    def identity(self) -> str:
+        """Return the identity of the file and of its content: another reader decodes other pixels."""
+        return f"{super().identity()}, by OpenSlide {self.content}".rstrip()
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -153,44 +178,61 @@ class Slide(ImageFile):
         return _CACHE
 
     def read(self, region: Region) -> NDArray[Any]:
-        """Read a region, shape (h, w, C)."""
+        """Read a region, shape (h, w, C), by squares of the whole image."""
         self.check_unchanged()
         rows, columns = (range(n)[places] for n, places in zip(self.extent, region, strict=True))
         out = np.empty((len(rows), len(columns), len(self.samples)), np.uint8)
         if not out.size:
             return out
-        for row, height, row_places in meet_pieces(rows, _SQUARE):
-            for column, width, column_places in meet_pieces(columns, _SQUARE):
-                square = self._read_square(row, column, row_places, column_places)
-                out[height, width] = square[..., self.samples]
-        return out
-
-    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes: pixels, and a square of RGBA twice."""
-        del places
-        size = math.prod(self.extent) if self.image != _SLIDE else _SQUARE * _SQUARE
-        return math.prod(extent) * self.pixel_bytes + size * _PIXEL_BYTES
-
-    def _read_square(self, row: int, column: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Read places of a square of the image as RGBA."""
-        slide = _opened(self.path, self.stamp)
-        top, left = row * _SQUARE, column * _SQUARE
         try:
+            slide = _opened(self.path, self.stamp)
             if self.image != _SLIDE:
                 whole = np.asarray(slide.associated_images[self.image].convert("RGBA"))
-                return whole[top : top + _SQUARE, left : left + _SQUARE][rows, columns]
-            if self.level:
-                down = slide.level_downsamples[self.level]
-                height, width = (min(_SQUARE, n - at) for n, at in zip(self.extent, (top, left), strict=True))
-                place = (round(left * down), round(top * down))
-                return np.asarray(slide.read_region(place, self.level, (width, height)))[rows, columns]
-            place = (left + columns.start, top + rows.start)
-            size = (columns.stop - columns.start, rows.stop - rows.start)
-            return np.asarray(slide.read_region(place, 0, size))[:: rows.step or 1, :: columns.step or 1]
+                return np.array(whole[to_slice(rows), to_slice(columns)][..., self.samples], order="C")
+            for row, height, row_places in meet_pieces(rows, _SQUARE):
+                for column, width, column_places in meet_pieces(columns, _SQUARE):
+                    square = self._read_square(slide, (row, column), row_places, column_places)
+                    out[height, width] = square[..., self.samples]
         except Exception as error:
             # After an error, a slide that is open can't be read any more.
             _opened.cache_clear()
-            raise ValueError(f"{self.path} can't be read at row {top}, column {left}: {error}") from error
+            place = f"rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}"
+            raise ValueError(f"{self.path} can't be read at {place}: {error}") from error
+        return out
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory that reading takes: pixels, one square or associated image, and one tile."""
+        del places
+        size = math.prod(self.extent) if self.image != _SLIDE else (_SQUARE + _MARGIN) ** 2
+        tile = math.prod(self.tile) * _RGBA_BYTES
+        return math.prod(extent) * self.pixel_bytes + size * _SQUARE_BYTES + tile
+
+    def _read_square(
+        self, slide: openslide.OpenSlide, square: tuple[int, int], rows: slice, columns: slice
+    ) -> NDArray[np.uint8]:
+        """Read places of a square of a level as RGBA."""
+        down = slide.level_downsamples[self.level]
+        anchors = []
+        for number, places in zip(square, (rows, columns), strict=True):
+            # On level 0, any place falls on a pixel.
+            start = number * _SQUARE if self.level else number * _SQUARE + places.start
+            stop, margin = number * _SQUARE + places.stop, _margin(start, down)
+            first = round((start - margin) * down)
+            skipped = number * _SQUARE + places.start - start + margin
+            anchors.append((first, stop - start + margin, slice(skipped, None, places.step)))
+        (top, height, row_places), (left, width, column_places) = anchors
+        pixels = np.asarray(slide.read_region((left, top), self.level, (width, height)))
+        return pixels[row_places, column_places]
+
+
+def _margin(start: int, down: float) -> int:
+    """Return how many pixels before a place of a level is one that falls on a pixel of level 0, nearly."""
+
+    def distance(margin: int) -> float:
+        place = (start - margin) * down
+        return abs(place - round(place))
+
+    return min(range(min(start, _MARGIN) + 1), key=distance)
 
 
 @lru_cache(maxsize=_SLIDES)
@@ -207,14 +249,20 @@ def _opened(path: str, stamp: tuple[int, int]) -> openslide.OpenSlide:
     return slide
 
 
-def _may_be_slide(path: str) -> bool:
-    """Return whether OpenSlide should be asked for a file: it takes long to load."""
+def _kind_of(path: str) -> str | None:
+    """Return whether OpenSlide alone reads a file, or the reader of TIFFs too; None for any other file."""
     if Path(path).suffix.lower() in _SUFFIXES:
-        return True
+        return _ONLY_OPENSLIDE
     if not is_tiff(path):
-        return False
+        with open_binary(path) as file:
+            start = file.read(_DICOM_PLACE + len(_DICOM))
+        is_slide = start.startswith(_ZEISS) or start[_DICOM_PLACE:] == _DICOM
+        return _ONLY_OPENSLIDE if is_slide else None
     with open_tags(path) as file:
-        return any(getattr(file, f"is_{kind}") for kind in _TIFF_KINDS)
+        page = file.pages.first
+        if page.software.startswith(_TRESTLE) or _VENTANA in str(page.tags.valueof(_XMP)):
+            return _ONLY_OPENSLIDE
+        return _OTHERWISE_TIFF if file.is_ndpi or file.is_scn or file.is_philips else None
 
 
 def _series_name(path: str, names: tuple[str, ...], wanted: int | str | None) -> str:
@@ -256,11 +304,13 @@ def _tile(properties: Mapping[str, str], level: int) -> tuple[int, int]:
 def _line(slide: openslide.OpenSlide, name: str) -> str:
     """Describe a slide, or an image that belongs to it."""
     if name != _SLIDE:
-        width, height = slide.associated_images[name].size
+        height, width = _associated_size(slide.properties, name)
         return f"{name!r}, {height} x {width} pixels"
     width, height = slide.dimensions
     power = _number(slide.properties, "openslide.objective-power")
-    parts = [f"{name!r}", f"{height} x {width} pixels", f"{slide.level_count} levels"]
+    parts = [f"{name!r}", f"{height} x {width} pixels"]
+    if slide.level_count > 1:
+        parts.append(f"{slide.level_count} levels")
     if power:
         parts.append(f"magnification {power:g}")
     sides = ("y", "height", "x", "width")
@@ -269,6 +319,12 @@ def _line(slide: openslide.OpenSlide, name: str) -> str:
         top, tall, left, wide = (int(bound or 0) for bound in bounds)
         parts.append(f"scanned rows {top} to {top + tall} and columns {left} to {left + wide}")
     return ", ".join(parts)
+
+
+def _associated_size(properties: Mapping[str, str], name: str) -> tuple[int, int]:
+    """Return the height and width of an image that belongs to a slide, without decoding it."""
+    height, width = (int(properties[f"openslide.associated.{name}.{side}"]) for side in ("height", "width"))
+    return height, width
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:
