@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -10,26 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, open_binary
+from pipeline.images.file import ImageFile, file_stamp
+from pipeline.images.hdf5_file import SEPARATOR, find_numbers, is_hdf5, list_images, open_hdf5_file
 from pipeline.images.pixels import check_array
+from pipeline.images.selection import meet_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import h5py
     from numpy.typing import NDArray
 
     from pipeline.images.choice import Choice
     from pipeline.images.source import Places, Region, Source
 
-SEPARATOR = "::"
-_MAGIC = b"\x89HDF\r\n\x1a\n"
-# A block for the user may stand before the magic bytes.
-_OFFSETS = (0, 512, 1024, 2048)
 _ROW_NAMES, _COLUMN_NAMES = ("y", "row", "rows", "height"), ("x", "column", "columns", "width")
 _CHANNEL_NAMES = ("c", "channel", "channels", "band", "bands")
 # The cache of chunks that the library keeps for an open dataset.
 _CACHE = 2**20
+# A strip of rows, or one row of chunks, is read at once.
+_STRIP = 2**22
 
 
 def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None) -> Hdf5Dataset | None:
@@ -55,23 +54,28 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
     ImportError
         If the package h5py isn't installed.
     ValueError
-        If the file is damaged, if there is no such dataset, or several of which none is chosen, or if the
-        dataset can't be an image or lies in another file.
+        If the file is damaged, if there is no such dataset, or several of which none is chosen; if the
+        dataset can't be an image, is compressed by a filter that the library lacks, or is a link to another
+        file; if the other files of a virtual dataset aren't there.
     """
     file, _, name = path.partition(SEPARATOR)
-    if not _is_hdf5(file):
+    if not is_hdf5(file):
         return None
     choice.check(path, "an HDF5 file", "series")
+    if name and choice.series is not None:
+        raise ValueError(f"series is {choice.series!r}, but {path} names a dataset; wanted one of them")
     stamp = file_stamp(file)
-    with _opened(file) as opened:
-        images = {one: _describe(data) for one, data in _images(opened)}
+    with open_hdf5_file(file) as opened:
+        images = {one: _describe(data) for one, data in list_images(opened).items()}
         dataset = _chosen(file, images, name or choice.series)
-        _check_place(file, opened, dataset)
+        held = find_numbers(file, opened, dataset)
         data = opened.get(dataset)
         axis = _axis_of(f"{file}{SEPARATOR}{dataset}", data, role, channel_axis)
-        lengths, pieces = list(data.shape), list(data.chunks or (1,) * data.ndim)
-        n_channels, dtype, is_chunked = 1, data.dtype.newbyteorder("="), data.chunks is not None
-    chunk_bytes = math.prod(pieces) * dtype.itemsize if is_chunked else 0
+        lengths, n_channels, dtype = list(data.shape), 1, data.dtype.newbyteorder("=")
+    chunks = [chunk for chunk in held.values() if chunk is not None]
+    chunk_bytes = max(map(math.prod, chunks), default=0) * dtype.itemsize
+    # The datasets of which a virtual one consists may be of other axes.
+    pieces = next((list(chunk) for chunk in chunks if len(chunk) == len(lengths)), [1] * len(lengths))
     if axis is not None:
         n_channels = lengths.pop(axis)
         del pieces[axis]
@@ -82,7 +86,7 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
         shape=(lengths[0], lengths[1], n_channels),
         dtype=dtype,
         channels=None,
-        tile=(pieces[0], pieces[1]),
+        tile=(min(pieces[0], lengths[0]) or 1, min(pieces[1], lengths[1]) or 1),
         stored="?" * n_channels,
         samples=tuple(range(n_channels)),
         series=lines if len(lines) > 1 else (),
@@ -90,6 +94,7 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
         axis=axis,
         is_axis_named=axis is not None and channel_axis not in {axis, axis - 3},
         chunk_bytes=chunk_bytes,
+        others=tuple((one, file_stamp(one)) for one in sorted({one for one, _ in held} - {file})),
     )
 
 
@@ -107,12 +112,20 @@ class Hdf5Dataset(ImageFile):
         Whether the file names the axis of the channels.
     chunk_bytes : int
         The size of a decoded chunk; 0 if the dataset isn't chunked.
+    others : tuple of (str, tuple of int)
+        The other files that hold numbers of a virtual dataset, with their times and sizes.
     """
 
     dataset: str
     axis: int | None
     is_axis_named: bool = field(repr=False)
     chunk_bytes: int = field(repr=False)
+    others: tuple[tuple[str, tuple[int, int]], ...] = field(repr=False)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file, and those that hold numbers of a virtual dataset."""
+        return (Path(self.path), *(Path(other) for other, _ in self.others))
 
     @property
     def name(self) -> str:
@@ -122,7 +135,16 @@ class Hdf5Dataset(ImageFile):
     def identity(self) -> str:
         """Return the identity of the file, the name of the dataset, and the axis of the channels."""
         axis = "" if self.axis in {None, 2} else f", channel_axis {self.axis}"
-        return f"{super().identity()}, dataset {self.dataset}{axis}"
+        digest = hashlib.sha256(repr(self.others).encode()).hexdigest()
+        others = f", {len(self.others)} other files {digest}" if self.others else ""
+        return f"{super().identity()}, dataset {self.dataset}{axis}{others}"
+
+    def check_unchanged(self) -> None:
+        """Raise ValueError if a file isn't the one that was opened."""
+        super().check_unchanged()
+        for other, stamp in self.others:
+            if not Path(other).is_file() or file_stamp(other) != stamp:
+                raise ValueError(f"{other} changed since {self.name} was opened. Open it again.")
 
     def place(self) -> dict[str, Any]:
         """Return the path with the name of the dataset, and how the channels are taken."""
@@ -130,72 +152,57 @@ class Hdf5Dataset(ImageFile):
         return {**super().place(), "image": self.name, **axis}
 
     def read(self, region: Region) -> NDArray[Any]:
-        """Read a region, shape (h, w, C)."""
+        """Read a region, shape (h, w, C), by strips."""
         self.check_unchanged()
         rows, columns = (range(n)[places] for n, places in zip(self.extent, region, strict=True))
-        if not (rows and columns and self.samples):
-            return np.empty((len(rows), len(columns), len(self.samples)), self.dtype)
-        first = min(self.samples)
-        index = list(region)
+        out = np.empty((len(rows), len(columns), len(self.samples)), self.dtype)
+        if not out.size:
+            return out
+        # The library is asked to skip chunks, but not pixels of a chunk, which it would pick one by one.
+        steps = [
+            places.step if places.step >= piece else 1
+            for places, piece in zip((rows, columns), self.tile, strict=True)
+        ]
+        wanted = slice(columns[0], columns[-1] + 1, steps[1])
+        height = self._strip(len(columns), columns.step)[0]
+        try:
+            with open_hdf5_file(self.path) as file:
+                for _, place, _ in meet_pieces(rows, height):
+                    first, last = rows[place.start], rows[place.stop - 1]
+                    pixels = self._read_strip(file[self.dataset], slice(first, last + 1, steps[0]), wanted)
+                    out[place] = pixels[:: rows.step // steps[0], :: columns.step // steps[1]]
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{self.name} can't be read: {' '.join(str(error).split())}") from error
+        return out
+
+    def _strip(self, n_columns: int, step: int) -> tuple[int, int]:
+        """Return the height of the strips in which some columns are read, and the bytes of a strip."""
+        tall, wide = self.tile
+        n_samples = max(self.samples, default=0) - min(self.samples, default=0) + 1
+        span = (n_columns - 1) * step + 1 if step < wide else n_columns
+        row_bytes = span * n_samples * self.dtype.itemsize
+        height = tall * max(1, _STRIP // (tall * row_bytes))
+        return height, height * row_bytes
+
+    def _read_strip(self, data: h5py.Dataset, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read some rows and columns of the samples, shape (h, w, C)."""
+        first, index = min(self.samples), [rows, columns]
         if self.axis is not None:
             index.insert(self.axis, slice(first, max(self.samples) + 1))
-        try:
-            with _opened(self.path) as file:
-                pixels = np.asarray(file[self.dataset][tuple(index)], self.dtype)
-        except (OSError, RuntimeError) as error:
-            # Without the plugin of a filter, the library says that it can't be found.
-            raise ValueError(f"{self.name} can't be read: {' '.join(str(error).split())}") from error
+        pixels: NDArray[Any] = data[tuple(index)]
         pixels = pixels[..., np.newaxis] if self.axis is None else np.moveaxis(pixels, self.axis, -1)
         wanted = [sample - first for sample in self.samples]
-        return np.ascontiguousarray(pixels if wanted == [*range(pixels.shape[2])] else pixels[..., wanted])
+        return pixels if wanted == [*range(pixels.shape[2])] else pixels[..., wanted]
 
     def with_alpha(self) -> Source:
         """Return the source itself, whose last channel its caller calls alpha."""
         return self
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes: pixels, twice where they are arranged, and chunks."""
-        del places
-        span = (max(self.samples, default=0) - min(self.samples, default=0) + 1) * self.dtype.itemsize
-        return math.prod(extent) * (self.pixel_bytes + span) + 2 * self.chunk_bytes + _CACHE
-
-
-def _is_hdf5(path: str) -> bool:
-    with open_binary(path) as file:
-        for offset in _OFFSETS:
-            file.seek(offset)
-            if file.read(len(_MAGIC)) == _MAGIC:
-                return True
-    return False
-
-
-def _opened(path: str) -> h5py.File:
-    """Open a file for reading; the library locks it if the file system can."""
-    try:
-        import h5py  # noqa: PLC0415  readers are imported where they are used
-    except ImportError as error:
-        raise ImportError(
-            f"{path} is an HDF5 file, for which h5py is needed: pip install 'mixture-pipeline[hdf5]'"
-        ) from error
-    try:
-        return h5py.File(path, "r", locking="best-effort")
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} can't be read as HDF5: {' '.join(str(error).split())}. {COPY_AGAIN}"
-        ) from error
-
-
-def _images(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yield the datasets of a file that can be images, with their names, without those of other files."""
-    found: list[tuple[str, Any]] = []
-
-    def note(name: str, item: Any) -> None:  # noqa: ANN401  a group or a dataset
-        shape = getattr(item, "shape", None)
-        if shape is not None and len(shape) in {2, 3} and item.dtype.kind in "biuf":
-            found.append((f"/{name}", item))
-
-    group.visititems(note)
-    yield from found
+        """Return the memory that reading takes: pixels, a strip twice, chunks and the library's cache."""
+        step = 1 if places is None else abs(places[1].step)
+        strip = self._strip(extent[1], step)[1]
+        return math.prod(extent) * self.pixel_bytes + 2 * (strip + self.chunk_bytes) + _CACHE
 
 
 def _describe(data: h5py.Dataset) -> str:
@@ -216,25 +223,6 @@ def _chosen(path: str, images: dict[str, str], wanted: str | int | None) -> str:
     lines = "; ".join(f"{one}, {line}" for one, line in images.items())
     got = "several datasets" if wanted is None else f"no dataset {wanted}"
     raise ValueError(f"{path} holds {got}; wanted one of them, as {path}{SEPARATOR}{names[0]}: {lines}")
-
-
-def _check_place(path: str, file: h5py.File, dataset: str) -> None:
-    """Raise ValueError unless a name is that of a dataset whose numbers lie in this file."""
-    data = file.get(dataset)
-    if data is None or not hasattr(data, "shape"):
-        names = ", ".join(name for name, _ in _images(file)) or "none"
-        raise ValueError(f"{path} has no dataset {dataset}; its datasets of two or three axes are: {names}")
-    if Path(data.file.filename).resolve() != Path(path).resolve():
-        raise ValueError(
-            f"{dataset} in {path} is a link; wanted its target: {data.file.filename}{SEPARATOR}{data.name}"
-        )
-    others = [source.file_name for source in data.virtual_sources()] if data.is_virtual else []
-    others = [name for name in others if name != "."] or [name for name, *_ in data.external or ()]
-    if others:
-        raise ValueError(
-            f"{dataset} in {path} has its numbers in other files, such as {others[0]}. Copy them into one "
-            "dataset: h5repack, or dask.array.from_array(...).to_hdf5(...)."
-        )
 
 
 def _axis_of(name: str, data: h5py.Dataset, role: str, channel_axis: int | None) -> int | None:

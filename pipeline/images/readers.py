@@ -13,7 +13,8 @@ from pipeline.images.dask_array import open_dask
 from pipeline.images.data_array import open_data_array
 from pipeline.images.file import COPY_AGAIN
 from pipeline.images.giant_photo import open_giant_photo
-from pipeline.images.hdf5 import SEPARATOR, open_hdf5
+from pipeline.images.hdf5 import open_hdf5
+from pipeline.images.hdf5_file import SEPARATOR
 from pipeline.images.mosaic_files import open_mosaic, open_mosaic_folder, open_mosaic_table
 from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy

@@ -6,6 +6,7 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -97,6 +98,12 @@ def write_tiff(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
     options.setdefault("photometric", "rgb" if pixels.shape[-1] == 3 else "minisblack")
     tifffile.imwrite(path, pixels, **options)
     return path
+
+
+def write_hdf5(path: Path, name: str, data: Any, **options: Any) -> None:
+    """Add a dataset to an HDF5 file."""
+    with h5py.File(path, "a") as file:
+        file.create_dataset(name, data=data, **options)
 
 
 def set_tag(path: Path, **codes: Any) -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pytest
-from images.examples import HEIGHT, WIDTH, noise
+from images.examples import HEIGHT, WIDTH, noise, write_hdf5
 
+from pipeline.images import hdf5
 from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
 from pipeline.images.reopening import reopen
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from pipeline.testing.sources import Case
 
 PIXELS = noise(HEIGHT, WIDTH, 3, dtype="uint16")
-
-
-def write(path: Path, name: str, data: Any, **options: Any) -> None:
-    """Add a dataset to a file."""
-    with h5py.File(path, "a") as file:
-        file.create_dataset(name, data=data, **options)
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -48,7 +42,9 @@ class TestContract(SourceContract):
         """Write a dataset."""
         pixels = PIXELS[..., :1] if request.param == "gray" else PIXELS
         stored = {"gray": PIXELS[..., 0], "channels first": np.moveaxis(PIXELS, -1, 0)}
-        write(tmp_path / "x.h5", "group/image", stored.get(request.param, PIXELS), **KINDS[request.param])
+        write_hdf5(
+            tmp_path / "x.h5", "group/image", stored.get(request.param, PIXELS), **KINDS[request.param]
+        )
         axis = 0 if request.param == "channels first" else -1
         return open_source(f"{tmp_path / 'x.h5'}::/group/image", channel_axis=axis), pixels
 
@@ -56,10 +52,10 @@ class TestContract(SourceContract):
 def test_a_dataset_is_chosen(tmp_path: Path) -> None:
     """One that is alone is taken; of several one must be named, behind the path or as the series."""
     path = tmp_path / "x.h5"
-    write(path, "raw", PIXELS)
+    write_hdf5(path, "raw", PIXELS)
     np.testing.assert_array_equal(open_image(path), PIXELS)
-    write(path, "deep/gray", PIXELS[..., 0])
-    write(path, "times", np.arange(5))
+    write_hdf5(path, "deep/gray", PIXELS[..., 0])
+    write_hdf5(path, "times", np.arange(5))
     with pytest.raises(
         ValueError, match=r"holds several datasets; wanted one of them, as .*x.h5::/deep/gray: /deep/gray, sh"
     ):
@@ -79,6 +75,10 @@ def test_a_dataset_is_chosen(tmp_path: Path) -> None:
             open_image(path, series=wanted)
     with pytest.raises(ValueError, match="holds no dataset 7; wanted one of them"):
         open_image(path, series=7)
+    with pytest.raises(
+        ValueError, match=r"series is 1, but .*x.h5::/raw names a dataset; wanted one of them"
+    ):
+        open_image(f"{path}::/raw", series=1)
 
 
 def test_a_name_may_hold_the_separator(tmp_path: Path) -> None:
@@ -130,25 +130,9 @@ def test_tags_that_are_damaged(tmp_path: Path) -> None:
         open_image(tmp_path / "x.h5")
 
 
-def test_numbers_of_other_files_are_refused(tmp_path: Path) -> None:
-    """Links, virtual datasets and external storage are named with what they need."""
-    write(tmp_path / "other.h5", "raw", PIXELS)
-    layout = h5py.VirtualLayout(shape=PIXELS.shape, dtype="u2")
-    layout[...] = h5py.VirtualSource(tmp_path / "other.h5", "raw", shape=PIXELS.shape)
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["link"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/raw")
-        file.create_virtual_dataset("virtual", layout)
-        file.create_dataset("outside", shape=(4, 5), dtype="u1", external=str(tmp_path / "raw.bin"))
-    with pytest.raises(ValueError, match=r"/link in .*x.h5 is a link; wanted its target: .*other.h5::/raw"):
-        open_image(f"{tmp_path / 'x.h5'}::/link")
-    for name, other in (("virtual", "other.h5"), ("outside", "raw.bin")):
-        with pytest.raises(ValueError, match=f"/{name} in .* has its numbers in other files, .*{other}"):
-            open_image(f"{tmp_path / 'x.h5'}::/{name}")
-
-
 def test_kinds_that_are_refused(tmp_path: Path) -> None:
     """A file without images, a dataset of other axes, and an option that isn't there are named."""
-    write(tmp_path / "x.h5", "times", np.arange(5))
+    write_hdf5(tmp_path / "x.h5", "times", np.arange(5))
     with pytest.raises(ValueError, match=r"x.h5 holds no dataset of two or three axes of numbers"):
         open_image(tmp_path / "x.h5")
     with pytest.raises(ValueError, match=r"x.h5::/times: image is an array of shape \(5,\); wanted"):
@@ -157,36 +141,16 @@ def test_kinds_that_are_refused(tmp_path: Path) -> None:
         open_image(tmp_path / "x.h5", level=1)
 
 
-def test_damaged_files(tmp_path: Path) -> None:
-    """A truncated file is refused when it is opened, and a damaged chunk when it is read."""
-    path = tmp_path / "x.h5"
-    dataset_options = {"chunks": (50, 50, 3), "compression": "gzip", "fletcher32": True}
-    write(path, "raw", PIXELS, **dataset_options)
-    with h5py.File(path) as file:
-        place = file["raw"].id.get_chunk_info(0)
-    content = bytearray(path.read_bytes())
-    content[place.byte_offset + 100] ^= 255
-    path.write_bytes(content)
-    image = open_image(path)
-    with pytest.raises(ValueError, match=r"x.h5::/raw can't be read: "):
-        image[:10, :10].compute()
-    np.testing.assert_array_equal(image[60:], PIXELS[60:])
-    path.write_bytes(content[:-100])
-    with pytest.raises(ValueError, match=r"x.h5 can't be read as HDF5: .*truncated.*Copy or download it"):
-        open_image(path)
-
-
-def test_the_package_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without h5py, the error names the extra."""
-    write(tmp_path / "x.h5", "raw", PIXELS)
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match=r"pip install 'mixture-pipeline\[hdf5\]'"):
-        open_image(tmp_path / "x.h5")
-
-
-def test_memory_of_reading(tmp_path: Path) -> None:
-    """A region takes its pixels twice, two chunks and the library's cache."""
-    write(tmp_path / "x.h5", "raw", PIXELS, chunks=(20, 30, 3))
+def test_memory_of_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region takes its pixels, a strip and a chunk twice, and the library's cache."""
+    monkeypatch.setattr(hdf5, "_STRIP", 1000)
+    write_hdf5(tmp_path / "x.h5", "raw", PIXELS, chunks=(20, 30, 3))
     source = open_source(tmp_path / "x.h5")
-    assert source.region_bytes((10, 10)) == 2 * 600 + 2 * 20 * 30 * 6 + 2**20
     assert source.tile == (20, 30)
+    chunk = 20 * 30 * 6
+    assert source.region_bytes((10, 10)) == 600 + 2 * (20 * 10 * 6 + chunk) + 2**20
+    places = (range(0, HEIGHT, 7), range(0, WIDTH, 7))
+    assert source.region_bytes((10, 10), places) == 600 + 2 * (20 * 64 * 6 + chunk) + 2**20
+    for step in (1, 7, 25, 40):
+        region = (slice(3, 99, step), slice(1, 80, step))
+        np.testing.assert_array_equal(source.read(region), PIXELS[region])
