@@ -167,10 +167,9 @@ def _open_pages(path: str, stamp: tuple[int, int], offset: int | None) -> Pages:
         if offset is not None:
             file.filehandle.seek(offset)
             page = tifffile.TiffPage(file, 0)
-        # A mask is decoded as gray is, and a bit to a byte.
+        # A mask is decoded as gray is.
         page.photometric = _GRAY
-        dtype = np.uint8 if page.dtype == bool else page.dtype
-        return Pages(path, tifffile.TiffPageSeries([page], dtype=dtype), stamp, UNKNOWN)
+        return Pages(path, tifffile.TiffPageSeries([page], dtype=page.dtype), stamp, UNKNOWN)
 
 
 def _open_mask(path: str, stamp: tuple[int, int], offset: int | None) -> MaskPage:

@@ -14,7 +14,7 @@ _OME_CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
 _GDAL_ITEM = re.compile(r"<Item\b([^>]*)>([^<]*)</Item>")
 _GDAL_METADATA = 42112
 # Names that say no more than the number does.
-_NUMBERED = re.compile(r"(?:band|channel|layer)?[ _:#-]*\d*", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:band|channel|layer)?[ _:#\-\d]*", re.IGNORECASE)
 
 
 def read_names(

@@ -12,10 +12,11 @@ import numpy as np
 from pipeline.images.file import COPY_AGAIN, open_binary
 from pipeline.images.kept import GIANT, KEPT, PIECES
 from pipeline.images.selection import meet_pieces
+from pipeline.images.tiff_directories import check_directories
 from pipeline.images.tiff_metadata import read_geometry
 from pipeline.images.tiff_names import read_names
 from pipeline.images.tiff_raw import read_raw
-from pipeline.images.tiff_samples import read_samples
+from pipeline.images.tiff_samples import choose_decoder, read_samples
 from pipeline.images.tiff_series import choose, extent_of
 from pipeline.images.tiff_validity import find_mask_pages, read_fill, read_no_data
 
@@ -36,10 +37,15 @@ if TYPE_CHECKING:
     _Wanted = dict[tuple[int, int], _Pairs]
 
 
+# LZW, JPEG, deflate and PackBits make bytes of no more than so many times as many.
+_DENSE, _MOST_TIMES = {5, 7, 8, 32946, 32773}, 4096
+
+
 @lru_cache(maxsize=8)
 def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
     """Read the tags of the image that is chosen in a TIFF; they are kept, the file isn't kept open."""
     with open_tags(path) as file:
+        check_directories(path, file)
         chosen = choose(path, file, choice)
         whole, (height, width) = chosen.whole, extent_of(chosen.whole)
         pages = Pages(path, chosen.series, stamp, read_geometry(file, whole), chosen.planes)
@@ -116,7 +122,7 @@ class Pages:
         self._layout = (len(planes), separate, contiguous)
         self._fill, self._byteorder = read_fill(page, self.dtype), page.parent.byteorder
         # tifffile reads the file's bytes once more to choose the decoder: while the file is open.
-        self._decoder, self._jpegheader = page.decode, page.jpegheader
+        self._decoder, self._jpegheader = choose_decoder(path, page), page.jpegheader
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         self._tile = (min(tile[0], height), tile[1])
         self.tile = self._tile if self._raw is None else (1, 1)
@@ -130,6 +136,7 @@ class Pages:
         )
         self.is_one = self._grid == (1, 1)
         self._check_places(stamp[1], separate)
+        self._check_ratio(page.compression)
 
     def _check_places(self, size: int, separate: int) -> None:
         """Raise unless the file is as large as its tags say."""
@@ -143,6 +150,14 @@ class Pages:
             end = max(end, *(o + n for o, n in zip(p.dataoffsets, p.databytecounts, strict=False)))
         if end > size:
             raise ValueError(f"{self.path} is truncated: it lacks {end - size} bytes. {COPY_AGAIN}")
+
+    def _check_ratio(self, compression: int) -> None:
+        """Raise unless a tile or strip can become as large as the tags say."""
+        if self.segment_bytes > max(GIANT, _MOST_TIMES * self.largest_count) and compression in _DENSE:
+            raise ValueError(
+                f"{self.path} is damaged: {self.largest_count} bytes can't hold a tile or strip of "
+                f"{' x '.join(map(str, self._tile))} pixels. {COPY_AGAIN}"
+            )
 
     def read_no_data(self, page: tifffile.TiffPage) -> NoData | None:
         """Return the no-data value that a page states, as its samples have it once they are read."""
@@ -234,21 +249,28 @@ class Pages:
         page = self._pages[number]
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
-            return np.full((*self._tile, self._layout[2]), self._fill, self._held_dtype)
+            return np.broadcast_to(np.array(self._fill, self._held_dtype), (*self._tile, self._layout[2]))
         file.seek(offset)
         # Errors of reading aren't damage.
         content = file.read(count)
         try:
             tables = {"jpegtables": page.jpegtables, "jpegheader": self._jpegheader}
             segment: Any = self._decoder(content, index, **tables)[0]
-            return segment[0]  # type: ignore[no-any-return]
+        except ImportError as error:
+            # imagecodecs is built without some codecs for some systems.
+            raise ImportError(
+                f"{self.path} can't be decoded: {error}. Convert it to another kind."
+            ) from error
         except Exception as error:
             # Each codec has exceptions of its own.
             raise self._damage(index, str(error)) from error
+        if segment.dtype not in {self._held_dtype, self.dtype}:
+            raise self._damage(index, f"it holds {segment.dtype}, not {self._held_dtype}")
+        return segment[0]  # type: ignore[no-any-return]
 
     def _damage(self, index: int, reason: str) -> ValueError:
-        damage = f"tile or strip {index} can't be decoded ({reason})"
-        return ValueError(f"{self.path}: {damage}: it is damaged. {COPY_AGAIN}")
+        advice = f"It is damaged, or compressed in a way that isn't known. {COPY_AGAIN}"
+        return ValueError(f"{self.path}: tile or strip {index} can't be decoded: {reason}. {advice}")
 
 
 def _copy(out: NDArray[Any], pixels: NDArray[Any], pairs: _Pairs) -> None:

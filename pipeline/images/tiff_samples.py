@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import tifffile
     from numpy.typing import NDArray
 
@@ -126,10 +128,24 @@ def read_samples(path: str, series: tifffile.TiffPageSeries, n_planes: int) -> S
     return Samples(_letters(letters, n_samples, n_planes, page.extrasamples), dtype, highest)
 
 
-def alpha_kind(page: tifffile.TiffPage) -> str | None:
-    """Return "alpha" or "associated alpha" if an extra sample is one, or None."""
-    kind = next((kind for kind in page.extrasamples if kind in _ALPHAS), None)
-    return None if kind is None else "associated alpha" if kind == _ALPHAS[0] else "alpha"
+def choose_decoder(path: str, page: tifffile.TiffPage) -> Callable[..., Any]:
+    """Return tifffile's function that decodes tiles or strips of a page.
+
+    Raises
+    ------
+    ValueError
+        If it has none for such pages.
+    """
+    try:
+        decode = page.decode
+        # Where it has none, the function is one that raises.
+        decode(None, 0)
+    except Exception as error:
+        compression = getattr(page.compression, "name", f"number {page.compression}")
+        raise ValueError(
+            f"{path} is a TIFF of a kind that isn't read, compression {compression}: {error}. Convert it."
+        ) from error
+    return decode
 
 
 def _photometric(page: tifffile.TiffPage) -> int:

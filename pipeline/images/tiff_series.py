@@ -24,6 +24,8 @@ _REDUCED, _MASK = 1, 4
 # A level's height and width may be rounded up or down at each halving.
 _ROUNDING = 2
 _PHOTOMETRIC_MASK = 4
+# The colors of such files are multiplied by alpha already.
+_ASSOCIATED = "associated alpha"
 
 
 class Chosen(NamedTuple):
@@ -41,7 +43,7 @@ class Chosen(NamedTuple):
     levels : tuple of tuple of int
         Height and width of each level; empty if there is one only.
     lines : tuple of str
-        A line about each image of the file; empty if there is one only.
+        A line about each image of the file; empty if there is one only, unless its alpha is associated.
     """
 
     series: tifffile.TiffPageSeries
@@ -81,21 +83,14 @@ def choose(path: str, file: tifffile.TiffFile, choice: Choice) -> Chosen:
     levels = pyramids[_series_number(path, pyramids, lines, choice.series)]
     if choice.level >= len(levels):
         found = f"levels 0 to {len(levels) - 1}" if len(levels) > 1 else "one level, 0"
-        raise ValueError(f"level is {choice.level}, but {path} has {found}")
+        raise ValueError(f"{path} has {found}; got level={choice.level}")
     level = levels[choice.level]
-    # Programs write one page after the other, each as an image of its own.
-    equal = [one[0] for one in pyramids if _is_alike(one, levels)] if choice.pages == "channels" else []
-    if len(equal) > 1:
-        planes: list[Plane] = [(page, 0) for one in equal for page in one]
-    else:
+    planes = _pooled(path, pyramids, levels, choice)
+    if planes is None:
         planes = [_plane(level, number) for number in _numbers(path, level, choice)]
-    return Chosen(
-        level,
-        levels[0],
-        tuple(planes),
-        tuple(map(extent_of, levels)) if len(levels) > 1 else (),
-        lines if len(lines) > 1 else (),
-    )
+    extents = tuple(map(extent_of, levels)) if len(levels) > 1 else ()
+    is_said = len(lines) > 1 or _ASSOCIATED in lines[0]
+    return Chosen(level, levels[0], tuple(planes), extents, lines if is_said else ())
 
 
 def is_mask(page: tifffile.TiffPage) -> bool:
@@ -133,6 +128,7 @@ def describe_images(pyramids: Sequence[Pyramid]) -> tuple[str, ...]:
         facts += ["1 sample" if page.samplesperpixel == 1 else f"{page.samplesperpixel} samples"]
         facts += [f"{page.bitspersample} bits" if page.dtype is None else str(series.dtype)]
         facts += [getattr(page.photometric, "name", f"photometric {page.photometric}").lower()]
+        facts += [_ASSOCIATED] if 1 in page.extrasamples else []
         facts += [f"{len(levels)} levels"] if len(levels) > 1 else []
         if number != largest and areas[number] == areas[largest]:
             facts.append(f"as large as series {largest}: choose it with series={number}")
@@ -143,15 +139,17 @@ def describe_images(pyramids: Sequence[Pyramid]) -> tuple[str, ...]:
 
 def _pyramids(series: Pyramid) -> list[Pyramid]:
     """Return the levels of each image: those that tifffile finds, and reduced pages anywhere in the file."""
-    reduced = [one for one in series if one.keyframe.subfiletype & _REDUCED and len(one.levels) == 1]
+    reduced = [one for one in series if one.keyframe.subfiletype & _REDUCED]
+    # tifffile takes reduced pages for levels of a larger reduced page before them.
+    pages = [level for one in reduced for level in one.levels]
     pyramids = []
     for whole in series:
         if whole not in reduced:
-            levels = [*whole.levels, *(one for one in reduced if _is_level(one, whole))]
-            pyramids.append([whole, *sorted(levels[1:], key=extent_of, reverse=True)])
+            levels = [*whole.levels[1:], *(page for page in pages if _is_level(page, whole))]
+            pyramids.append([whole, *sorted(levels, key=extent_of, reverse=True)])
     taken = {id(level) for levels in pyramids for level in levels}
     # A thumbnail of another aspect or kind is an image of its own.
-    pyramids += [[one] for one in reduced if id(one) not in taken]
+    pyramids += [list(one.levels) for one in reduced if id(one) not in taken]
     order = {id(one): number for number, one in enumerate(series)}
     return sorted(pyramids, key=lambda levels: order[id(levels[0])])
 
@@ -171,14 +169,29 @@ def _is_level(level: tifffile.TiffPageSeries, whole: tifffile.TiffPageSeries) ->
     )
 
 
-def _is_alike(levels: Pyramid, chosen: Pyramid) -> bool:
-    """Return whether an image is a page like the page of another one."""
-    one, other = levels[0], chosen[0]
-    return (
-        len(one) == 1 == _count_planes(one)
-        and one.keyframe.hash == other.keyframe.hash
-        and one.keyframe.samplesperpixel == 1
-    )
+def _pooled(path: str, pyramids: list[Pyramid], chosen: Pyramid, choice: Choice) -> list[Plane] | None:
+    """Return pages that are wanted of those which programs wrote one by one, each as an image of its own.
+
+    None if the chosen image has several planes itself, or is the only one of its kind.
+    """
+    if choice.pages is None or choice.series is not None or choice.level:
+        return None
+    kind = chosen[0].keyframe.hash
+    alike = [levels[0] for levels in pyramids if levels[0].keyframe.hash == kind]
+    planes: list[Plane] = [(page, 0) for series in alike for page in series]
+    if len(planes) < len(alike) or len(alike) == 1 or any(_count_planes(series) > 1 for series in alike):
+        return None
+    if choice.pages == "channels":
+        return planes if chosen[0].keyframe.samplesperpixel == 1 else None
+    if choice.pages >= len(planes):
+        raise ValueError(_too_few(path, len(planes), choice.pages))
+    return [planes[choice.pages]]
+
+
+def _too_few(path: str, n_pages: int, wanted: int) -> str:
+    """Return the message about a page that isn't there."""
+    count = "one page" if n_pages == 1 else f"{n_pages} pages, 0 to {n_pages - 1},"
+    return f"{path} has {count} in this image; got pages={wanted}"
 
 
 def _series_number(
@@ -194,7 +207,7 @@ def _series_number(
     elif wanted < len(pyramids):
         return wanted
     kind = "name of exactly one" if isinstance(wanted, str) else "number of one"
-    raise ValueError(f"series is {wanted!r}; wanted the {kind} of those that {path} has: {'; '.join(lines)}")
+    raise ValueError(f"{path} has the series {'; '.join(lines)}. Got series={wanted!r}; wanted the {kind}.")
 
 
 def _count_planes(series: tifffile.TiffPageSeries) -> int:
@@ -228,9 +241,10 @@ def _numbers(path: str, series: tifffile.TiffPageSeries, choice: Choice) -> list
     for name, plane in (("z", choice.z), ("t", choice.t)):
         axis = name.upper()
         length = lengths[axes.index(axis)] if axis in axes else 1
-        if plane is not None and plane >= length:
-            count = "one plane" if length == 1 else f"{length} planes, 0 to {length - 1}"
-            raise ValueError(f"{name} is {plane}, but {path} has {count} along axis {axis}")
+        # Planes within one page are refused for what they are.
+        if plane is not None and plane >= length and series.keyframe.shaped[1] == 1:
+            count = "one plane" if length == 1 else f"{length} planes, 0 to {length - 1},"
+            raise ValueError(f"{path} has {count} along axis {axis}; got {name}={plane}")
         if plane is not None and axis in axes:
             numbers = numbers.take([plane], axis=axes.index(axis))
     several = [axis for axis, length in zip(axes, numbers.shape, strict=True) if length > 1]
@@ -238,8 +252,7 @@ def _numbers(path: str, series: tifffile.TiffPageSeries, choice: Choice) -> list
     is_color = series.keyframe.samplesperpixel > 1
     if isinstance(choice.pages, int):
         if choice.pages >= len(chosen):
-            count = "one page" if len(chosen) == 1 else f"{len(chosen)} pages, 0 to {len(chosen) - 1}"
-            raise ValueError(f"pages is {choice.pages}, but {path} has {count}")
+            raise ValueError(_too_few(path, len(chosen), choice.pages))
         return [chosen[choice.pages]]
     if choice.pages == "channels" and len(chosen) > 1 and is_color:
         raise ValueError(

@@ -10,9 +10,8 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images.examples import COLOR, HEIGHT, LAYOUTS, TILE, WIDTH, names, noise, set_tag, smooth, write_tiff
+from images.examples import COLOR, HEIGHT, LAYOUTS, TILE, WIDTH, names, noise, smooth, write_tiff
 
-from pipeline.images import tiff_pages
 from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
 from pipeline.testing.sources import SourceContract
@@ -197,75 +196,6 @@ def test_regions_are_slices_of_the_whole(
     np.testing.assert_array_equal(file[region], whole[region])
 
 
-def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note which tiles or strips are decoded."""
-    segments: list[int] = []
-    read = tiff_pages.Pages._segment
-
-    def _spy(self: Any, file: Any, number: int, index: int) -> NDArray[Any]:
-        segments.append(index)
-        return read(self, file, number, index)
-
-    monkeypatch.setattr(tiff_pages.Pages, "_segment", _spy)
-    return segments
-
-
-def test_opening_reads_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a TIFF decodes nothing, and computing a chunk only the tiles that the chunk meets."""
-    path = tmp_path / "x.tif"
-    tifffile.imwrite(path, noise(96, 96, 3), photometric="rgb", tile=(32, 32), compression="deflate")
-    segments = spy(monkeypatch)
-    array = open_image(path).to_dask(32)
-    assert (array.shape, array.chunksize, array.dtype) == ((96, 96, 3), (32, 32, 3), np.dtype("uint8"))
-    assert segments == []
-    array[32:64, 64:].compute(scheduler="synchronous")
-    assert segments == [5]
-
-
-def test_no_more_than_the_selected_tiles_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Indexing an image decodes the tiles that hold selected pixels, of the selected planes, each once."""
-    path, planes = tmp_path / "x.tif", noise(3, 160, 160)
-    tifffile.imwrite(
-        path, planes, photometric="rgb", planarconfig="separate", tile=(16, 16), compression="lzw"
-    )
-    image, pixels, segments = open_image(path), np.moveaxis(planes, 0, -1), spy(monkeypatch)
-    cases: list[tuple[Any, set[int]]] = [
-        (np.s_[::50, ::-70, 1], {100 + 10 * row + column for row in (0, 3, 6, 9) for column in (9, 5, 1)}),
-        (np.s_[17, 33, 2], {212}),
-        (np.s_[31:33, :16], {plane + row for plane in (0, 100, 200) for row in (10, 20)}),
-        (np.s_[..., 0], set(range(100))),
-        (np.s_[5:5], set()),
-        (np.s_[::-1, 159:158:-1, 2], {209 + 10 * row for row in range(10)}),
-    ]
-    for key, wanted in cases:
-        np.testing.assert_array_equal(image[key], pixels[key])
-        assert set(segments) == wanted
-        assert len(segments) == len(wanted)
-        segments.clear()
-
-
-@pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_giant_strips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planar: str) -> None:
-    """Blocks that lie in strips larger than them share the strips, of each plane."""
-    monkeypatch.setattr(tiff_pages, "GIANT", 0)
-    pixels, path = noise(HEIGHT, WIDTH, 3), tmp_path / "x.tif"
-    written = np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if planar == "separate" else pixels
-    tifffile.imwrite(
-        path, written, photometric="rgb", planarconfig=planar, rowsperstrip=30, compression="lzw"
-    )
-    source, segments = open_source(path), spy(monkeypatch)
-    planes = 3 if planar == "separate" else 1
-    for top in range(0, HEIGHT, 20):
-        for left in range(0, WIDTH, 20):
-            region = (slice(top, min(top + 20, HEIGHT)), slice(left, min(left + 20, WIDTH)))
-            np.testing.assert_array_equal(source.read(region), pixels[region])
-    assert len(segments) == len(set(segments)) == 4 * planes
-    strip = 30 * WIDTH * 3 // planes
-    assert 2 * planes * strip < source.held_bytes < 2 * planes * strip + 2 * strip
-    assert (source.unit, source.opening_bytes) == ((1, 1), 0)
-    assert source.region_bytes((20, 20)) == 20 * 20 * 3
-
-
 @pytest.mark.parametrize("options", [{"tile": TILE}, {"rowsperstrip": 7}])
 def test_memory_of_tiles(tmp_path: Path, options: dict[str, Any]) -> None:
     """A region takes its pixels, and one tile or strip with its bytes in the file."""
@@ -284,22 +214,6 @@ def test_memory_of_a_file_that_is_an_array(tmp_path: Path) -> None:
     wide = open_source(write_tiff(tmp_path / "wide.tif", np.zeros((2, 200_000, 3), np.uint8)))
     for places, step in ((None, 1), ((range(2), range(0, 200_000, 3)), 3)):
         assert wide.region_bytes((2, 1000), places) == 2 * (3000 + 2**17 + 3 * (999 * step + 1))
-
-
-def test_a_page_that_stands_for_several(tmp_path: Path) -> None:
-    """Channels that follow the only page of a file are channels all the same."""
-    pixels = noise(5, 30, 40)
-    path = write_tiff(
-        tmp_path / "one.tif", pixels, photometric="minisblack", truncate=True, metadata={"axes": "CYX"}
-    )
-    np.testing.assert_array_equal(open_image(path), np.moveaxis(pixels, 0, 2))
-
-
-def test_an_image_in_one_missing_strip(tmp_path: Path) -> None:
-    """An image that is wholly left out of its file is no data, not the file's first bytes."""
-    path = write_tiff(tmp_path / "empty.tif", noise(32, 32), photometric="minisblack", rowsperstrip=32)
-    set_tag(path, StripOffsets=0, StripByteCounts=0)
-    assert not np.asarray(open_image(path)).any()
 
 
 class TestTiff(SourceContract):
