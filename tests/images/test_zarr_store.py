@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from pipeline.images.source import Source
 
+pytest.importorskip("tifffile.zarr", reason="stores of older tifffile are those of Zarr 2")
+
 PIXELS = noise(70, 90, 3)
 
 
