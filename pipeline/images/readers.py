@@ -116,6 +116,7 @@ def open_source(
     if isinstance(image, str | os.PathLike):
         return _open_path(image, role, channel_axis, choice)
     if isinstance(image, dict):
+        _check_channels_last(f"the {role}", channel_axis)
         return open_mosaic(image, choice)
     for open_store in STORE_READERS:
         source = open_store(image, role, channel_axis, choice)
@@ -176,7 +177,7 @@ def _open_remote(path: RemotePath, role: str, channel_axis: int | None, choice: 
             missing = error
             break
         if source is not None:
-            _check_axis(path, channel_axis)
+            _check_channels_last(path, channel_axis)
             return source
     source = open_zarr(open_remote_zarr(path), role, channel_axis, choice)
     if source is not None:
@@ -187,11 +188,12 @@ def _open_remote(path: RemotePath, role: str, channel_axis: int | None, choice: 
     )
 
 
-def _check_axis(path: object, channel_axis: int | None) -> None:
+def _check_channels_last(path: object, channel_axis: int | None) -> None:
+    """Raise ValueError if a caller says of a file, or of several, that its channels come first."""
     if channel_axis not in {-1, 2, None}:
         raise ValueError(
-            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis. "
-            "Leave channel_axis out."
+            f"channel_axis is {channel_axis}, but {path} is a file, whose channels are always the last axis, "
+            "or a mosaic of files. Leave channel_axis out."
         )
 
 
@@ -203,8 +205,7 @@ def _open_directory(
         if source is not None:
             return source
     raise ValueError(
-        f"{path} is a directory, but not a Zarr array's; wanted an image file or the directory of a Zarr "
-        "array. If it is a Zarr group, pass the directory of one of the arrays within it."
+        f"{path} is a directory, but not that of a Zarr array or an OME-Zarr image, and holds no files of images"
     )
 
 
@@ -213,7 +214,7 @@ def _open_file(path: object, absolute: str, role: str, channel_axis: int | None,
         source = open_array_file(absolute, choice, role=role, channel_axis=channel_axis)
         if source is not None:
             return source
-    _check_axis(path, channel_axis)
+    _check_channels_last(path, channel_axis)
     for open_file in FILE_READERS:
         source = open_file(absolute, choice)
         if source is not None:

@@ -194,6 +194,10 @@ def test_options_of_mosaics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             open_image(mosaic, level=1)
     with pytest.raises(ValueError, match=r"channel_axis is 0, but .* is a folder of files"):
         open_image(tmp_path, channel_axis=0)
+    with pytest.raises(
+        ValueError, match=r"channel_axis is 1, but the image is a file, .* or a mosaic of files"
+    ):
+        open_image(mapping, channel_axis=1)
     chosen: list[dict[str, Any]] = []
 
     def read(path: str, choice: Choice) -> Source | None:
