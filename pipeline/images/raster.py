@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 # Names of files that are nothing else than rasters of GDAL's.
 _SUFFIXES = {".vrt", ".img", ".asc", ".bil", ".bip", ".bsq", ".nc", ".grb", ".grb2", ".grib", ".ntf", ".dem"}
+# Where its sizes stand, GDAL's largest block, and how many copies of a block decoding a larger tile takes.
+_JPEG_2000_HEAD, _LARGEST_TILE, _WAVELETS = 2**16, 1024, 5
+# Measured: drivers and libraries of GDAL, and blocks that its cache holds beyond its limit.
+_GDAL_BYTES = 24 * 2**20
 # A JPEG 2000 of more pixels isn't decoded whole.
 _LARGE = 2**22
 # So many bytes of decoded blocks are read at once.
@@ -120,6 +124,7 @@ def open_raster(path: str, choice: Choice = WHOLE) -> Raster | None:
         choice=choice,
         dataset=name,
         digest=_digest(_files_of(path, stamp, name)),
+        decoding_bytes=_decoding_bytes(path, stamp[1], tall * wide * len(facts.stored), facts.dtype.itemsize),
         is_masked=facts.is_masked,
     )
 
@@ -134,6 +139,8 @@ class Raster(ImageFile):
         The name by which GDAL opens it: the path, or that of a dataset within the file.
     digest : str
         A digest of the sizes and times of all of its files, if there are several; else empty.
+    decoding_bytes : int
+        The memory that decoding a block takes.
     is_masked : bool
         Whether it states a mask.
     is_mask : bool
@@ -142,6 +149,7 @@ class Raster(ImageFile):
 
     dataset: str = field(repr=False)
     digest: str = field(repr=False)
+    decoding_bytes: int = field(repr=False)
     is_masked: bool = field(repr=False)
     is_mask: bool = field(default=False, repr=False)
 
@@ -167,13 +175,16 @@ class Raster(ImageFile):
         """The memory of the decoded blocks that GDAL keeps."""
         return min(limit_cache(), math.prod(self.extent) * self._stored_bytes)
 
+    @property
+    def opening_bytes(self) -> int:
+        """The memory that GDAL takes for itself."""
+        return _GDAL_BYTES
+
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory of the pixels, and of the blocks that are decoded at once."""
         step = (1, 1) if places is None else (abs(places[0].step), abs(places[1].step))
         n_read = math.prod(min(n, limit) for n, limit in zip(self._piece(step), self.extent, strict=True))
-        # Decoders of JPEG 2000 hold samples as integers of 32 bits.
-        decoding = math.prod(self.tile) * len(self.stored) * max(4, self.dtype.itemsize)
-        return math.prod(extent) * self.pixel_bytes + n_read * self.pixel_bytes + decoding
+        return math.prod(extent) * self.pixel_bytes + n_read * self.pixel_bytes + self.decoding_bytes
 
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C), in the calling thread."""
@@ -219,6 +230,19 @@ class Raster(ImageFile):
     @property
     def _stored_bytes(self) -> int:
         return len(self.stored) * self.dtype.itemsize
+
+
+def _decoding_bytes(path: str, size: int, n_samples: int, itemsize: int) -> int:
+    """Return the memory that decoding a block of so many samples takes."""
+    with open_binary(path) as file:
+        head = file.read(_JPEG_2000_HEAD)
+    if not head.startswith(_JPEG_2000):
+        return n_samples * itemsize
+    # JPEG 2000 is decoded to 32 bits. Of a tile that is larger than a block, all bytes are loaded.
+    start = head.find(_JPEG_2000[1])
+    tile = [int.from_bytes(head[start + n : start + n + 4], "big") for n in (24, 28)]
+    is_small = start >= 0 and max(tile) <= _LARGEST_TILE
+    return 4 * n_samples * (1 if is_small else _WAVELETS) + (0 if is_small else size)
 
 
 def _has_rasterio() -> bool:
