@@ -108,6 +108,13 @@ class Multiscale:
         is_size = min(height, width) > 0 and all(map(math.isfinite, (height, width, down, right)))
         return Geometry((height, width), (down, right)) if is_size else UNKNOWN
 
+    def ratio(self, level: int, axes: Axes) -> tuple[float, float] | None:
+        """Return the height and the width of a level's pixels in those of level 0, or None if unknown."""
+        first, other = self.datasets[0].scale, self.datasets[level].scale
+        if first is None or other is None or min(*first, *other) <= 0:
+            return None
+        return other[axes.rows] / first[axes.rows], other[axes.columns] / first[axes.columns]
+
 
 def ome_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the attributes of a group that are OME-Zarr's: they have a key of their own from 0.5 on."""

@@ -108,7 +108,10 @@ class ZarrArray(Source):
         identity = identify_zarr(self._array)
         if identity is None:
             return None
-        return ", ".join([identity, *(f"{name} {value}" for name, value in self._options().items())])
+        options = self._options()
+        if "channel_axis" not in options and not self._axes.are_usual:
+            options["axes"] = self._axes.order
+        return ", ".join([identity, *(f"{name} {value}" for name, value in options.items())])
 
     def place(self) -> dict[str, Any] | None:
         """Return the directory or the URL, and what is chosen there; None if another store holds it."""
@@ -219,7 +222,7 @@ class ZarrArray(Source):
 
     def _options(self) -> dict[str, Any]:
         """Return the options of :func:`open_image` that aren't the default ones."""
-        options = self._facts.options
+        options = dict(self._facts.options)
         return options if self._is_whole else {**options, "channels": list(self._selected)}
 
     def _groups(self) -> dict[int, list[int]]:

@@ -41,6 +41,16 @@ class Axes:
     channels: int | None
     fixed: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of the axes of rows, columns and, if there are any, channels."""
+        return (self.rows, self.columns, *(() if self.channels is None else (self.channels,)))
+
+    @property
+    def are_usual(self) -> bool:
+        """Whether the axes are rows, columns and perhaps channels, in that order."""
+        return self.order == tuple(range(len(self.order))) and not self.fixed
+
     @classmethod
     def unnamed(cls, channels: int | None) -> Axes:
         """Return the axes of an array of two or three axes, of which the channels alone are named."""

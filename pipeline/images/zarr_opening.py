@@ -141,11 +141,12 @@ class _Opening:
             raise ValueError(f"level is {level}, but {self.name} has {count}; wanted 0 to {len(arrays) - 1}")
         axes, facts = self._of_dataset(entry, level, arrays[level])
         levels = tuple((array.shape[axes.rows], array.shape[axes.columns]) for array in arrays)
-        if facts.geometry.crs is None and facts.geometry.transform is None:
-            whole = map_geometry(entry.group.attrs.asdict(), partial(_child_attributes, entry.group))
+        ratio = entry.image.ratio(level, axes)
+        if ratio is None:
             down, across = (a / max(1, b) for a, b in zip(levels[0], levels[level], strict=True))
-            placed = whole.coarser(down, across)
-            facts = replace(facts, geometry=_with_map(facts.geometry, placed))
+            ratio = down, across
+        whole = map_geometry(entry.group.attrs.asdict(), partial(_child_attributes, entry.group))
+        facts = replace(facts, geometry=_with_map(facts.geometry, whole.coarser(*ratio)))
         return arrays[level], axes, replace(facts, levels=levels if len(levels) > 1 else (), series=series)
 
     def _of_level(self, array: zarr.Array[Any]) -> tuple[Axes, Facts] | None:
@@ -204,5 +205,5 @@ def _attributes(node: Node | None) -> Mapping[str, Any] | None:
 
 
 def _with_map(geometry: Geometry, placed: Geometry) -> Geometry:
-    """Return a geometry with another one's coordinate reference system and transform."""
-    return replace(geometry, crs=placed.crs, transform=placed.transform)
+    """Return a geometry with another one's coordinate reference system and transform where it has none."""
+    return replace(geometry, crs=geometry.crs or placed.crs, transform=geometry.transform or placed.transform)

@@ -36,6 +36,14 @@ def test_sizes_and_places_in_micrometers() -> None:
     assert [image.geometry(level, PLANE).origin for level in (0, 1)] == [(10, 20), (10.25, 20.125)]
 
 
+def test_levels_tell_how_much_coarser_they_are() -> None:
+    """By their scales, even without units; lengths are rounded."""
+    image = read(multiscale("cyx", ("0", "1"), scale=[[1, 0.5, 0.25], [1, 1.0, 0.75]]))
+    assert image.ratio(1, PLANE) == (2, 3)
+    assert read(multiscale("cyx", ("0", "1"), scale=[[1, 1, 1], [1, 0, 1]])).ratio(1, PLANE) is None
+    assert read({"axes": ["y", "x"], "datasets": [{"path": "0"}]}).ratio(0, PLANE) is None
+
+
 @pytest.mark.parametrize(
     ("unit", "size"),
     [

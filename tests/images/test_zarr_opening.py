@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,8 +145,19 @@ def test_maps_and_values_without_data(tmp_path: Path) -> None:
     assert half.pixel_size == (1.0, 1.0)
     group["1"].attrs.update({"spatial:transform": [20, 0, 505, 0, -20, 700], "_FillValue": 7})
     half = open_image(tmp_path / "x", level=1)
-    assert half.source.geometry == Geometry((1.0, 1.0), (3.25, 3.25), None, (20, 0, 505, 0, -20, 700))
+    assert half.source.geometry == Geometry((1.0, 1.0), (3.25, 3.25), "EPSG:32633", (20, 0, 505, 0, -20, 700))
     assert half.no_data == NoData(7)
+
+
+def test_other_axes_are_another_image(tmp_path: Path) -> None:
+    """The identity depends on the axes that the group names."""
+    pixels, identities = noise(20, 20, 3), set()
+    for order in ("yxc", "xyc"):
+        path = write_image(tmp_path / order, pixels, order)
+        for file in (path / "0").rglob("*"):
+            os.utime(file, (1, 1))
+        identities.add(open_image(path).source.identity())
+    assert len(identities) == 2
 
 
 def test_an_array_that_isnt_as_its_group_says(tmp_path: Path) -> None:
