@@ -182,6 +182,8 @@ def _open_remote(path: RemotePath, role: str, channel_axis: int | None, choice: 
     source = open_zarr(open_remote_zarr(path), role, channel_axis, choice)
     if source is not None:
         return source
+    if _ZARR in path:
+        raise FileNotFoundError(f"{path} is no Zarr array or group that is there; wanted one, or a TIFF")
     raise missing or ValueError(
         f"{path} is neither a TIFF nor a Zarr array, which alone are read behind URLs. Download it, and open "
         "the copy."

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import zarr
 
+# The end of a name of a directory that holds Zarr arrays, behind which their names may follow.
+_ZARR = re.compile(r"\.zarr(?=/|\Z)")
 # A scheme has two letters or more: one letter is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Parameters that sign a URL, or hold a key; a shared access signature of Azure consists of short names.
@@ -126,12 +128,16 @@ def open_remote_zarr(path: str) -> zarr.Array[Any] | zarr.Group | None:
         return None
     with _told(path):
         _locate(path)
-        store = zarr.storage.FsspecStore.from_url(_url_of(path), read_only=True)
+        # The store begins with the outermost group, which may say what the axes of an array in it are.
+        url = _url_of(path)
+        found = _ZARR.search(url)
+        end = found.end() if found else len(url)
+        store = zarr.storage.FsspecStore.from_url(url[:end], read_only=True)
         # Zarr's warning about metadata of both formats would show the URL with its secrets.
         for zarr_format in (3, 2):
             for open_node in (zarr.open_array, zarr.open_group):
                 with suppress(ValueError, FileNotFoundError):
-                    return open_node(store, mode="r", zarr_format=zarr_format)
+                    return open_node(store, path=url[end:].strip("/"), mode="r", zarr_format=zarr_format)
     return None
 
 
@@ -232,14 +238,14 @@ def _no_ranges(path: str) -> ValueError:
     return ValueError(f"{path}: its server can't send parts of a file. Download it, and open the copy.")
 
 
-def address_of(array: zarr.Array[Any] | zarr.Group) -> str | None:
-    """Return the URL of a remote Zarr array, without secrets, or None if it isn't a remote one."""
+def address_of(node: zarr.Array[Any] | zarr.Group) -> str | None:
+    """Return the URL of a remote Zarr array or group, without secrets, or None if it isn't a remote one."""
     import zarr  # noqa: PLC0415  as above
 
-    store = array.store
+    store = node.store
     if not isinstance(store, zarr.storage.FsspecStore):
         return None
     system = getattr(store.fs, "sync_fs", store.fs)
     if "memory" in system.protocol:
         return None
-    return without_secrets(f"{system.unstrip_protocol(store.path).rstrip('/')}/{array.path}".rstrip("/"))
+    return without_secrets(f"{system.unstrip_protocol(store.path).rstrip('/')}/{node.path}".rstrip("/"))

@@ -13,7 +13,6 @@ import zarr
 from pipeline.images.file import file_stamp
 from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.kept import GIANT, KEPT, PIECES
-from pipeline.images.remote import address_of
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.source import RegionPart, Source, count_touched
 from pipeline.images.travel import can_travel
@@ -41,6 +40,8 @@ class Facts:
     ----------
     path : Path or None
         The directory that was opened, of the array or of a group; None if the store isn't local.
+    address : str or None
+        The URL that was opened, without secrets; None if the store isn't remote.
     options : dict
         The options of :func:`open_image` by which the image is found there.
     channels : tuple of str or None
@@ -50,6 +51,7 @@ class Facts:
     """
 
     path: Path | None = None
+    address: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     channels: tuple[str, ...] | None = None
     geometry: Geometry = UNKNOWN
@@ -116,13 +118,18 @@ class ZarrArray(Source):
     def place(self) -> dict[str, Any] | None:
         """Return the directory or the URL, and what is chosen there; None if another store holds it."""
         path = self._facts.path
-        address = address_of(self._array) if path is None else str(path)
+        address = self._facts.address if path is None else str(path)
         return None if address is None else {"image": address, **self._options()}
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The directory, if the store is local."""
         return (self._facts.path,) if self._facts.path else ()
+
+    @property
+    def name(self) -> str:
+        """The directory or the URL, or "the image" if another store holds it."""
+        return str(self._facts.path or self._facts.address or "the image")
 
     @property
     def unit(self) -> tuple[int, int]:

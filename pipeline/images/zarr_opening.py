@@ -129,8 +129,8 @@ class _Opening:
             axes, facts = self._of_level(array) or self._of_array(array)
         check_numbers(array, self.role)
         options = {**self.choice.options(), **facts.options}
-        facts = replace(facts, path=directory_of(node), options=options, no_data=no_data_of(array))
-        return ZarrArray(array, axes, facts)
+        facts = replace(facts, path=directory_of(node), address=address_of(node), options=options)
+        return ZarrArray(array, axes, replace(facts, no_data=no_data_of(array)))
 
     def _in_group(self, group: zarr.Group) -> tuple[zarr.Array[Any], Axes, Facts]:
         """Return the array of a level of an image in a group, and what is known of it."""

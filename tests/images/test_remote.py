@@ -132,6 +132,27 @@ def test_a_region_reads_few_bytes(tmp_path: Path, server: Server) -> None:
     assert 512 * 512 <= server.sent < 0.02 * (tmp_path / "x.tif").stat().st_size
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_levels_of_a_remote_group(tmp_path: Path, server: Server, zarr_format: int) -> None:
+    """An OME-Zarr behind a URL opens by its levels, with its axes, and so does a level's own URL."""
+    group = zarr.create_group(tmp_path / "x.zarr", zarr_format=zarr_format)  # type: ignore[arg-type]
+    axes = [{"name": "c", "type": "channel"}, *({"name": name, "type": "space"} for name in "yx")]
+    scales = [{"type": "scale", "scale": [1, 2**level, 2**level]} for level in (0, 1)]
+    datasets = [{"path": str(level), "coordinateTransformations": [scales[level]]} for level in (0, 1)]
+    multiscales = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs.update({"ome": {"version": "0.5", "multiscales": multiscales}, "multiscales": multiscales})
+    for step in (1, 2):
+        group.create_array(str(step - 1), data=np.moveaxis(PIXELS, -1, 0)[:, ::step, ::step])
+    for level in (0, 1):
+        image = open_image(f"{server.url}/x.zarr", level=level)
+        np.testing.assert_array_equal(image, PIXELS[:: level + 1, :: level + 1])
+        np.testing.assert_array_equal(open_image(f"{server.url}/x.zarr/{level}"), image)
+        place = image.source.place()
+        assert place == {"image": f"{server.url}/x.zarr", **({"level": 1} if level else {})}
+        np.testing.assert_array_equal(reopen(place), image)
+        assert image.name == f"{server.url}/x.zarr"
+
+
 def test_a_remote_file_that_changed(tmp_path: Path, server: Server) -> None:
     """The version that a server tells is part of the identity, and another one isn't read."""
     write_tiff(tmp_path / "x.tif", PIXELS, **TILES)
@@ -239,6 +260,7 @@ def test_what_can_not_be_read(tmp_path: Path, server: Server) -> None:
     url = server.url
     for name, error, message in (
         ("none.tif", FileNotFoundError, r"http://.*/none\.tif is not there"),
+        ("none.zarr", FileNotFoundError, r"http://.*/none\.zarr is no Zarr array or group that is there"),
         ("x.txt", ValueError, r"http://.*/x\.txt is neither a TIFF nor a Zarr array.*Download it"),
     ):
         with pytest.raises(error, match=message):
