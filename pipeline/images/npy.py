@@ -12,13 +12,15 @@ from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, open_binary
 from pipeline.images.pixels import check_array
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pipeline.images.choice import Choice
     from pipeline.images.source import Places, Region, Source
 
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
-# The system maps so many bytes of a file around each one that is read, at both ends of a row.
+# The system maps so many bytes of a file around each run of bytes that is read, at both of its ends.
 _NEIGHBORS = 2 * 2**16
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -107,6 +109,29 @@ class Layout:
         """The number of axes."""
         return len(self.shape)
 
+    def mapped_bytes(self, spans: Sequence[tuple[int, int]]) -> int:
+        """Return the memory of the file's pages that a region maps.
+
+        Parameters
+        ----------
+        spans : sequence of tuple of int
+            The number of places of each axis, and the number of places from the first one to the last one.
+
+        Returns
+        -------
+        int
+        """
+        axes = list(zip(self.shape, spans, strict=True))
+        if self.is_fortran:
+            axes.reverse()
+        length, (_, span) = axes.pop()
+        run, period = span * self.dtype.itemsize, length * self.dtype.itemsize
+        while axes and run == period:
+            length, (_, span) = axes.pop()
+            run, period = span * period, length * period
+        n_runs = math.prod(count for _, (count, _) in axes)
+        return n_runs * min(period, run + _NEIGHBORS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NpyFile(ImageFile):
@@ -156,12 +181,13 @@ class NpyFile(ImageFile):
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, twice where channels are chosen, and mapped bytes."""
-        step = 1 if places is None else abs(places[1].step)
-        pixel = len(self.stored) * self.dtype.itemsize
+        steps = (1, 1) if places is None else [abs(axis.step) for axis in places]
+        spans = [(count, (count - 1) * step + 1) for count, step in zip(extent, steps, strict=True)]
+        if self.axis is not None:
+            spans.insert(self.axis, (len(self.stored), len(self.stored)))
         pixels = math.prod(extent) * self.pixel_bytes
-        mapped = extent[0] * min(self.extent[1] * pixel, ((extent[1] - 1) * step + 1) * pixel + _NEIGHBORS)
-        whole = math.prod(self.layout.shape) * self.dtype.itemsize
-        return (1 + (self.samples != tuple(range(len(self.stored))))) * pixels + min(mapped, whole)
+        is_chosen = self.samples != tuple(range(len(self.stored)))
+        return (1 + is_chosen) * pixels + self.layout.mapped_bytes(spans)
 
 
 def _read_layout(path: str, file: BinaryIO) -> Layout:

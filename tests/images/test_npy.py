@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from images.examples import HEIGHT, WIDTH, noise
 
+from pipeline.images import npy
 from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
 from pipeline.testing.sources import SourceContract
@@ -108,9 +109,45 @@ def test_several_arrays_are_refused(tmp_path: Path) -> None:
         open_image(tmp_path / "x.npy", level=1)
 
 
-def test_memory_of_reading(tmp_path: Path) -> None:
-    """A region takes its pixels, twice if channels are chosen, and what the system maps around them."""
-    np.save(tmp_path / "x.npy", np.zeros((1000, 100_000), np.uint8))
-    source = open_source(tmp_path / "x.npy")
-    assert source.region_bytes((10, 50)) == 500 + 10 * (50 + 2 * 2**16) - 10 * (50 + 2 * 2**16 - 100_000)
+@pytest.mark.parametrize(
+    ("shape", "order", "channel_axis", "mapped"),
+    [
+        ((1000, 300_000), "C", None, 10 * (50 + 2**17)),
+        ((1000, 100_000), "C", None, 10 * 100_000),
+        ((300_000, 1000), "F", None, 50 * (10 + 2**17)),
+        ((1000, 100_000, 3), "C", -1, 10 * (150 + 2**17)),
+        ((3, 500, 200_000), "C", 0, 3 * 10 * (50 + 2**17)),
+        ((200_000, 500, 3), "F", -1, 3 * 50 * (10 + 2**17)),
+    ],
+)
+def test_memory_of_reading(shape: Any, order: Any, channel_axis: Any, mapped: int) -> None:
+    """A region takes its pixels, twice if channels are chosen, and what the system maps around each run."""
+    layout = npy.Layout(shape, np.dtype("u1"), order == "F", 128)
+    n_channels = 1 if channel_axis is None else 3
+    axis = None if channel_axis is None else channel_axis % 3
+    extent = [length for number, length in enumerate(shape) if number != axis]
+    source = npy.NpyFile(
+        path="x.npy",
+        stamp=(0, 0),
+        shape=(extent[0], extent[1], n_channels),
+        dtype=layout.dtype,
+        channels=None,
+        tile=(1, 1),
+        stored="?" * n_channels,
+        samples=tuple(range(n_channels)),
+        layout=layout,
+        axis=axis,
+    )
+    assert source.region_bytes((10, 50)) == 500 * n_channels + mapped
     assert source.held_bytes == 0
+
+
+def test_memory_of_some_channels(tmp_path: Path) -> None:
+    """Some of the channels are copied twice; steps map what lies between the pixels."""
+    np.save(tmp_path / "x.npy", PIXELS)
+    source = open_source(tmp_path / "x.npy")
+    some = source.select((2, 0))
+    assert some is not None
+    assert some.region_bytes((10, 20)) == 2 * 10 * 20 * 2 * 2 + 10 * WIDTH * 3 * 2
+    places = (range(0, HEIGHT, 7), range(0, WIDTH, 4))
+    assert source.region_bytes((10, 20), places) == 10 * 20 * 3 * 2 + 10 * WIDTH * 3 * 2
