@@ -38,14 +38,13 @@ if TYPE_CHECKING:
     from pipeline.images.photo_facts import Header
     from pipeline.images.source import Places, Region
 
-# A photo that is larger than this, in bytes, isn't decoded into memory.
+# A photo that is larger than this, in bytes, isn't decoded into the memory of each process. The pass to the
+# disk takes about as long as decoding it once.
 MOST_HELD = 2**28
 # Height and width of a chunk, unless strips of that height are larger than these bytes.
 _SIDE, _LEAST_SIDE, _STRIP_BYTES = 512, 64, 2**27
 # libvips and zarr take this beside strips.
 _DECODING = 96 * 2**20
-# A decoder takes so many times the decoded photo, with the photo itself.
-_IN_MEMORY = 2
 # These orientations exchange rows and columns.
 _ON_ITS_SIDE = range(5, 9)
 _STORED = ("", "L", "LA", "RGB", "RGBA")
@@ -125,15 +124,16 @@ class GiantPhoto(ImageFile):
     @property
     def opening_bytes(self) -> int:
         """The memory that the one pass over the photo takes, in the process that does it."""
-        _, width, n_samples = _stored_shape(self.header)
-        strip = _stored_chunk(self.header)[0] * width * n_samples * self.dtype.itemsize
+        strip = _stored_chunk(self.header)[0] * _stored_shape(self.header)[1] * self._stored_bytes
         return self.decoder_bytes + 2 * strip + _DECODING
 
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes: the pixels before and after they are turned, and chunks."""
+        """Return the memory that reading takes: pixels before and after samples are chosen, and chunks."""
         del places
-        chunk = math.prod(self.tile) * len(self.stored) * self.dtype.itemsize
-        return math.prod(extent) * (len(self.stored) * self.dtype.itemsize + self.pixel_bytes) + 3 * chunk
+        chunk, n_pixels = math.prod(self.tile) * self._stored_bytes, math.prod(extent)
+        is_whole = self.samples == tuple(range(len(self.stored)))
+        n_copies = (not is_whole) + (self.header.orientation != 1)
+        return n_pixels * (self._stored_bytes + n_copies * self.pixel_bytes) + 3 * chunk
 
     def read(self, region: Region) -> NDArray[Any]:
         """Read a region, shape (h, w, C)."""
@@ -171,6 +171,11 @@ class GiantPhoto(ImageFile):
         return places[0], places[1]
 
     @property
+    def _stored_bytes(self) -> int:
+        """The size of a pixel with all of its samples."""
+        return len(self.stored) * self.dtype.itemsize
+
+    @property
     def _name(self) -> str:
         """The name of the scratch: it is the same for the same file."""
         return hashlib.sha256(repr((self.path, self.stamp)).encode()).hexdigest()[:24]
@@ -179,7 +184,7 @@ class GiantPhoto(ImageFile):
     def _scratch_bytes(self) -> int:
         """The size of the scratch, if nothing is compressed."""
         n_chunks = [-(-n // side) for n, side in zip(self.extent, self.tile, strict=True)]
-        return math.prod(n_chunks) * math.prod(self.tile) * len(self.stored) * self.dtype.itemsize
+        return math.prod(n_chunks) * math.prod(self.tile) * self._stored_bytes
 
     def _decode(self, folder: Path) -> None:
         """Decode the photo as it is stored into an array in an empty directory."""
@@ -207,7 +212,8 @@ def _open_scratch(place: str) -> zarr.Array[Any]:
 
 def _check_memory(path: str, header: Header, error: ImportError) -> None:
     """Raise ImportError if a photo can't be decoded in memory."""
-    needed, memory = _IN_MEMORY * header.n_bytes, psutil.virtual_memory().total
+    needed = math.prod(header.shape) * (header.dtype.itemsize + header.memory)
+    memory = psutil.virtual_memory().total
     if needed > memory:
         raise ImportError(
             f"{path} takes {needed / 2**30:.1f} GiB to be decoded in memory, and this machine has "

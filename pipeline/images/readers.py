@@ -207,7 +207,7 @@ def _open_directory(
         if source is not None:
             return source
     raise ValueError(
-        f"{path} is a directory, but not that of a Zarr array or an OME-Zarr image, and holds no files of images"
+        f"{path} is a directory, but not a Zarr array's or an OME-Zarr image's, and holds no image files"
     )
 
 

@@ -93,7 +93,7 @@ def test_numbers_of_tiles_are_not_taken_for_pixels() -> None:
     st.tuples(st.floats(0.1, 100), st.floats(-3, 3), st.floats(-1e6, 1e6)),
     st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 9999)), min_size=1, max_size=5),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_transforms(grid: tuple[float, float, float], places: list[tuple[int, int]]) -> None:
     """Tiles of any grid, turned ones too, are found at their places, and the whole has their transform."""
     size, turn, corner = grid

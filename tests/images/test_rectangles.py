@@ -49,7 +49,7 @@ class TestRectangles(SourceContract):
 
 
 @given(rectangles(), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_computed_is_what_is_painted(places: NDArray[np.int64], seed: int) -> None:
     """Any region of any rectangles is the slice of the array, and those in it are touched."""
     source, painted = Rectangles(EXTENT, places), paint(places)
@@ -61,7 +61,7 @@ def test_what_is_computed_is_what_is_painted(places: NDArray[np.int64], seed: in
 
 
 @given(rectangles())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_covering_is_found(places: NDArray[np.int64]) -> None:
     """An image is covered if its painted array has no 0, and rows and columns of rectangles cover it."""
     assert cover_all(places, EXTENT) == bool(paint(places).all())

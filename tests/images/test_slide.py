@@ -15,8 +15,9 @@ from images.slides import TILE, overlapping_extent, write_philips, write_trestle
 
 from pipeline.images import slide
 from pipeline.images.choice import Choice
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
+from pipeline.images.reopening import reopen
 from pipeline.images.slide import Slide
 from pipeline.testing.sources import SourceContract
 

@@ -115,7 +115,7 @@ def test_mask_pages_of_other_writers(
 LAYOUT: dict[str, Any] = {"tile": TILE, "compression": "deflate"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.integers(1, 100),
     columns=st.integers(1, 120),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from images.examples import COLOR, HEIGHT, LAYOUTS, TILE, WIDTH, noise, set_tag, write_tiff
 
 from pipeline.images.no_data import NoData
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
+from pipeline.images.reopening import reopen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +161,7 @@ def _pack(
     path.write_bytes(head + strip + map_bytes + deep + directory + bytes(4))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n_bits=st.sampled_from([1, 2, 3, 4, 6, 9, 10, 12, 14]),
     byteorder=st.sampled_from("<>"),

@@ -10,7 +10,8 @@ import rasterio
 import tifffile
 from images.examples import HEIGHT, TILE, WIDTH, noise, write_tiff
 
-from pipeline.images.opening import open_image, reopen
+from pipeline.images.opening import open_image
+from pipeline.images.reopening import reopen
 
 if TYPE_CHECKING:
     from pathlib import Path

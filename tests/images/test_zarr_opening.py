@@ -130,7 +130,7 @@ def test_arrays_that_are_no_numbers(tmp_path: Path) -> None:
 
 def test_other_directories_are_refused(tmp_path: Path) -> None:
     """A directory without anything of Zarr is no image."""
-    with pytest.raises(ValueError, match="is a directory, but not a Zarr array's; wanted an image"):
+    with pytest.raises(ValueError, match="is a directory, but not a Zarr array's or an OME-Zarr"):
         open_image(tmp_path)
 
 
