@@ -114,7 +114,7 @@ class Tiff(ImageFile):
     def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
         """Return the memory that reading takes: pixels, and one tile or strip with its bytes in the file."""
         pages = self._pages
-        pixels = math.prod(extent) * self.pixel_bytes
+        pixels = math.prod(extent) * (self.pixel_bytes + pages.samples.converting_bytes(self.samples))
         if pages.is_raw:
             step = 1 if places is None else abs(places[1].step)
             return pixels + extent[0] * raw_bytes(extent[1], step, self.extent[1], pages.stored_bytes)

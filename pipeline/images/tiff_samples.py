@@ -27,6 +27,8 @@ _REFUSED = {
     51177: "depth",
 }
 _TAG = 262
+# The predictor that stores differences of samples.
+_DIFFERENCES = 2
 # TIFF's codes of JPEG, whose YCbCr is decoded to RGB.
 _OLD_JPEG, _JPEG_COMPRESSION = 6, (7, 34892, 33007)
 # JPEG 2000 in Aperio's slides: YCbCr, whatever the photometric tag says, which isn't decoded to RGB.
@@ -35,6 +37,11 @@ _CONVERT = "Convert it: vips colourspace IN OUT.tif srgb"
 # The kinds of alpha among extra samples: multiplied into the colors, or not.
 _ALPHAS = (1, 2)
 _COLORMAP = 320
+# A sample behind red, green and blue of a palette is so much before them in the file.
+_BEHIND = 2
+# NumPy turns numbers into indices of this size; those of palettes have 16 bits at most.
+_INDEX_BYTES, _NUMBER_BYTES = 2, 8
+_WHOLE_BYTES = (8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -50,31 +57,45 @@ class Samples:
     highest : int or None
         The sample that is black, where 0 is white.
     palette : ndarray of uint8, shape (n, 3), or None
-        The colors of the numbers that the file holds.
+        The colors of the numbers that the file holds, which are its first sample.
+    bits : int or None
+        The bits of a sample, which sums of differences can exceed.
     """
 
     stored: str
     dtype: np.dtype[Any]
     highest: int | None = None
     palette: NDArray[np.uint8] | None = None
+    bits: int | None = None
 
     def held(self, samples: tuple[int, ...]) -> tuple[int, ...]:
         """Return which samples of the file are read for these ones."""
-        return samples if self.palette is None else (0,)
+        if self.palette is None:
+            return samples
+        return tuple(dict.fromkeys(max(0, sample - _BEHIND) for sample in samples))
 
     def convert(self, pixels: NDArray[Any], samples: tuple[int, ...]) -> NDArray[Any]:
         """Return these samples, shape (h, w, n), of pixels with the samples that the file holds."""
+        if self.bits is not None:
+            pixels &= pixels.dtype.type(2**self.bits - 1)
         if self.palette is not None:
-            # A number beyond the palette is black, as libtiff makes it.
-            colors = self.palette[:, list(samples)]
-            return colors.take(pixels[..., 0], axis=0, mode="clip")
+            held = self.held(samples)
+            colors = np.empty((*pixels.shape[:2], len(samples)), self.dtype)
+            for channel, sample in enumerate(samples):
+                numbers = pixels[..., held.index(max(0, sample - _BEHIND))]
+                is_color = sample <= _BEHIND
+                colors[..., channel] = self.palette[:, sample].take(numbers) if is_color else numbers
+            return colors
         if self.highest is not None:
             for channel, sample in enumerate(samples):
                 if sample == 0:
-                    np.subtract(
-                        self.highest, pixels[..., channel], out=pixels[..., channel], casting="unsafe"
-                    )
+                    gray = pixels[..., channel]
+                    np.subtract(self.highest, gray, out=gray, casting="unsafe")
         return pixels
+
+    def converting_bytes(self, samples: tuple[int, ...]) -> int:
+        """Return the memory in bytes for each pixel that converting these samples takes."""
+        return 0 if self.palette is None else _NUMBER_BYTES + len(self.held(samples)) * _INDEX_BYTES
 
 
 def read_samples(path: str, series: tifffile.TiffPageSeries, n_planes: int) -> Samples:
@@ -120,12 +141,15 @@ def read_samples(path: str, series: tifffile.TiffPageSeries, n_planes: int) -> S
     n_samples, dtype = separate * contiguous, series.dtype.newbyteorder("=")
     dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype
     photometric = _photometric(page)
+    is_cut = page.predictor == _DIFFERENCES and page.bitspersample not in _WHOLE_BYTES
+    bits = int(page.bitspersample) if is_cut and dtype.kind == "u" else None
     if photometric == _PALETTE:
-        return Samples("RGB", np.dtype(np.uint8), palette=_palette(path, page, n_samples))
+        letters = _letters("RGB", n_samples + _BEHIND, n_planes, page.extrasamples)
+        return Samples(letters, np.dtype(np.uint8), palette=_palette(path, page, n_samples), bits=bits)
     _check_kind(path, page, photometric)
     highest = _highest(path, page, dtype) if photometric == _WHITE_IS_ZERO else None
     letters = "RGB" if photometric in {_RGB, _YCBCR} else "L"
-    return Samples(_letters(letters, n_samples, n_planes, page.extrasamples), dtype, highest)
+    return Samples(_letters(letters, n_samples, n_planes, page.extrasamples), dtype, highest, bits=bits)
 
 
 def choose_decoder(path: str, page: tifffile.TiffPage) -> Callable[..., Any]:
@@ -180,10 +204,11 @@ def _palette(path: str, page: tifffile.TiffPage, n_samples: int) -> NDArray[np.u
     numbers = page.tags.valueof(_COLORMAP)
     colors = np.array(() if numbers is None else numbers, np.uint16)
     n_colors = 2**page.bitspersample if page.dtype is not None and page.dtype.kind in "bu" else 0
-    if n_samples != 1 or not 0 < colors.size == 3 * n_colors:
+    is_known = n_samples == 1 or page.bitspersample == np.iinfo(np.uint8).bits
+    if not is_known or not 0 < colors.size == 3 * n_colors:
         raise ValueError(
-            f"{path} stores palette samples, {n_samples} for each pixel, with {colors.size // 3} colors for "
-            f"{page.bitspersample} bits; wanted one, and a color for each number. {_CONVERT}"
+            f"{path} stores palette samples, {n_samples} of {page.bitspersample} bits for each pixel, with "
+            f"{colors.size // 3} colors; wanted one, or some of 8 bits, and all colors. {_CONVERT}"
         )
     colors = colors.reshape(3, n_colors).T
     # Some programs store 8 bits where the standard wants 16, which libtiff knows by this.

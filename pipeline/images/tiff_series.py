@@ -26,6 +26,8 @@ _ROUNDING = 2
 _PHOTOMETRIC_MASK = 4
 # The colors of such files are multiplied by alpha already.
 _ASSOCIATED = "associated alpha"
+# As GDAL and tifffile do, rows and columns are read as they are stored.
+_ORIENTATION, _TURNED = 274, "not turned by its orientation"
 
 
 class Chosen(NamedTuple):
@@ -43,7 +45,8 @@ class Chosen(NamedTuple):
     levels : tuple of tuple of int
         Height and width of each level; empty if there is one only.
     lines : tuple of str
-        A line about each image of the file; empty if there is one only, unless its alpha is associated.
+        A line about each image of the file; empty if there is one only, unless its alpha is associated, or an
+        orientation is stated, which isn't applied.
     """
 
     series: tifffile.TiffPageSeries
@@ -89,7 +92,7 @@ def choose(path: str, file: tifffile.TiffFile, choice: Choice) -> Chosen:
     if planes is None:
         planes = [_plane(level, number) for number in _numbers(path, level, choice)]
     extents = tuple(map(extent_of, levels)) if len(levels) > 1 else ()
-    is_said = len(lines) > 1 or _ASSOCIATED in lines[0]
+    is_said = len(lines) > 1 or _ASSOCIATED in lines[0] or _TURNED in lines[0]
     return Chosen(level, levels[0], tuple(planes), extents, lines if is_said else ())
 
 
@@ -129,6 +132,8 @@ def describe_images(pyramids: Sequence[Pyramid]) -> tuple[str, ...]:
         facts += [f"{page.bitspersample} bits" if page.dtype is None else str(series.dtype)]
         facts += [getattr(page.photometric, "name", f"photometric {page.photometric}").lower()]
         facts += [_ASSOCIATED] if 1 in page.extrasamples else []
+        turn = page.tags.valueof(_ORIENTATION, 1)
+        facts += [f"{_TURNED} {turn}"] if turn in range(2, 9) else []
         facts += [f"{len(levels)} levels"] if len(levels) > 1 else []
         if number != largest and areas[number] == areas[largest]:
             facts.append(f"as large as series {largest}: choose it with series={number}")

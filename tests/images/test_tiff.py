@@ -243,3 +243,32 @@ class TestTiff(SourceContract):
         else:
             tifffile.imwrite(path, pixels, photometric="rgb", **LAYOUTS[request.param])
         return open_source(path), pixels
+
+
+class TestConvertedTiff(SourceContract):
+    """The contract, on TIFFs whose samples are converted, packed or without names, and on a level."""
+
+    @pytest.fixture(params=["level", "palette", "white", "bits", "bands"])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+        """Write a TIFF."""
+        path, pixels = tmp_path / "x.tif", noise(HEIGHT, WIDTH, 3, dtype="uint16")
+        if request.param == "level":
+            with tifffile.TiffWriter(path) as writer:
+                writer.write(np.kron(pixels, np.ones((2, 2, 1), "uint16")), photometric="rgb", subifds=1)
+                writer.write(pixels, photometric="rgb", subfiletype=1, **LAYOUTS["tiles"])
+            return open_image(path, level=1).source, pixels
+        if request.param == "palette":
+            colors = noise(256, 3)
+            write_tiff(path, noise(HEIGHT, WIDTH), photometric="palette", colormap=colors.T * np.uint16(257))
+            pixels = colors[noise(HEIGHT, WIDTH)]
+        elif request.param == "white":
+            write_tiff(path, pixels[..., 0], photometric="miniswhite", **LAYOUTS["big-endian tiles"])
+            pixels = 65535 - pixels[..., :1]
+        elif request.param == "bits":
+            pixels >>= 6
+            write_tiff(path, pixels, bitspersample=10, rowsperstrip=7)
+        else:
+            stored = noise(HEIGHT, WIDTH, 5, dtype="float32")
+            write_tiff(path, stored, planarconfig="contig", extrasamples=[0, 2, 0, 0])
+            return open_image(path, channels=[3, 0, "alpha"]).source, stored[..., [4, 0, 2]]
+        return open_source(path), pixels

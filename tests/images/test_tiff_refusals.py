@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -144,3 +144,44 @@ def test_a_strip_of_too_few_rows_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match="strip 0 can't be decoded"):
         open_image(path)[:32].compute()
+
+
+# These are options of the file, others those of an image.
+_OF_FILES = ("bigtiff", "byteorder", "ome")
+_KINDS: dict[str, dict[str, Any]] = {
+    **LAYOUTS,
+    "jpeg": {"compression": "jpeg", "tile": (16, 16)},
+    "png": {"compression": "png", "tile": (16, 16)},
+    "jpeg2000": {"compression": "jpeg2000", "tile": (16, 16)},
+    "OME": {"ome": True, "metadata": {"axes": "YXS"}},
+    "pyramid": {"subifds": 1, "tile": (16, 16)},
+}
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_damage_of_any_kind(tmp_path: Path, kind: str) -> None:
+    """A file with other or missing bytes is read, or refused by an error that names it."""
+    path, random = tmp_path / "x.tif", np.random.default_rng(0)
+    options = dict(_KINDS[kind])
+    with tifffile.TiffWriter(
+        path, **{name: options.pop(name) for name in _OF_FILES if name in options}
+    ) as file:
+        file.write(smooth()[:40, :50], photometric="rgb", **options)
+        for _ in range(2 if kind != "OME" else 0):
+            file.write(smooth()[:20, :25], photometric="rgb", subfiletype=1)
+    whole = path.read_bytes()
+    outcomes = set()
+    for _ in range(60):
+        content = bytearray(whole[: random.integers(4, len(whole))] if random.random() < 0.2 else whole)
+        # The tags lie at both ends.
+        ends = (range(min(400, len(content))), range(max(0, len(content) - 900), len(content)))
+        for place in random.choice(ends[random.integers(2)], random.integers(1, 4)):
+            content[place] = random.choice([0, 1, 255, random.integers(256)])
+        path.write_bytes(content)
+        try:
+            open_image(path)[:60, :60].compute()
+            outcomes.add("read")
+        except (ValueError, OSError) as error:
+            assert "x.tif" in str(error)  # noqa: PT017  one of two outcomes
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}

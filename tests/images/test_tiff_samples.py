@@ -126,7 +126,7 @@ def test_a_palette_of_8_bits(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "x.tif", numbers, photometric="palette", colormap=colors.T.astype(np.uint16))
     np.testing.assert_array_equal(open_image(path), colors[numbers])
     set_tag(path, ColorMap=tuple(range(300)))
-    with pytest.raises(ValueError, match="palette samples, 1 for each pixel, with 100 colors for 8 bits"):
+    with pytest.raises(ValueError, match="palette samples, 1 of 8 bits for each pixel, with 100 colors"):
         open_image(path)
 
 
@@ -138,6 +138,7 @@ def _pack(
     byteorder: str = "<",
     photometric: int = 1,
     colormap: NDArray[np.uint16] | None = None,
+    predictor: int = 1,
 ) -> None:
     """Write a TIFF of one strip, whose rows of samples are packed here, the highest bit first."""
     height, width, n_samples = samples.reshape(*samples.shape[:2], -1).shape
@@ -150,6 +151,7 @@ def _pack(
     tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, n_samples, deep_start), (259, 3, 1, 1)]
     tags += [(262, 3, 1, photometric), (273, 4, 1, start), (277, 3, 1, n_samples), (278, 4, 1, height)]
     tags += [(279, 4, 1, len(strip))]
+    tags += [(317, 3, 1, predictor)]
     tags += [] if colormap is None else [(320, 3, len(map_bytes) // 2, map_start)]
     directory = struct.pack(f"{byteorder}H", len(tags))
     for code, kind, count, value in tags:
@@ -182,6 +184,41 @@ def test_packed_samples(
     if not is_color:
         _pack(path, samples, n_bits, byteorder=byteorder, photometric=0)
         np.testing.assert_array_equal(open_image(path), 2**n_bits - 1 - samples)
+
+
+@pytest.mark.parametrize("n_bits", [10, 12, 14])
+def test_packed_differences(tmp_path: Path, n_bits: int) -> None:
+    """Differences of packed samples are added up modulo the number of their bits."""
+    samples = noise(9, 13, dtype="uint16") % 2**n_bits
+    differences = np.diff(samples.astype(int), axis=1, prepend=0) % 2**n_bits
+    _pack(tmp_path / "x.tif", differences, n_bits, predictor=2)
+    np.testing.assert_array_equal(open_image(tmp_path / "x.tif")[..., 0], samples)
+
+
+def test_a_palette_with_alpha(tmp_path: Path) -> None:
+    """Alpha and other samples beside the numbers of a palette stay what they are."""
+    path, pixels, colors = tmp_path / "x.tif", noise(20, 30, 3), noise(256, 3)
+    options = {"planarconfig": "contig", "extrasamples": [2, 0], "metadata": None}
+    write_tiff(path, pixels, photometric="minisblack", **options)
+    # tifffile writes no palette with other samples.
+    _add_palette(path, colors)
+    image = open_image(path)
+    assert image.channels == MORE
+    wanted = np.concatenate([colors[pixels[..., 0]], pixels[..., [2, 1]]], axis=-1)
+    np.testing.assert_array_equal(image, wanted[..., :4])
+    chosen = open_image(path, channels=["alpha", "blue", "channel 3"])
+    np.testing.assert_array_equal(chosen, wanted[..., [4, 2, 3]])
+
+
+def _add_palette(path: Path, colors: NDArray[np.uint8]) -> None:
+    """Put a palette into a TIFF in place of another tag, whose code is next to it."""
+    numbers = (colors.T.astype("<u2") * 257).tobytes()
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        place = file.pages.first.tags["Software"].offset
+    content[place : place + 12] = struct.pack("<HHII", 320, 3, len(numbers) // 2, len(content))
+    path.write_bytes(content + numbers)
+    set_tag(path, PhotometricInterpretation=3)
 
 
 @pytest.mark.parametrize("compression", [None, "group3", "group4", "tiff_lzw", "tiff_deflate", "packbits"])

@@ -213,9 +213,12 @@ def test_a_mask_alone_is_an_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(valid, mask)
 
 
-def test_associated_alpha_is_said(tmp_path: Path) -> None:
-    """Colors that are multiplied by alpha come as they are stored, and the line of the image says so."""
+def test_what_is_not_applied_is_said(tmp_path: Path) -> None:
+    """Colors that are multiplied by alpha, and rows that are to be turned, come as they are stored."""
     pixels = noise(20, 30, 4)
     path = write_tiff(tmp_path / "x.tif", pixels, photometric="rgb", extrasamples=["assocalpha"])
     assert open_image(path).series == ("0: 20 x 30 pixels, 4 samples, uint8, rgb, associated alpha",)
+    turned = write_tiff(tmp_path / "turned.tif", pixels[..., :3], extratags=[(274, "H", 1, 6, True)])
+    line = "0: 20 x 30 pixels, 3 samples, uint8, rgb, not turned by its orientation 6"
+    assert open_image(turned).series == (line,)
     _same(open_image(path), pixels[..., :3])
