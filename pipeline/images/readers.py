@@ -82,8 +82,8 @@ STORE_READERS: tuple[Callable[[object, str, int | None, Choice], Source | None],
 # A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
 _CUT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 _ZARR = ".zarr"
-# The readers that read remote files by ranges.
-REMOTE_READERS: tuple[FileReader, ...] = (open_tiff,)
+# The readers that read remote files by ranges: the first one refuses slides that the other reads wrong.
+REMOTE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff)
 
 
 def open_source(

@@ -27,6 +27,7 @@ import numpy as np
 from pipeline.images.file import ImageFile, file_stamp, name_samples, open_binary
 from pipeline.images.geometry import UNKNOWN, Geometry
 from pipeline.images.magnification import find_magnification
+from pipeline.images.remote import is_url
 from pipeline.images.selection import meet_pieces, to_slice
 from pipeline.images.tiff import is_tiff
 from pipeline.images.tiff_pages import open_tags
@@ -83,11 +84,13 @@ def open_slide(path: str, choice: Choice) -> Slide | None:
         If only OpenSlide reads the slide, and it isn't installed.
     ValueError
         If the slide is damaged or of a kind that OpenSlide doesn't read, or there is no such level,
-        magnification or series.
+        magnification or series; if only OpenSlide reads it, and it is behind a URL.
     """
     kind = _kind_of(path)
-    if kind is None:
+    if kind is None or (kind == _OTHERWISE_TIFF and is_url(path)):
         return None
+    if is_url(path):
+        raise ValueError(f"{path} is a slide that only OpenSlide reads, from local files. Download it.")
     try:
         import openslide  # noqa: PLC0415  readers are imported where they are used
     except ImportError as error:

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 import openslide
 import pytest
@@ -183,6 +184,22 @@ def test_other_files_are_left_to_other_readers(tmp_path: Path, monkeypatch: pyte
         (tmp_path / name).write_text("nothing")
         with pytest.raises(ValueError, match=rf"{name} isn't an image that can be read"):
             open_image(tmp_path / name)
+
+
+def test_slides_behind_urls(philips: Path, ventana: Path) -> None:
+    """The reader of TIFFs reads them by ranges, unless it would read other pixels than OpenSlide."""
+    files = fsspec.filesystem("memory")
+    files.pipe({"/slides/x.tiff": philips.read_bytes(), "/slides/x.bif": ventana.read_bytes()})
+    try:
+        image = open_image("memory://slides/x.tiff")
+        np.testing.assert_array_equal(image[100:120], PIXELS[100:120])
+        for name in ("x.bif", "x.mrxs"):
+            with pytest.raises(
+                ValueError, match=rf"memory://slides/{name} is a slide that only OpenSlide .*Downl"
+            ):
+                open_image(f"memory://slides/{name}")
+    finally:
+        files.rm("/slides", recursive=True)
 
 
 def test_a_slide_that_openslide_refuses(tmp_path: Path) -> None:
