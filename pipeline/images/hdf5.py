@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.images.file import ImageFile, file_stamp
-from pipeline.images.hdf5_file import SEPARATOR, find_numbers, is_hdf5, list_images, open_hdf5_file
+from pipeline.images.hdf5_file import (
+    SEPARATOR,
+    find_numbers,
+    is_hdf5,
+    list_images,
+    open_hdf5_file,
+    open_hdf5_tree,
+)
 from pipeline.images.pixels import check_array
 from pipeline.images.selection import meet_pieces
 
@@ -65,7 +72,7 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
     if name and choice.series is not None:
         raise ValueError(f"series is {choice.series!r}, but {path} names a dataset; wanted one of them")
     stamp = file_stamp(file)
-    with open_hdf5_file(file) as opened:
+    with open_hdf5_tree(file) as opened:
         images = {one: _describe(data) for one, data in list_images(opened).items()}
         dataset = _chosen(file, images, name or choice.series)
         held = find_numbers(file, opened, dataset)

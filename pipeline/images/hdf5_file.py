@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.images.file import COPY_AGAIN, open_binary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import h5py
 
     # The datasets that hold numbers, by file and name, with the shapes of their chunks.
@@ -43,6 +46,20 @@ def open_hdf5_file(path: str) -> h5py.File:
         raise ValueError(
             f"{path} can't be read as HDF5: {' '.join(str(error).split())}. {COPY_AGAIN}"
         ) from error
+
+
+@contextmanager
+def open_hdf5_tree(path: str) -> Iterator[h5py.File]:
+    """Open a file to find what it holds. Errors of the library there are those of a file that is damaged."""
+    try:
+        with open_hdf5_file(path) as file:
+            yield file
+    except Exception as error:
+        if isinstance(error, ImportError) or path in str(error):
+            raise
+        # A damaged file makes the library raise exceptions of many types.
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} can't be read as HDF5: {reason}. {COPY_AGAIN}") from error
 
 
 def list_images(file: h5py.File) -> dict[str, h5py.Dataset]:
