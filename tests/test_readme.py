@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from click.testing import CliRunner
 
@@ -42,7 +43,16 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("photo.jpg", photo[..., ::-1])
     slide = np.tile(photo, (3, 3, 1))
-    tifffile.imwrite("slide.tif", slide, tile=(256, 256), compression="zlib", photometric="rgb")
+    options: dict[str, Any] = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb"}
+    with tifffile.TiffWriter("slide.tif") as file:
+        file.write(slide, subifds=1, **options)
+        file.write(slide[::2, ::2], subfiletype=1, **options)
+    georeference = {"crs": "EPSG:32633", "transform": (10, 0, 500_000, 0, -10, 5_000_000), "nodata": 0}
+    size = {"width": 512, "height": 512, "count": 3, "dtype": "uint8", "photometric": "rgb"}
+    with rasterio.open("scene.tif", "w", driver="GTiff", **size, **georeference) as raster:
+        raster.write(np.moveaxis(photo, -1, 0))
+    for name in ("left.tif", "right.tif"):
+        tifffile.imwrite(name, photo, **options)
     outlines = {"tumor": (0, 300, 1536, 700), "stroma": (0, 900, 1536, 1500)}
     Path("annotations.geojson").write_text(json.dumps([feature(n, *box) for n, box in outlines.items()]))
     names: dict[str, Any] = {}
@@ -58,7 +68,7 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, result.output
                 ran += 1
-    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 13
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 14
     assert names["density"].shape == (512, 512)
     wanted = compute_densities(slide, load_model("jones-rehg-skin"))
     for store, name in (("skin.zarr", "density"), ("cluster.zarr", "density")):

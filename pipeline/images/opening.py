@@ -60,10 +60,11 @@ def open_image(
     Parameters
     ----------
     image : path, array or Image
-        The path of a TIFF or BigTIFF, or of any file that OpenCV reads: the content decides, not the name.
-        The path of a Zarr array's directory. A NumPy, Dask, Zarr or xarray array, a list, or an array in
-        memory with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them. Any object
-        with a shape, a dtype and slicing, as h5py, netCDF4 and tensorstore have it.
+        The path of a TIFF, of a photo, of a ``.npy`` file, of a Zarr array or an OME-Zarr image, and with
+        extras of HDF5 (``FILE.h5::/dataset``), of slides and of what GDAL opens: the content decides, not the
+        name. The URL of a TIFF or of Zarr. A NumPy, Dask, Zarr or xarray array, a list, or an array in memory
+        with ``__array_interface__`` or ``__dlpack__``, as PIL, PyTorch and JAX have them. Any object with a
+        shape, a dtype and slicing, as h5py, netCDF4 and tensorstore have it.
         A mosaic: a mapping of paths of files to the row and the column of the first pixel of each; the path
         of a CSV or JSON table with ``file,row,column`` or ``file,x,y``; a folder of files with georeferences
         or with places in their names (``a_r003_c012.tif``, ``a_x1024_y2048.tif``, ``a [x=1024,y=2048].tif``).
@@ -85,8 +86,8 @@ def open_image(
         ``{"x": (500000, 510000), "y": (4100000, 4110000)}``. The pixels whose centers lie within bounds are
         taken.
     channels : sequence of str or int, optional
-        The names or the numbers of the channels wanted, in order. By default those of a color file are red,
-        green and blue; ``"alpha"`` is among them only if it is named here.
+        The names or the numbers of the channels wanted, in order. By default all of them but alpha, which is
+        among them only if it is named here.
     channel_axis : int or None
         The axis of an array's channels, or None for a gray image without a channel axis. By default the last
         of three axes, or that of xarray's which is named "band", "channel", "c" or "rgb"; an array of two
