@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
+# libvips doesn't read these kinds, or not all of them. rasterio brings this command.
+_BY_GDAL, _CIELAB = "Convert it: rio convert IN OUT.tif --co PHOTOMETRIC=RGB", 8
 _REFUSED = {
     5: "CMYK",
     _YCBCR: "YCbCr",
-    8: "CIELab",
+    _CIELAB: "CIELab",
     9: "ICCLab",
     10: "ITULab",
     32803: "color filter array",
@@ -129,8 +131,7 @@ def read_samples(path: str, series: tifffile.TiffPageSeries, n_planes: int) -> S
         raise ValueError(f"{path} stores {series.dtype} samples; wanted integers or floats. Convert it.")
     if page.compression == _OLD_JPEG:
         raise ValueError(
-            f"{path} is compressed by the JPEG of TIFF's version 6.0, which later ones replaced; it isn't "
-            "read. Convert it to a TIFF with another compression."
+            f"{path} is compressed by the old-style JPEG of TIFF's version 6.0, which isn't read. {_BY_GDAL}"
         )
     separate, depth, _, _, contiguous = page.shaped
     if depth > 1:
@@ -189,7 +190,8 @@ def _check_kind(path: str, page: tifffile.TiffPage, photometric: int) -> None:
     if photometric == _YCBCR and page.compression in _JPEG_COMPRESSION and page.planarconfig == 1:
         return
     kind = _REFUSED.get(photometric, f"photometric-{photometric}")
-    raise ValueError(f"{path} stores {kind} samples; wanted RGB or gray. {_CONVERT}")
+    advice = _BY_GDAL if photometric == _CIELAB else _CONVERT
+    raise ValueError(f"{path} stores {kind} samples; wanted RGB or gray. {advice}")
 
 
 def _highest(path: str, page: tifffile.TiffPage, dtype: np.dtype[Any]) -> int:

@@ -52,7 +52,7 @@ def test_other_colors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     for kind, name in (("separated", "CMYK"), ("cielab", "CIELab"), ("icclab", "ICCLab"), ("ycbcr", "YCbCr")):
         tifffile.imwrite(path, noise(HEIGHT, WIDTH, 4 if name == "CMYK" else 3), photometric=kind)
-        with pytest.raises(ValueError, match=f"{name} samples; wanted RGB or gray. Convert it: vips"):
+        with pytest.raises(ValueError, match=f"{name} samples; wanted RGB or gray. Convert it: (vips|rio)"):
             open_image(path)
     for code, name in (
         (34892, "linear raw"),
@@ -65,6 +65,24 @@ def test_other_colors_are_refused(tmp_path: Path) -> None:
             open_image(path)
     tifffile.imwrite(path, noise(HEIGHT, WIDTH, dtype="float32"), photometric="miniswhite")
     with pytest.raises(ValueError, match="white-is-zero gray in float32, which has no black"):
+        open_image(path)
+
+
+def test_old_style_jpeg_is_refused(tmp_path: Path) -> None:
+    """It is named, and not called damage."""
+    path = write_tiff(tmp_path / "x.tif", smooth(), compression="jpeg", tile=(16, 16))
+    with pytest.raises(
+        ValueError, match=r"x\.tif is compressed by the old-style JPEG .* Convert it: rio convert"
+    ):
+        open_image(set_tag(path, Compression=6))
+
+
+def test_bits_that_numpy_does_not_have(tmp_path: Path) -> None:
+    """Numbers of bits that aren't known are named."""
+    path = set_tag(write_tiff(tmp_path / "x.tif", noise(32, 32)), BitsPerSample=83)
+    with pytest.raises(
+        ValueError, match=r"x\.tif stores 83-bit samples of format 1; wanted integers or floats"
+    ):
         open_image(path)
 
 
