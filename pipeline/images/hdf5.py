@@ -13,12 +13,13 @@ import numpy as np
 
 from pipeline.images.file import ImageFile, file_stamp
 from pipeline.images.hdf5_file import (
+    LISTED,
     SEPARATOR,
     find_numbers,
     is_hdf5,
     list_images,
     open_hdf5_file,
-    open_hdf5_tree,
+    shorten,
 )
 from pipeline.images.pixels import check_array
 from pipeline.images.selection import meet_pieces
@@ -72,7 +73,7 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
     if name and choice.series is not None:
         raise ValueError(f"series is {choice.series!r}, but {path} names a dataset; wanted one of them")
     stamp = file_stamp(file)
-    with open_hdf5_tree(file) as opened:
+    with open_hdf5_file(file) as opened:
         images = {one: _describe(data) for one, data in list_images(opened).items()}
         dataset = _chosen(file, images, name or choice.series)
         held = find_numbers(file, opened, dataset)
@@ -86,7 +87,7 @@ def open_hdf5(path: str, choice: Choice, *, role: str, channel_axis: int | None)
     if axis is not None:
         n_channels = lengths.pop(axis)
         del pieces[axis]
-    lines = tuple(f"{number}: {one!r}, {line}" for number, (one, line) in enumerate(images.items()))
+    lines = tuple(f"{number}: {one!r}, {line}" for number, (one, line) in enumerate(images.items()))[:LISTED]
     return Hdf5Dataset(
         path=file,
         stamp=stamp,
@@ -172,14 +173,11 @@ class Hdf5Dataset(ImageFile):
         ]
         wanted = slice(columns[0], columns[-1] + 1, steps[1])
         height = self._strip(len(columns), columns.step)[0]
-        try:
-            with open_hdf5_file(self.path) as file:
-                for _, place, _ in meet_pieces(rows, height):
-                    first, last = rows[place.start], rows[place.stop - 1]
-                    pixels = self._read_strip(file[self.dataset], slice(first, last + 1, steps[0]), wanted)
-                    out[place] = pixels[:: rows.step // steps[0], :: columns.step // steps[1]]
-        except (OSError, RuntimeError) as error:
-            raise ValueError(f"{self.name} can't be read: {' '.join(str(error).split())}") from error
+        with open_hdf5_file(self.path, self.name) as file:
+            for _, place, _ in meet_pieces(rows, height):
+                first, last = rows[place.start], rows[place.stop - 1]
+                pixels = self._read_strip(file[self.dataset], slice(first, last + 1, steps[0]), wanted)
+                out[place] = pixels[:: rows.step // steps[0], :: columns.step // steps[1]]
         return out
 
     def _strip(self, n_columns: int, step: int) -> tuple[int, int]:
@@ -227,7 +225,7 @@ def _chosen(path: str, images: dict[str, str], wanted: str | int | None) -> str:
         return names[0]
     if not names:
         raise ValueError(f"{path} holds no dataset of two or three axes of numbers")
-    lines = "; ".join(f"{one}, {line}" for one, line in images.items())
+    lines = shorten([f"{one}, {line}" for one, line in images.items()], "; ")
     got = "several datasets" if wanted is None else f"no dataset {wanted}"
     raise ValueError(f"{path} holds {got}; wanted one of them, as {path}{SEPARATOR}{names[0]}: {lines}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.images.file import COPY_AGAIN, open_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import h5py
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Held = dict[tuple[str, str], tuple[int, ...] | None]
 
 SEPARATOR = "::"
+# A file may hold thousands of datasets, of which so many are listed.
+LISTED = 50
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 # A block for the user may stand before the magic bytes.
 _OFFSETS = (0, 512, 1024, 2048)
@@ -32,8 +34,27 @@ def is_hdf5(path: str) -> bool:
     return False
 
 
-def open_hdf5_file(path: str) -> h5py.File:
-    """Open a file for reading; the library locks it if the file system can."""
+@contextmanager
+def open_hdf5_file(path: str, name: str | None = None) -> Iterator[h5py.File]:
+    """Open a file for reading; the library locks it if the file system can.
+
+    Parameters
+    ----------
+    path : str
+    name : str, optional
+        What is read, in messages; by default the path.
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    ImportError
+        If the package h5py isn't installed.
+    ValueError
+        For the errors of the library, while the file is opened and read.
+    """
     try:
         import h5py  # noqa: PLC0415  readers are imported where they are used
     except ImportError as error:
@@ -41,25 +62,14 @@ def open_hdf5_file(path: str) -> h5py.File:
             f"{path} is an HDF5 file, for which h5py is needed: pip install 'mixture-pipeline[hdf5]'"
         ) from error
     try:
-        return h5py.File(path, "r", locking="best-effort")
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} can't be read as HDF5: {' '.join(str(error).split())}. {COPY_AGAIN}"
-        ) from error
-
-
-@contextmanager
-def open_hdf5_tree(path: str) -> Iterator[h5py.File]:
-    """Open a file to find what it holds. Errors of the library there are those of a file that is damaged."""
-    try:
-        with open_hdf5_file(path) as file:
+        with h5py.File(path, "r", locking="best-effort") as file:
             yield file
     except Exception as error:
-        if isinstance(error, ImportError) or path in str(error):
+        if isinstance(error, MemoryError) or path in str(error):
             raise
         # A damaged file makes the library raise exceptions of many types.
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} can't be read as HDF5: {reason}. {COPY_AGAIN}") from error
+        raise ValueError(f"{name or path} can't be read as HDF5: {reason}. {COPY_AGAIN}") from error
 
 
 def list_images(file: h5py.File) -> dict[str, h5py.Dataset]:
@@ -73,6 +83,12 @@ def list_images(file: h5py.File) -> dict[str, h5py.Dataset]:
 
     file.visititems(note)
     return found
+
+
+def shorten(lines: Sequence[str], separator: str) -> str:
+    """Return lines as one text, which counts them where they are many."""
+    more = f"{separator}and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
+    return separator.join(lines[:LISTED]) + more
 
 
 def find_numbers(path: str, file: h5py.File, dataset: str) -> Held:
@@ -105,7 +121,7 @@ def find_numbers(path: str, file: h5py.File, dataset: str) -> Held:
 def _add_numbers(path: str, file: h5py.File, dataset: str, held: Held) -> None:
     data = file.get(dataset)
     if data is None or not hasattr(data, "shape"):
-        names = ", ".join(list_images(file)) or "none"
+        names = shorten(list(list_images(file)), ", ") or "none"
         raise ValueError(f"{path} has no dataset {dataset}; its datasets of two or three axes are: {names}")
     if Path(data.file.filename).resolve() != Path(path).resolve():
         raise ValueError(

@@ -87,20 +87,8 @@ def open_slide(path: str, choice: Choice) -> Slide | None:
         magnification or series; if only OpenSlide reads it, and it is behind a URL.
     """
     kind = _kind_of(path)
-    if kind is None or (kind == _OTHERWISE_TIFF and is_url(path)):
-        return None
-    if is_url(path):
-        raise ValueError(f"{path} is a slide that only OpenSlide reads, from local files. Download it.")
-    try:
-        import openslide  # noqa: PLC0415  readers are imported where they are used
-    except ImportError as error:
-        if kind == _OTHERWISE_TIFF:
-            return None
-        raise ImportError(
-            f"{path} needs OpenSlide to be read: pip install 'mixture-pipeline[slides]'"
-        ) from error
-    vendor = openslide.OpenSlide.detect_format(path)
-    if vendor in _TIFFS:
+    vendor = None if kind is None else _detect(path, kind)
+    if vendor is None:
         return None
     stamp = file_stamp(path)
     try:
@@ -263,9 +251,30 @@ def _kind_of(path: str) -> str | None:
         return _ONLY_OPENSLIDE if is_slide else None
     with open_tags(path) as file:
         page = file.pages.first
-        if page.software.startswith(_TRESTLE) or _VENTANA in str(page.tags.valueof(_XMP)):
+        is_trestle = page.software.startswith(_TRESTLE) and page.is_tiled
+        if is_trestle or _VENTANA in str(page.tags.valueof(_XMP)):
             return _ONLY_OPENSLIDE
         return _OTHERWISE_TIFF if file.is_ndpi or file.is_scn or file.is_philips else None
+
+
+def _detect(path: str, kind: str) -> str | None:
+    """Return OpenSlide's name of the maker of a slide, or None if the reader of TIFFs reads it."""
+    if is_url(path):
+        if kind == _OTHERWISE_TIFF:
+            return None
+        raise ValueError(f"{path} is a slide that only OpenSlide reads, from local files. Download it.")
+    try:
+        import openslide  # noqa: PLC0415  readers are imported where they are used
+    except ImportError as error:
+        if kind == _OTHERWISE_TIFF:
+            return None
+        raise ImportError(
+            f"{path} needs OpenSlide to be read: pip install 'mixture-pipeline[slides]'"
+        ) from error
+    vendor: str | None = openslide.OpenSlide.detect_format(path)
+    if vendor in _TIFFS and kind == _ONLY_OPENSLIDE and is_tiff(path):
+        raise ValueError(f"{path} has the tags of a slide whose tiles overlap, but OpenSlide can't read them")
+    return None if vendor in _TIFFS else vendor
 
 
 def _series_name(path: str, names: tuple[str, ...], wanted: int | str | None) -> str:

@@ -84,9 +84,16 @@ def test_damaged_files(tmp_path: Path) -> None:
     content[place.byte_offset + 100] ^= 255
     path.write_bytes(content)
     image = open_image(path)
-    with pytest.raises(ValueError, match=r"x.h5::/raw can't be read: "):
+    with pytest.raises(ValueError, match=r"x.h5::/raw can't be read as HDF5: .*Copy or download it again"):
         image[:10, :10].compute()
     np.testing.assert_array_equal(image[60:], PIXELS[60:])
+    with h5py.File(path) as file:
+        place = h5py.h5o.get_info(file["raw"].id).addr
+    damaged = content.copy()
+    damaged[place] ^= 255
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"x.h5 can't be read as HDF5: .*Copy or download it"):
+        open_image(path)
     path.write_bytes(content[:-100])
     with pytest.raises(ValueError, match=r"x.h5 can't be read as HDF5: .*truncated.*Copy or download it"):
         open_image(path)
@@ -98,3 +105,15 @@ def test_the_package_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match=r"pip install 'mixture-pipeline\[hdf5\]'"):
         open_image(tmp_path / "x.h5")
+
+
+def test_many_datasets(tmp_path: Path) -> None:
+    """Of many datasets some are listed, and a part stays small."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for number in range(60):
+            file[f"a{number:02}"] = np.zeros((4, 5), np.uint8)
+    with pytest.raises(ValueError, match=r"/a49, shape \(4, 5\), uint8; and 10 more$"):
+        open_image(tmp_path / "x.h5")
+    image = open_image(tmp_path / "x.h5", series=59)
+    assert image.source.place() == {"image": f"{tmp_path / 'x.h5'}::/a59"}
+    assert len(image.series) == 50

@@ -209,6 +209,13 @@ def test_a_slide_that_openslide_refuses(tmp_path: Path) -> None:
         open_image(tmp_path / "x.czi")
 
 
+def test_damaged_tags_of_tiles_that_overlap(ventana: Path) -> None:
+    """The reader of TIFFs would put the tiles side by side."""
+    ventana.write_bytes(ventana.read_bytes().replace(b'ScanRes="', b"ScanRes=<"))
+    with pytest.raises(ValueError, match=r"x.bif has the tags of a slide whose tiles overlap, but OpenSlide"):
+        open_image(ventana)
+
+
 def test_an_error_names_the_place(philips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an error of OpenSlide, the slide is opened anew."""
     image = open_image(philips)
