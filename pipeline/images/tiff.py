@@ -45,7 +45,7 @@ def open_tiff(path: str, choice: Choice = WHOLE) -> Tiff | None:
     """
     if not is_tiff(path):
         return None
-    choice.check(path, "a TIFF", "level", "series", "pages", "z", "t")
+    choice.check(path, "a TIFF", "level", "series", "pages", "z", "t", "magnification")
     stamp = file_stamp(path)
     pages = open_pages(path, stamp, choice)
     samples, channels = name_samples(pages.stored, pages.names)

@@ -54,7 +54,7 @@ def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
             pages.geometry = pages.geometry.coarser(height / tall, width / wide)
         pages.levels, pages.series = chosen.levels, chosen.lines
         if pages.samples.palette is None:
-            pages.names = read_names(file, whole, len(chosen.planes), len(pages.stored))
+            pages.name_samples(read_names(file, whole, len(chosen.planes), len(pages.stored)))
         pages.no_data = pages.read_no_data(whole.keyframe)
         pages.mask_pages = find_mask_pages(file, whole)
         return pages
@@ -158,6 +158,18 @@ class Pages:
                 f"{self.path} is damaged: {self.largest_count} bytes can't hold a tile or strip of "
                 f"{' x '.join(map(str, self._tile))} pixels. {COPY_AGAIN}"
             )
+
+    def name_samples(self, names: tuple[str | None, ...]) -> None:
+        """Take over the names of samples. One that is tagged as alpha but has another name isn't alpha.
+
+        GDAL tags the fourth band of 8-bit images as alpha, whatever it is.
+        """
+        self.names = names
+        letters = list(self.stored)
+        for number, name in enumerate(names):
+            if letters[number] == "A" and name is not None and "alpha" not in name.lower():
+                letters[number] = "?"
+        self.stored = "".join(letters)
 
     def read_no_data(self, page: tifffile.TiffPage) -> NoData | None:
         """Return the no-data value that a page states, as its samples have it once they are read."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from pipeline.images.magnification import find_magnification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     Plane = tuple[tifffile.TiffPage | tifffile.TiffFrame | None, int]
 
 _REDUCED, _MASK = 1, 4
+_APERIO_POWER = re.compile(r"\bAppMag *= *(\d+(?:\.\d*)?)")
 # A level's height and width may be rounded up or down at each halving.
 _ROUNDING = 2
 _PHOTOMETRIC_MASK = 4
@@ -84,16 +88,26 @@ def choose(path: str, file: tifffile.TiffFile, choice: Choice) -> Chosen:
         raise ValueError(f"{path} has no pixels; wanted an image")
     lines = describe_images(pyramids)
     levels = pyramids[_series_number(path, pyramids, lines, choice.series)]
-    if choice.level >= len(levels):
+    number = choice.level
+    if choice.magnification is not None:
+        sizes = [extent_of(level) for level in levels]
+        number = find_magnification(path, _magnification(levels[0]), choice.magnification, sizes)
+    if number >= len(levels):
         found = f"levels 0 to {len(levels) - 1}" if len(levels) > 1 else "one level, 0"
-        raise ValueError(f"{path} has {found}; got level={choice.level}")
-    level = levels[choice.level]
+        raise ValueError(f"{path} has {found}; got level={number}")
+    level = levels[number]
     planes = _pooled(path, pyramids, levels, choice)
     if planes is None:
         planes = [_plane(level, number) for number in _numbers(path, level, choice)]
     extents = tuple(map(extent_of, levels)) if len(levels) > 1 else ()
     is_said = len(lines) > 1 or _ASSOCIATED in lines[0] or _TURNED in lines[0]
     return Chosen(level, levels[0], tuple(planes), extents, lines if is_said else ())
+
+
+def _magnification(series: tifffile.TiffPageSeries) -> float | None:
+    """Return the magnification that the description of an Aperio slide states, or None."""
+    found = _APERIO_POWER.search(series.keyframe.description)
+    return float(found[1]) if found else None
 
 
 def is_mask(page: tifffile.TiffPage) -> bool:
@@ -205,10 +219,10 @@ def _series_number(
     """Return the number of the image that is wanted, by default that of the largest one."""
     if wanted is None:
         return max(range(len(pyramids)), key=lambda n: math.prod(extent_of(pyramids[n][0])))
-    names = [levels[0].name for levels in pyramids]
+    names = [levels[0].name.lower() for levels in pyramids]
     if isinstance(wanted, str):
-        if names.count(wanted) == 1:
-            return names.index(wanted)
+        if names.count(wanted.lower()) == 1:
+            return names.index(wanted.lower())
     elif wanted < len(pyramids):
         return wanted
     kind = "name of exactly one" if isinstance(wanted, str) else "number of one"

@@ -84,3 +84,17 @@ def test_a_model_finds_its_bands(tmp_path: Path) -> None:
     )
     image = open_image(tmp_path / "x.tif").fitted(3, COLOR)
     np.testing.assert_array_equal(image, pixels[..., [2, 1, 0]])
+
+
+def test_a_band_that_has_a_name_is_no_alpha(tmp_path: Path) -> None:
+    """GDAL tags the fourth band as alpha; one that is described as something else is a channel."""
+    pixels = noise(20, 30, 4)
+    for name, names in (("nir", ("blue", "green", "red", "nir")), ("", ("blue", "green", "red"))):
+        size = {"width": 30, "height": 20, "count": 4, "dtype": "uint8", "crs": "EPSG:32633"}
+        transform = rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+        with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", transform=transform, **size) as file:
+            file.write(np.moveaxis(pixels, -1, 0))
+            file.descriptions = ("blue", "green", "red", name)
+        image = open_image(tmp_path / "x.tif")
+        assert image.channels == names
+        np.testing.assert_array_equal(image, pixels[..., : len(names)])

@@ -222,3 +222,25 @@ def test_what_is_not_applied_is_said(tmp_path: Path) -> None:
     line = "0: 20 x 30 pixels, 3 samples, uint8, rgb, not turned by its orientation 6"
     assert open_image(turned).series == (line,)
     _same(open_image(path), pixels[..., :3])
+
+
+def test_a_level_has_a_magnification(tmp_path: Path) -> None:
+    """Aperio's slides state one; its label is found by its name, however it is written."""
+    described = "Aperio Image Library v11.2.1 \r\n320x320 (64x64) -> |AppMag = 20|MPP = 0.5"
+    options: dict[str, Any] = {"photometric": "rgb", "compression": "lzw", "metadata": None}
+    pixels = noise(320, 320, 3)
+    with tifffile.TiffWriter(tmp_path / "x.svs") as file:
+        file.write(pixels, description=described, tile=(64, 64), **options)
+        file.write(pixels[:80, :80], description="Aperio Image Library v11.2.1 \r\n", **options)
+        file.write(pixels[::4, ::4], description=described, tile=(64, 64), **options)
+        label = "Aperio Image Library v11.2.1 \r\nlabel 60x50"
+        file.write(pixels[:50, :60], description=label, subfiletype=1, **options)
+    path = tmp_path / "x.svs"
+    np.testing.assert_array_equal(open_image(path, magnification=5), pixels[::4, ::4])
+    assert open_image(path, magnification=20).shape == pixels.shape
+    with pytest.raises(ValueError, match=r"has levels of magnification 20, 5; wanted 10"):
+        open_image(path, magnification=10)
+    np.testing.assert_array_equal(open_image(path, series="label"), pixels[:50, :60])
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb")
+    with pytest.raises(ValueError, match=r"x.tif doesn't state its magnification"):
+        open_image(tmp_path / "x.tif", magnification=20)
