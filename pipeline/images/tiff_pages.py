@@ -17,7 +17,7 @@ from pipeline.images.tiff_metadata import read_geometry
 from pipeline.images.tiff_names import read_names
 from pipeline.images.tiff_raw import read_raw
 from pipeline.images.tiff_samples import choose_decoder, read_samples
-from pipeline.images.tiff_series import choose, extent_of
+from pipeline.images.tiff_series import choose, extent_of, is_mask
 from pipeline.images.tiff_validity import find_mask_pages, read_fill, read_no_data
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def open_pages(path: str, stamp: tuple[int, int], choice: Choice) -> Pages:
         if pages.samples.palette is None:
             pages.name_samples(read_names(file, whole, len(chosen.planes), len(pages.stored)))
         pages.no_data = pages.read_no_data(whole.keyframe)
-        pages.mask_pages = find_mask_pages(file, whole)
+        # Finding the masks of one image reads the tags of all pages.
+        if any(is_mask(series.keyframe) for series in file.series):
+            pages.mask_pages = find_mask_pages(file, whole)
         return pages
 
 

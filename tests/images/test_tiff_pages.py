@@ -159,3 +159,19 @@ def test_sizes_beyond_the_file(tmp_path: Path) -> None:
         ValueError, match=r"y\.tif is damaged: \d+ bytes can't hold a tile or strip of 2147483648"
     ):
         open_image(path)
+
+
+def test_opening_a_stack_reads_few_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One plane of a stack that lies in one piece is found by the tags of its first page."""
+    path = write_tiff(
+        tmp_path / "x.tif", noise(50, 16, 16), photometric="minisblack", imagej=True, metadata={"axes": "ZYX"}
+    )
+    parsed, make = [], tifffile.TiffPage.__init__
+
+    def note(page: Any, *args: Any, **options: Any) -> None:
+        parsed.append(page)
+        make(page, *args, **options)
+
+    monkeypatch.setattr(tifffile.TiffPage, "__init__", note)
+    np.testing.assert_array_equal(open_image(path, z=49)[..., 0], noise(50, 16, 16)[49])
+    assert len(parsed) < 10
