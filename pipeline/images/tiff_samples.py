@@ -33,6 +33,7 @@ _TAG = 262
 _DIFFERENCES = 2
 # TIFF's codes of JPEG, whose YCbCr is decoded to RGB.
 _OLD_JPEG, _JPEG_COMPRESSION = 6, (7, 34892, 33007)
+_JPEG_XR = (22610, 34934)
 # JPEG 2000 in Aperio's slides: YCbCr, whatever the photometric tag says, which isn't decoded to RGB.
 _APERIO_YCBCR = 33003
 _CONVERT = "Convert it: vips colourspace IN OUT.tif srgb"
@@ -132,6 +133,11 @@ def read_samples(path: str, series: tifffile.TiffPageSeries, n_planes: int) -> S
     if page.compression == _OLD_JPEG:
         raise ValueError(
             f"{path} is compressed by the old-style JPEG of TIFF's version 6.0, which isn't read. {_BY_GDAL}"
+        )
+    if page.compression in _JPEG_XR:
+        raise ValueError(
+            f"{path} is compressed by JPEG XR, whose decoder can end the process where a tile is damaged. "
+            "Convert it to another compression."
         )
     separate, depth, _, _, contiguous = page.shaped
     if depth > 1:
