@@ -17,6 +17,7 @@ COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
 PARITY = COMPARE.with_name("parity.py")
 # What float32 results can be off by, and what float32 arithmetic can.
 ROUNDED, COMPUTED = 1e-7, 1e-4
+pytestmark = pytest.mark.xdist_group("benchmarks")
 
 
 @pytest.fixture(scope="module")
