@@ -301,7 +301,7 @@ def test_a_file_of_other_channels(
     for name in ("photo.tif", "photo.png"):
         with pytest.raises(
             ValueError,
-            match=f"channels are red, green, blue, the mixture's {', '.join(channels)}; wanted the same",
+            match=f"channels are red, green, blue, the mixture's {', '.join(channels)}; wanted these names",
         ):
             stream(tmp_path / name, named(*channels), tmp_path / "out.zarr", progress="none")
     assert not list(tmp_path.glob("out.zarr*"))
