@@ -209,9 +209,11 @@ def choose_grids(
     """
     if block is not None:
         return [choose_grid(shape, block=block)]
-    sides = _SIDES if max(unit) <= LARGEST_BLOCK else (min(max(unit), _LARGEST_UNIT), *_SIDES)
+    # Blocks of strips as wide as the image are as wide too, and meet each strip once.
+    longest = unit[0] if tile[1] >= shape[1] else max(unit)
+    sides = _SIDES if longest <= LARGEST_BLOCK else (min(longest, _LARGEST_UNIT), *_SIDES)
     grids = list(dict.fromkeys(choose_grid(shape, tile=tile, unit=unit, length=side) for side in sides))
-    if max(unit) > LARGEST_BLOCK:
+    if longest > LARGEST_BLOCK:
         return grids
     coarse = [
         grid

@@ -201,3 +201,11 @@ def test_pieces_that_are_decoded_whole_are_not_divided_for_threads() -> None:
             for n_threads in (1, 64)
         ]
         assert grids[0] == grids[1]
+
+
+def test_low_wide_strips_are_met_by_low_wide_blocks() -> None:
+    """Strips as wide as a wide image make no block larger than others, since each lies in one block."""
+    grid = choose_grids((32_768, 65_536), tile=(32, 65_536), unit=(32, 65_536), block=None, n_threads=2)[0]
+    assert grid.block == (256, 65_536)
+    tall = choose_grids((32_768, 65_536), tile=(8192, 65_536), unit=(8192, 65_536), block=None)[0]
+    assert tall.block[0] >= 1024

@@ -208,7 +208,5 @@ def test_damage_of_any_kind(tmp_path: Path, kind: str) -> None:
 def test_jpeg_xr_is_refused(tmp_path: Path) -> None:
     """Its decoder crashes on damaged tiles, which no exception tells."""
     path = write_tiff(tmp_path / "x.tif", noise(64, 64, 3), tile=(32, 32), compression="jpegxr")
-    with pytest.raises(
-        ValueError, match=r"x\.tif is compressed by JPEG XR, whose decoder can end"
-    ):
+    with pytest.raises(ValueError, match=r"x\.tif is compressed by JPEG XR, whose decoder can end"):
         open_image(path)
