@@ -127,8 +127,10 @@ class Photo(ImageFile):
         """Read a region, shape (h, w, C)."""
         self.check_unchanged()
         whole = _decode(self.path, self.stamp, self._frame)
-        pixels = whole[region]
-        return np.ascontiguousarray(pixels[..., self.samples])
+        n_samples = len(self.samples)
+        # Copying adjacent samples is several times as fast as picking them.
+        is_adjacent = self.samples == tuple(range(n_samples))
+        return np.array(whole[region][..., slice(n_samples) if is_adjacent else self.samples], order="C")
 
     @property
     def _frame(self) -> int:
