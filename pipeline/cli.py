@@ -23,6 +23,7 @@ from pipeline.cli_arguments import (
 from pipeline.cli_fitting import fit, score
 from pipeline.cli_info import describe_image
 from pipeline.demo import run_demo
+from pipeline.images.remote import is_url
 from pipeline.models.published import list_models, load_model
 from pipeline.runs.options import ON_ERROR
 from pipeline.runs.receipt import Receipt, read_receipt
@@ -113,7 +114,7 @@ _on_error = click.option(
 @main.command(short_help="Evaluate mixtures over an image and write the results to a store.")
 @run_arguments
 @_on_error
-def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
+def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
 
     A MODEL is the name of a published model or a JSON file. Classes are given once each, as NAME=MODEL, or as
@@ -131,7 +132,7 @@ def run(image: Path, output: Path, *, on_error: str, **arguments: Any) -> None: 
 
 @main.command(short_help="Say what `run` would do and need. Status 2 if it can't fit.")
 @run_arguments
-def plan(image: Path, output: Path, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
+def plan(image: str, output: Path, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Say what `run` would do and need: blocks, engines, memory, bytes and time. Status 2 if it can't fit.
 
     \b
@@ -146,7 +147,7 @@ def plan(image: Path, output: Path, **arguments: Any) -> None:  # noqa: ANN401  
 
 @main.command(short_help="Go on with an interrupted run, or mend a damaged store.")
 @click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="The image, if it isn't where it was.")
+@click.option("--image", help="The image, if it isn't where it was.")
 @identity_option
 @_on_error
 @memory_limit_option
@@ -193,9 +194,9 @@ def models() -> None:
 
 
 @main.command(short_help="Describe an image, or the store of a run.")
-@click.argument("path", metavar="IMAGE_OR_STORE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="IMAGE_OR_STORE")
 @image_options
-def info(path: Path, **arguments: Any) -> None:  # noqa: ANN401  of image_options
+def info(path: str, **arguments: Any) -> None:  # noqa: ANN401  of image_options
     """Describe an image, or the store of a run.
 
     \b
@@ -204,7 +205,7 @@ def info(path: Path, **arguments: Any) -> None:  # noqa: ANN401  of image_option
       mixture-pipeline info out.zarr
     """  # noqa: D301  click reads the backspace
     try:
-        is_store = open_store(path).find().is_created
+        is_store = not is_url(path) and open_store(path).find().is_created
     except FileNotFoundError:
         is_store = False
     for line in _describe_store(path) if is_store else describe_image(path, opened_image(path, arguments)):
@@ -246,7 +247,7 @@ main.add_command(fit)
 main.add_command(score)
 
 
-def _describe_store(path: Path) -> list[str]:
+def _describe_store(path: str) -> list[str]:
     receipt = read_receipt(path)
     if receipt is None:
         return [f"store {path}: unfinished. Go on with: mixture-pipeline resume {path}"]

@@ -89,7 +89,7 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def opened_image(path: Path, arguments: Mapping[str, Any]) -> Image:
+def opened_image(path: str, arguments: Mapping[str, Any]) -> Image:
     """Open the image that a command names, as its options say."""
     plain = {name: arguments[name] for name in ("level", "z", "t", "magnification", "channel_axis")}
     series, pages, mask = arguments["series"], arguments["pages"], arguments["mask"]
@@ -152,7 +152,7 @@ def numbers_of(text: str) -> list[int]:
 def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the arguments that describe a run."""
     options: list[Callable[..., Any]] = [
-        click.argument("image", type=click.Path(path_type=Path)),
+        click.argument("image"),
         click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path)),
         *_quantity_options(),
         click.option("--prior", metavar="NAME=P", multiple=True, help="The prior probability of a class."),
@@ -182,7 +182,7 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def image_and_options(path: Path, arguments: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
+def image_and_options(path: str, arguments: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
     """Separate the image and the options of a run from the arguments about quantities."""
     opened = opened_image(path, arguments)
     for name in inspect.signature(open_image).parameters:

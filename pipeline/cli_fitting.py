@@ -38,7 +38,7 @@ def _labels(*, required: bool) -> Callable[..., Any]:
 
 
 @click.command(short_help="Fit a mixture to an image, or one to each class of labeled pixels.")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image")
 @click.argument("model", metavar="MODEL.json", type=click.Path(path_type=Path))
 @click.option(
     "-k",
@@ -74,7 +74,7 @@ def _labels(*, required: bool) -> Callable[..., Any]:
     "--picture", type=click.Path(path_type=Path), help="A picture of the kernels, as PNG, SVG or PDF."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing model.")
-def fit(image: Path, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of the options above
+def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of the options above
     """Fit a mixture to the colors of IMAGE, or with --labels one to the pixels of each class.
 
     \b
@@ -123,7 +123,7 @@ def fit(image: Path, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of
 
 @click.command(short_help="Score classes by the labeled pixels of an image.")
 @click.argument("model", metavar="CLASSES.json")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image")
 @_labels(required=True)
 @_names
 @click.option(
@@ -142,7 +142,7 @@ def fit(image: Path, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of
     help="Also give the threshold of each class's log-ratio for this rate of false alarms.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(model: str, image: Path, **arguments: Any) -> None:  # noqa: ANN401  of the options above
+def score(model: str, image: str, **arguments: Any) -> None:  # noqa: ANN401  of the options above
     """Score the classes of CLASSES.json, which `fit --labels` wrote, by the labeled pixels of IMAGE.
 
     \b

@@ -10,18 +10,16 @@ from dask.utils import format_bytes
 from pipeline.images.grid import choose_grids
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.images.image import Image
 
 
-def describe_image(path: Path, image: Image) -> list[str]:
+def describe_image(path: str, image: Image) -> list[str]:
     """Describe an image in lines: what it holds, where it lies, and how it is read.
 
     Parameters
     ----------
-    path : Path
-        The path by which it was named.
+    path : str
+        The path or the URL by which it was named.
     image : Image
 
     Returns

@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 import tifffile
@@ -386,6 +387,20 @@ def test_info_describes_what_run_accepts(folder: Path, photo: NDArray[np.uint8])
     assert lines[1] == "pixels: 1 channel (gray), uint8"
     run = ["run", "array.zarr", "out.zarr", "--density", SKIN, "--channels", "0,1,2"]
     assert runner.invoke(cli.main, run).exit_code == 0
+
+
+def test_an_image_behind_a_url(folder: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """A URL is described and read as a path is."""
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/photo.tif", (folder / "photo.tif").read_bytes())
+    runner = CliRunner()
+    lines = runner.invoke(cli.main, ["info", "memory://photo.tif"]).stdout.splitlines()
+    assert lines[0] == "image memory://photo.tif: 512 x 512 pixels (0.3 megapixels)"
+    done = runner.invoke(cli.main, ["run", "memory://photo.tif", "remote.zarr", "--density", SKIN])
+    assert done.exit_code == 0
+    found = open_result(folder / "remote.zarr")["density"]
+    np.testing.assert_array_equal(found, compute_densities(photo, skin))
+    system.rm("/photo.tif")
 
 
 def test_help_texts_are_whole() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from images.examples import Plain
 
@@ -21,7 +19,7 @@ def test_everything_that_an_image_says() -> None:
     source.channels, source.no_data = ("red", "green", "nir"), NoData(0.0)
     source.levels, source.series = ((2048, 3000), (512, 750)), ("0: slide", "1: label")
     source.geometry = Geometry((0.25, 0.5), (0.0, 0.0), "EPSG:32633", (10.0, 0, 5e5, 0, -10.0, 49e5))
-    assert describe_image(Path("x.tif"), open_image(source)) == [
+    assert describe_image("x.tif", open_image(source)) == [
         "image x.tif: 2048 x 3000 pixels (6.1 megapixels)",
         "pixels: 3 channels (red, green, nir), uint16",
         "series 0: slide",
@@ -39,7 +37,7 @@ def test_everything_that_an_image_says() -> None:
 
 def test_an_image_that_says_little() -> None:
     """An array has its size and the way of reading; one without pixels has no run."""
-    lines = describe_image(Path("x.npy"), open_image(np.zeros((20, 30), bool)))
+    lines = describe_image("x.npy", open_image(np.zeros((20, 30), bool)))
     assert lines == [
         "image x.npy: 20 x 30 pixels (0.0 megapixels)",
         "pixels: 1 channel, bool",
@@ -47,4 +45,4 @@ def test_an_image_that_says_little() -> None:
         "read: any region equally well",
         READING.format("1 block of 32 x 32", "600 B", "600 B"),
     ]
-    assert len(describe_image(Path("x.npy"), open_image(np.zeros((0, 30), bool)))) == 3
+    assert len(describe_image("x.npy", open_image(np.zeros((0, 30), bool)))) == 3
