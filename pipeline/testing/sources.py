@@ -27,7 +27,7 @@ _STEPS = (1, 1, 2, 3, 7, 40)
 _PART_BYTES = 20_000
 
 
-def regions(extent: tuple[int, int], count: int = 20, seed: int = 0) -> list[Region]:
+def regions(extent: tuple[int, int], count: int = 10, seed: int = 0) -> list[Region]:
     """Return the whole of an image, empty regions, and random ones, with steps of 1 and more."""
     height, width = extent
     random = np.random.default_rng(seed)
@@ -119,7 +119,7 @@ class SourceContract:
     def test_threads_read_at_once(self, case: Case) -> None:
         """Threads that read one source get their own regions."""
         source, pixels = case
-        wanted = regions(source.extent, 30, seed=1)
+        wanted = regions(source.extent, 16, seed=1)
         with ThreadPoolExecutor(8) as pool:
             for region, read in zip(wanted, pool.map(source.read, wanted), strict=True):
                 np.testing.assert_array_equal(read, pixels[region])
@@ -177,7 +177,7 @@ class SourceContract:
         twice = view(once, range(once.extent[0] - 1, 3, -3), range(2, once.extent[1]), second)
         for some, array in ((once, wanted), (twice, wanted[:3:-3, 2:][..., second])):
             assert some.shape == array.shape
-            for region in regions(some.extent, 10):
+            for region in regions(some.extent, 5):
                 np.testing.assert_array_equal(some.part(region).read(), array[region])
                 np.testing.assert_array_equal(some.read(region), array[region])
             place = some.place()
