@@ -267,23 +267,23 @@ def scattered(path: Path, side: int, count: int) -> PolygonSource:
 
 
 def test_many_polygons_in_a_large_image(tmp_path: Path) -> None:
-    """An image of 5,000 polygons is read by blocks, in the memory of a block."""
-    source = scattered(tmp_path / "x.json", 5000, 10_000)
+    """An image of 20,000 polygons is read by blocks, in the memory of a block."""
+    source = scattered(tmp_path / "x.json", 20_000, 20_000)
     grid = choose_grid(source.extent, tile=source.tile, length=4096)
-    found = np.zeros(5001, np.int64)
+    found = np.zeros(20_001, np.int64)
     tracemalloc.start()
-    for rows in range(0, 10_000, grid.block[0]):
-        for columns in range(0, 10_000, grid.block[1]):
+    for rows in range(0, 20_000, grid.block[0]):
+        for columns in range(0, 20_000, grid.block[1]):
             drawn = source.part(
                 (slice(rows, rows + grid.block[0]), slice(columns, columns + grid.block[1]))
             ).read()
-            found += np.bincount(drawn[drawn != 0], minlength=5001)
+            found += np.bincount(drawn[drawn != 0], minlength=20_001)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * 2 * grid.block[0] * grid.block[1]
     assert (found[1:] > 0).mean() > 0.99
     # Hexagons have 2.6 times the square of their radius; few of them overlap.
-    assert 0.9 < found.sum() / (5000 * 2.598 * np.mean(np.linspace(5, 20, 1000) ** 2)) < 1.05
+    assert 0.9 < found.sum() / (20_000 * 2.598 * np.mean(np.linspace(5, 20, 1000) ** 2)) < 1.05
 
 
 @pytest.mark.parametrize("kind", ["small", "outline"])
