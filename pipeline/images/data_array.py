@@ -16,14 +16,13 @@ from pipeline.images.geometry import Geometry
 from pipeline.images.no_data import NoData
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.sliceable import open_sliceable
-from pipeline.images.source import Derived
+from pipeline.images.source import SamePixels
 
 if TYPE_CHECKING:
     import dask.array as da
-    from numpy.typing import NDArray
 
     from pipeline.images.geometry import Transform
-    from pipeline.images.source import Part, Places, Region, Source
+    from pipeline.images.source import Source
 
 # The last authority of a coordinate reference system as WKT is that of the whole.
 _EPSG = re.compile(r'(?:ID|AUTHORITY)\["EPSG", *"?(\d+)"?\]\s*\]\s*$')
@@ -102,7 +101,7 @@ def read_no_data(array: Any) -> NoData | None:  # noqa: ANN401  an extra
     return None
 
 
-class Labeled(Derived):
+class Labeled(SamePixels):
     """Another source, with names of channels, a geometry and a no-data value.
 
     Parameters
@@ -123,23 +122,6 @@ class Labeled(Derived):
     def identity(self) -> str | None:
         """Return the identity of the pixels."""
         return self._base.identity()
-
-    def part(self, region: Region) -> Part:
-        """Return the part with which a task reads a region."""
-        return self._base.part(region)
-
-    def read(self, region: Region) -> NDArray[Any]:
-        """Read a region in this process."""
-        return self._base.read(region)
-
-    @property
-    def unit(self) -> tuple[int, int]:
-        """The piece that is decoded anew for each region."""
-        return self._base.unit
-
-    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes."""
-        return self._base.region_bytes(extent, places)
 
     def as_dask(self) -> da.Array | None:
         """Return the Dask array of the pixels, if there is one."""

@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec
 
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import ImageFile, file_stamp, name_samples, open_binary
-from pipeline.images.photo_facts import turned
+from pipeline.images.photo_facts import STORED, TURNED, turned
 from pipeline.images.photo_header import read_header
 from pipeline.images.photo_jpeg import JPEG_MAGIC
 from pipeline.images.photo_png import PNG_MAGIC
@@ -45,9 +45,6 @@ MOST_HELD = 2**28
 _SIDE, _LEAST_SIDE, _STRIP_BYTES = 512, 64, 2**27
 # libvips and zarr take this beside strips.
 _DECODING = 96 * 2**20
-# These orientations exchange rows and columns.
-_ON_ITS_SIDE = range(5, 9)
-_STORED = ("", "L", "LA", "RGB", "RGBA")
 
 _T = TypeVar("_T")
 
@@ -90,7 +87,7 @@ def open_giant_photo(path: str, choice: Choice = WHOLE) -> GiantPhoto | None:
     if streamed is None or (streamed.shape, streamed.dtype) != (_stored_shape(header), header.dtype):
         return None
     choice.check(path, "a photo")
-    stored = _STORED[header.shape[2]]
+    stored = STORED[header.shape[2]]
     samples, channels = name_samples(stored)
     return GiantPhoto(
         path=path,
@@ -223,7 +220,7 @@ def _check_memory(path: str, header: Header, error: ImportError) -> None:
 
 def _turned_pair(pair: tuple[_T, _T], header: Header) -> tuple[_T, _T]:
     """Return something of the rows and of the columns, exchanged if the photo is turned on its side."""
-    return (pair[1], pair[0]) if header.orientation in _ON_ITS_SIDE else pair
+    return (pair[1], pair[0]) if header.orientation in TURNED else pair
 
 
 def _stored_shape(header: Header) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.images.choice import WHOLE, Choice
 from pipeline.images.file import COPY_AGAIN, ImageFile, file_stamp, name_samples
 from pipeline.images.kept import GIANT, KEPT
-from pipeline.images.photo_facts import RefusalError, turned
+from pipeline.images.photo_facts import STORED, RefusalError, turned
 from pipeline.images.photo_formats import find_format
 from pipeline.images.photo_header import UNKNOWN_KIND, open_content, read_header
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pipeline.images.photo_formats import Format
     from pipeline.images.source import Places, Region
 
-# The decoded samples by their number.
-_STORED = ("", "L", "LA", "RGB", "RGBA")
 
 # The memory of decoders whose headers don't tell their samples, for each byte of the decoded photo.
 _UNKNOWN_MEMORY = 1.5
@@ -69,7 +67,7 @@ def open_photo(path: str, choice: Choice = WHOLE) -> Photo | None:
         shape, dtype = header.shape, header.dtype
     height, width, n_samples = shape
     memory = _UNKNOWN_MEMORY * dtype.itemsize if header is None else header.memory
-    stored = _STORED[n_samples]
+    stored = STORED[n_samples]
     samples, channels = name_samples(stored)
     return Photo(
         path=path,

@@ -21,9 +21,11 @@ _ORIENTATIONS = range(1, 9)
 # The least memory of decoders, as :attr:`Header.memory`.
 _LITTLE = 0.25
 # These exchange rows and columns.
-_TURNED = range(5, 9)
+TURNED = range(5, 9)
 # After that, these have the last row first, and these the last column.
 _UPSIDE_DOWN, _MIRRORED = {3, 4, 7, 8}, {2, 3, 6, 7}
+# The letters of the stored samples, by their number.
+STORED = ("", "L", "LA", "RGB", "RGBA")
 
 
 class Header(NamedTuple):
@@ -88,7 +90,7 @@ def header_of(
     -------
     Header
     """
-    height, width = extent[::-1] if orientation in _TURNED else extent
+    height, width = extent[::-1] if orientation in TURNED else extent
     return Header((height, width, n_samples), np.dtype(dtype), orientation, n_frames, memory)
 
 
@@ -105,7 +107,7 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     -------
     ndarray, shape (H, W, C)
     """
-    if orientation in _TURNED:
+    if orientation in TURNED:
         pixels = pixels.swapaxes(0, 1)
     return pixels[:: -1 if orientation in _UPSIDE_DOWN else 1, :: -1 if orientation in _MIRRORED else 1]
 

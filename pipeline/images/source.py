@@ -251,6 +251,27 @@ class Derived(Source):
         return self._base.travels
 
 
+class SamePixels(Derived):
+    """A source with all pixels of another one, of which something else is said: read as the base is."""
+
+    def part(self, region: Region) -> Part:
+        """Return the part with which a task reads a region of the base."""
+        return self._base.part(region)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Read a region of the base in this process."""
+        return self._base.read(region)
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """The piece that the base decodes anew for each region."""
+        return self._base.unit
+
+    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
+        """Return the memory that reading the base takes."""
+        return self._base.region_bytes(extent, places)
+
+
 def count_touched(length: int, places: range, piece: int) -> int:
     """Count the pieces of an axis that a region touches at most.
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.images.source import Derived
+from pipeline.images.source import SamePixels
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from pipeline.images.source import Part, Places, Region, Source
+    from pipeline.images.source import Source
 
 
-class StatedMask(Derived):
+class StatedMask(SamePixels):
     """A mask that a source states, which is found again by the source's place and its own name.
 
     Parameters
@@ -45,23 +43,6 @@ class StatedMask(Derived):
         """Return the place of the source, and the name of the mask."""
         place = self._owner.place()
         return None if place is None else {"image": place, **self._places()}
-
-    def part(self, region: Region) -> Part:
-        """Return the part with which a task reads a region."""
-        return self._base.part(region)
-
-    def read(self, region: Region) -> NDArray[Any]:
-        """Read a region in this process."""
-        return self._base.read(region)
-
-    @property
-    def unit(self) -> tuple[int, int]:
-        """The piece that the mask decodes anew for each region."""
-        return self._base.unit
-
-    def region_bytes(self, extent: tuple[int, int], places: Places | None = None) -> int:
-        """Return the memory that reading takes."""
-        return self._base.region_bytes(extent, places)
 
     def _places(self) -> dict[str, Any]:
         return {"states": self.fact}
