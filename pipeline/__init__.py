@@ -23,13 +23,13 @@ from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
 from pipeline.models.summary import Summary, Zone
 from pipeline.pictures import plot_mixture, plot_summary
+from pipeline.results.result import open_result
 from pipeline.runs.counting import count_colors
 from pipeline.runs.plan import Plan
 from pipeline.runs.progress import Progress
 from pipeline.runs.receipt import Receipt
 from pipeline.runs.stream import plan, resume, stream
 from pipeline.runs.verify import verify
-from pipeline.stores.results import open_result
 from pipeline.stores.verification import Verification
 
 __all__ = [

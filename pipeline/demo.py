@@ -12,8 +12,8 @@ from pipeline.images.opencv import import_opencv
 from pipeline.images.opening import open_image
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.published import load_model
+from pipeline.results.result import open_result
 from pipeline.runs.stream import stream
-from pipeline.stores.results import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

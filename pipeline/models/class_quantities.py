@@ -242,6 +242,7 @@ class Entropy(ClassQuantity):
 
     name: ClassVar[str] = "entropy"
     summary: ClassVar[str] = "The entropy of the posterior, in nats."
+    unit: ClassVar[str | None] = "nats"
 
     @property
     def value_range(self) -> tuple[float, float] | None:

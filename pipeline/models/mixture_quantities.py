@@ -77,6 +77,7 @@ class LogDensity(_OfOneMixture):
 
     name: ClassVar[str] = "log-density"
     summary: ClassVar[str] = "The natural logarithm of the density of a mixture."
+    unit: ClassVar[str | None] = "nats"
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class LogRatio(Quantity):
     name: ClassVar[str] = "log-ratio"
     operands: ClassVar[Literal["mixture", "pair", "classes"]] = "pair"
     summary: ClassVar[str] = "The natural logarithm of the ratio of two densities."
+    unit: ClassVar[str | None] = "nats"
 
     def __post_init__(self) -> None:
         for mixture in self.mixtures:

@@ -34,13 +34,16 @@ class Quantity(ABC):
         A description of one line, for help texts.
     error_is_relative : bool
         Whether the error of a rounded value is given relative to the value, because the values span many
-        powers of ten.
+        powers of ten. They are shown by their logarithms then.
+    unit : str or None
+        The unit of the values, or None if they have none, or one that depends on the channels.
     """
 
     name: ClassVar[str]
     operands: ClassVar[Literal["mixture", "pair", "classes"]]
     summary: ClassVar[str]
     error_is_relative: ClassVar[bool] = False
+    unit: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401  the options of any class
         """Register a kind under its name, so that a record can be read back."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from dask.base import tokenize
 
-from pipeline.images.geometry import UNKNOWN
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
@@ -17,29 +16,56 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
-    from pipeline.images.geometry import Geometry
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
+    from pipeline.stores.record import Record
     from pipeline.stores.store import Store
 
 
 class Result(Mapping[str, "da.Array"]):
-    """The results of a run: a mapping of their names to Dask arrays.
+    """The results of a run at one level of resolution: a mapping of their names to Dask arrays.
 
     Attributes
     ----------
+    address : str
+        The store.
+    level : int
+        The level of the arrays; 0 is full resolution.
+    levels : tuple of tuple of int
+        The height and the width of each level.
+    outputs : dict of str to Output
+        What each result is: its quantity, with the names of its classes, and its encoding.
+    image : Description
+        The image from which the results were computed.
+    geometry : Geometry
+        Where the pixels of this level lie, as the image said: ``pixel_size``, ``crs`` and ``transform``.
     summary : Summary or None
         The distributions, areas and means at full resolution, counted over all pixels; None if an older
         version of this package wrote the store.
-    geometry : Geometry
-        Where the pixels of level 0 lie, as the image said: ``pixel_size``, ``crs`` and ``transform``.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, da.Array], summary: Summary | None, geometry: Geometry = UNKNOWN
-    ) -> None:
-        self._arrays = dict(arrays)
-        self.summary, self.geometry = summary, geometry
+    def __init__(self, store: Store, record: Record, summary: Summary | None, level: int) -> None:
+        self._store, self._record = store, record
+        self.address, self.level, self.summary = store.address, level, summary
+        self.levels = (record.grid.shape,)
+        self.outputs: dict[str, Output] = {output.name: output for output in record.outputs}
+        self.image = record.image
+        self.geometry = record.image.geometry.coarser(2**level, 2**level)
+        self._arrays = {name: _open(store, output, level) for name, output in self.outputs.items()}
+
+    def at(self, level: int) -> Result:
+        """Return the results at another level of resolution.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        """
+        return Result(self._store, self._record, self.summary, operator.index(level))
+
+    def level_of(self, side: int) -> int:
+        """Return the coarsest level whose longer side has at least so many pixels, or else level 0."""
+        return max((n for n, shape in enumerate(self.levels) if max(shape) >= side), default=0)
 
     def __getitem__(self, name: str) -> da.Array:
         return self._arrays[name]
@@ -88,7 +114,6 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
             f"{found.address}"
         )
     number, record = operator.index(level), found.read_record()
-    arrays = {output.name: _open(found, output, number) for output in record.outputs}
     try:
         summary = record.summary
     except ValueError:
@@ -96,7 +121,7 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
             f"{found.address} has a damaged summary in its zarr.json. To count again, resume it: "
             "resume=True, --resume."
         ) from None
-    return Result(arrays, summary, record.image.geometry)
+    return Result(found, record, summary, number)
 
 
 def _open(store: Store, output: Output, level: int) -> da.Array:

@@ -16,8 +16,8 @@ from pipeline.models.class_quantities import Posterior
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
 from pipeline.models.packed import Packed
+from pipeline.results.result import open_result
 from pipeline.stores.local import LocalStore
-from pipeline.stores.results import open_result
 from pipeline.testing.stores import (
     CLASSES,
     FRESH,
