@@ -31,6 +31,7 @@ from pipeline.runs.stream import plan as plan_run
 from pipeline.runs.stream import resume as resume_run
 from pipeline.runs.stream import stream
 from pipeline.runs.verify import verify as verify_store
+from pipeline.stores.layers import arrange
 from pipeline.stores.store_kinds import open_store
 
 
@@ -173,7 +174,7 @@ def verify(store: Path) -> None:
     """  # noqa: D301  click reads the backspace
     found = verify_store(store)
     for fault in found.faults:
-        click.echo(f"{fault.kind}: {fault.output}, block {fault.block}")
+        click.echo(f"{fault.kind}: {fault.layer}, level {fault.level}, block {fault.block}")
     click.echo(f"{store}: {found}")
     if not found.intact:
         sys.exit(1)
@@ -254,14 +255,18 @@ def _describe_store(path: str) -> list[str]:
     place = open_store(path)
     found = place.find()
     lines = [f"store {path}: {receipt}"]
-    for output in found.read_record().outputs:
-        array = found.open_level(output)
+    record = found.read_record()
+    for layer in arrange(record.outputs):
+        array = found.open_level(layer)
         shape, shards, chunks = (
             " x ".join(map(str, sides)) for sides in (array.shape, array.shards or (), array.chunks)
         )
-        error = receipt.largest_errors.get(output.name)
+        error = receipt.largest_errors.get(layer.name)
         packed = "" if error is None else f", largest error {error:.3g}"
-        lines.append(f"{output.name}: {shape}, {array.dtype}, shards of {shards}, chunks of {chunks}{packed}")
+        levels = f"{record.grid.n_levels} level{'s' if record.grid.n_levels > 1 else ''}"
+        lines.append(
+            f"{layer.name}: {shape}, {array.dtype}, {levels}, shards of {shards}, chunks of {chunks}{packed}"
+        )
     if receipt.summary is not None:
         lines += str(receipt.summary).splitlines()
     if place.find(to_resume=True).is_unfinished:

@@ -186,7 +186,7 @@ def test_an_ended_run_leaves_the_old_result(folder: Path, command: Server, numbe
     assert command("run", "photo.png", "out.zarr", "--density", SKIN).returncode == 0
     words = ["run", "photo.tif", "out.zarr", "--overwrite", "--block", "32", "--density", OTHER]
     process = command.start(*words)
-    while not process.has_ended() and not list(folder.glob("out.zarr.partial/density/0/c/*/*")):
+    while not process.has_ended() and not list(folder.glob("out.zarr.partial/0/image/c/0/*/*")):
         time.sleep(0.01)
     process.end(number)
     done = process.wait()
@@ -243,9 +243,9 @@ def test_verify_then_resume(folder: Path, command: Server) -> None:
     assert command("run", "photo.tif", "out.zarr", *asked, "--block", "256").returncode == 0
     done = command("verify", "out.zarr")
     assert (done.returncode, done.stdout) == (0, "out.zarr: 8 shards, all intact\n")
-    whole = {path: path.read_bytes() for path in (folder / "out.zarr").glob("*/0/c/**/*") if path.is_file()}
-    (folder / "out.zarr/density/0/c/1/0").unlink()
-    shard = folder / "out.zarr/posterior/0/c/0/0/1"
+    whole = {path: path.read_bytes() for path in (folder / "out.zarr").glob("**/c/**/*") if path.is_file()}
+    (folder / "out.zarr/0/image/c/0/1/0").unlink()
+    shard = folder / "out.zarr/packed/posterior/0/posterior/c/0/0/1"
     shard.write_bytes(whole[shard][:100] + b"?" + whole[shard][101:])
     done = command("verify", "out.zarr")
     assert (done.returncode, done.stderr) == (1, "")

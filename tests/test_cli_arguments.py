@@ -165,7 +165,7 @@ def test_channels(folder: Path, photo: NDArray[np.uint8]) -> None:
         assert result.exit_code == 0, result.output
         wanted = compute_densities(photo[..., 1], gray, channel_axis=None)
         np.testing.assert_array_equal(open_result(folder / f"{channels}.zarr")["density"], wanted)
-        (folder / f"{channels}.zarr/density/0/c/0/0").unlink()
+        (folder / f"{channels}.zarr/0/image/c/0/0/0").unlink()
         assert runner.invoke(cli.main, ["resume", f"{channels}.zarr"]).exit_code == 0
         np.testing.assert_array_equal(open_result(folder / f"{channels}.zarr")["density"], wanted)
     result = runner.invoke(cli.main, ["run", "photo.tif", "x.zarr", "--density", SKIN, "--channels", "nir"])

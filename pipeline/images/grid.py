@@ -1,7 +1,9 @@
-"""Arithmetic on shapes: how an image divides into blocks, and a block into chunks.
+"""Arithmetic on shapes: how an image divides into blocks, a block into chunks, and what coarser levels have.
 
 A block is the piece that one task reads, computes and writes; in the store it is one shard, which holds
-whole chunks. So no two tasks ever write the same object.
+whole chunks. So no two tasks ever write the same object. A pixel of a level stands for two by two pixels of
+the level below. Two levels are made of each block at once, and each has a shard for the block too: of half of
+its height and width, and of a quarter. The next two levels are made of blocks of the second of these.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
 LARGEST_BLOCK = 4096
-# The chunks of small images are rounded up to a multiple of this, so that they are little larger.
-_ROUNDING = 16
+# Readers on graphics cards want chunks of a power of two; those of small images have at least this side.
+_SMALLEST_POWER = 16
+# The number of levels that are made of a block at once.
+LEVELS_AT_ONCE = 2
+_HALVED = 2**LEVELS_AT_ONCE
 # Blocks are as large as this only where the source would else decode the same pixels again and again.
 _LARGEST_UNIT = 4 * LARGEST_BLOCK
 # A thread has at least this many blocks, unless blocks would be smaller than this.
@@ -124,6 +129,63 @@ class Grid:
         bottom, right = min(top + self.block[0], self.shape[0]), min(left + self.block[1], self.shape[1])
         return Block(index, slice(top, bottom), slice(left, right))
 
+    @property
+    def n_levels(self) -> int:
+        """The number of levels, of which the coarsest fits into one chunk.
+
+        It is 1 if a block can't be halved twice, since coarser pixels would lie in several blocks.
+        """
+        if any(side % _HALVED for side in self.block):
+            return 1
+        ratios = (max(1, -(-extent // chunk)) for extent, chunk in zip(self.shape, self.chunk, strict=True))
+        return 1 + (max(ratios) - 1).bit_length()
+
+    def level(self, number: int) -> Grid:
+        """Return the grid of a level, whose blocks are its shards; level 0 is this grid.
+
+        Parameters
+        ----------
+        number : int
+
+        Returns
+        -------
+        Grid
+            Its pixels are ``2 ** number`` times as high and as wide.
+        """
+        if number == 0:
+            return self
+        halvings = (number - 1) % LEVELS_AT_ONCE + 1
+        height, width = self._shape_of(number)
+        tall, wide = (side >> halvings for side in self.block)
+        low, narrow = math.gcd(self.chunk[0], tall), math.gcd(self.chunk[1], wide)
+        return Grid((height, width), (tall, wide), (low, narrow))
+
+    def tiers(self) -> Iterator[tuple[int, Grid]]:
+        """Iterate over the levels of which coarser ones are made, two at once, and the blocks for that.
+
+        Yields
+        ------
+        level : int
+            0, 2, 4 and so on.
+        grid : Grid
+            The blocks of this level in which a task makes the next two levels. It isn't the grid of the
+            level's shards, of which each block holds four by four.
+        """
+        yield 0, self
+        for level in range(LEVELS_AT_ONCE, self.n_levels - 1, LEVELS_AT_ONCE):
+            yield level, Grid(self._shape_of(level), self.block, self.chunk)
+
+    def levels_from(self, level: int) -> range:
+        """Return the levels that are made at once of a level of :meth:`tiers`."""
+        return range(level + 1, min(level + LEVELS_AT_ONCE, self.n_levels - 1) + 1)
+
+    def coarser(self, level: int, index: tuple[int, int]) -> dict[int, Block]:
+        """Return the blocks of coarser levels that are made of one block of a level of :meth:`tiers`."""
+        return {number: self.level(number)[index] for number in self.levels_from(level)}
+
+    def _shape_of(self, level: int) -> tuple[int, int]:
+        return -(-self.shape[0] >> level), -(-self.shape[1] >> level)
+
 
 def choose_grid(
     shape: tuple[int, int],
@@ -133,7 +195,7 @@ def choose_grid(
     block: int | tuple[int, int] | None = None,
     length: int = LARGEST_BLOCK,
 ) -> Grid:
-    """Choose blocks that suit the image, the tiles of its source and the readers of the result.
+    """Choose blocks that suit the image, its source and the readers of the result.
 
     Parameters
     ----------
@@ -145,11 +207,10 @@ def choose_grid(
         Height and width of the piece that the source decodes anew for each block that lies in it: blocks are
         no smaller, up to 4096 pixels.
     block : int or tuple of int, optional
-        The block that the caller wants, which is cut to the size of the image. By default a square of about
-        `length`, in whole tiles; for strips that are as wide as a wide image, low, wide blocks of about as
-        many pixels.
+        The block that the caller wants, which is cut to the size of the image. By default a square of
+        `length`; for strips that are as wide as a wide image, low, wide blocks of about as many pixels.
     length : int
-        The side of a block in pixels, if the caller wants none.
+        The side of a block in pixels, if the caller wants none; the largest power of two up to that counts.
 
     Returns
     -------
@@ -158,7 +219,7 @@ def choose_grid(
     Raises
     ------
     ValueError
-        If `block` isn't positive, or no chunk of 256 to 1024 divides it.
+        If `block` isn't positive, can't be halved twice, or no chunk of 256 to 1024 divides it.
     """
     height, width = shape
     if block is not None:
@@ -169,11 +230,11 @@ def choose_grid(
     elif tile[1] >= width > length and tile[0] < height:
         full_width = -(-width // _CHUNK) * _CHUNK
         rows = max(length * length // full_width, min(tile[0], length), min(unit[0], LARGEST_BLOCK))
-        divided = [_divide(height, tile[0], rows), (full_width, _CHUNK)]
+        divided = [_divide(height, _power_of_two(max(rows, _SMALLEST_POWER))), (full_width, _CHUNK)]
     else:
         divided = [
-            _divide(extent, side, max(length, min(least, LARGEST_BLOCK)))
-            for extent, side, least in zip(shape, tile, unit, strict=True)
+            _divide(extent, _power_of_two(max(1 << length.bit_length() - 1, min(least, LARGEST_BLOCK))))
+            for extent, least in zip(shape, unit, strict=True)
         ]
     return Grid(shape, (divided[0][0], divided[1][0]), (divided[0][1], divided[1][1]))
 
@@ -236,17 +297,15 @@ def _pair(block: Any) -> tuple[int, int]:  # noqa: ANN401  a caller may pass any
     return height, width
 
 
-def _divide(extent: int, tile: int, limit: int) -> tuple[int, int]:
-    """Choose a block and a chunk along one axis: whole tiles if they are small, `limit` pixels at most."""
-    largest = min(_CHUNK, limit)
-    if largest < tile <= limit and tile < extent:
-        chunk = _largest_divisor(tile, largest)
-        if chunk >= min(largest, _SMALLEST_CHUNK):
-            return min(limit // tile * tile, -(-extent // chunk) * chunk), chunk
-    chunk = largest // tile * tile if tile <= largest else largest
-    chunk = min(chunk, max(1, -(-extent // _ROUNDING)) * _ROUNDING)
-    chunks = min(limit // chunk, -(-extent // chunk))
-    return chunk * max(1, chunks), chunk
+def _divide(extent: int, limit: int) -> tuple[int, int]:
+    """Choose a block and a chunk along one axis: a power of two in powers of two, `limit` pixels at most."""
+    chunk = min(_CHUNK, limit, _power_of_two(max(extent, _SMALLEST_POWER)))
+    return chunk * min(limit // chunk, max(1, -(-extent // chunk))), chunk
+
+
+def _power_of_two(length: int) -> int:
+    """Return the least power of two that is at least a length."""
+    return 1 << (length - 1).bit_length()
 
 
 def _largest_divisor(length: int, largest: int) -> int:
@@ -254,12 +313,13 @@ def _largest_divisor(length: int, largest: int) -> int:
 
 
 def _chunk_of(block: int) -> int:
-    """Find the largest chunk, 1024 at most, that divides a block."""
-    chunk = _largest_divisor(block, _CHUNK)
-    if chunk < min(block, _SMALLEST_CHUNK):
-        nearest = max(_CHUNK, round(block / _CHUNK) * _CHUNK)
+    """Find the chunk of a block that the caller wants: the largest power of two, or else another divisor."""
+    power = math.gcd(block, _CHUNK)
+    chunk = power if power >= min(block, _SMALLEST_CHUNK) else _largest_divisor(block, _CHUNK)
+    if chunk < min(block, _SMALLEST_CHUNK) or block % _HALVED:
+        nearest = max(_SMALLEST_CHUNK, round(block / _SMALLEST_CHUNK) * _SMALLEST_CHUNK)
         raise ValueError(
-            f"no chunk of {_SMALLEST_CHUNK} to {_CHUNK} pixels divides a block of {block}; for example pass "
-            f"block={nearest}"
+            f"a block of {block} pixels can't be halved twice, for coarser levels, or no chunk of "
+            f"{_SMALLEST_CHUNK} to {_CHUNK} pixels divides it; for example pass block={nearest}"
         )
     return chunk

@@ -253,8 +253,8 @@ class Image:
         Parameters
         ----------
         block : int or tuple of int, optional
-            Height and width of a chunk; by default about 4096 x 4096, in whole tiles of the image, and for a
-            Dask array the chunks that it has.
+            Height and width of a chunk; by default about 4096 x 4096, and for a Dask array the chunks that it
+            has.
 
         Returns
         -------

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.models.classes import Classes, class_entries, read_classes
 from pipeline.models.mixture import Mixture
-from pipeline.models.quantity import Quantity
+from pipeline.models.quantity import Coarsening, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,6 +162,7 @@ class Label(ClassQuantity):
 
     name: ClassVar[str] = "label"
     summary: ClassVar[str] = "The number of the most probable class."
+    coarsening: ClassVar[Coarsening] = "mode"
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -178,13 +178,17 @@ class Range(Encoding):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The decoding: value = offset + factor * integer, or the exponential of that."""
+        """The decoding: scale_factor * integer + add_offset, and for a logarithmic range its exponential.
+
+        The names are those of the CF conventions, section 8.1 (https://cfconventions.org), by which other
+        programs decode integers. The highest integer is no data.
+        """
         return {
-            "factor": self.step,
-            "offset": self._start - self._reserved * self.step,
+            "scale_factor": self.step,
+            "add_offset": self._start - self._reserved * self.step,
             "exponential": self.kind == "log",
             "below_low": 0 if self._reserved else None,
-            "no_data": no_data_value(self.dtype),
+            "_FillValue": no_data_value(self.dtype),
         }
 
     def _encode(self, values: Array, missing: NDArray[np.bool_], out: NDArray[Any]) -> Array:

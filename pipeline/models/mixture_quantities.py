@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from pipeline.models.mixture import Mixture
-from pipeline.models.quantity import Quantity, check_mixture, check_same_channels
+from pipeline.models.quantity import Coarsening, Quantity, check_mixture, check_same_channels
 
 __all__ = ["Density", "LogDensity", "LogRatio"]
 
@@ -73,10 +73,12 @@ class LogDensity(_OfOneMixture):
     -----
     The value is the log-sum-exp of the exponents of the kernels, in nats. A value below the lowest finite
     number of the result's dtype is given as that number. A channel beyond 1e150 in size counts as 1e150.
+    At coarser levels a pixel has the logarithm of the mean density.
     """
 
     name: ClassVar[str] = "log-density"
     summary: ClassVar[str] = "The natural logarithm of the density of a mixture."
+    coarsening: ClassVar[Coarsening] = "log-mean-exp"
     unit: ClassVar[str | None] = "nats"
 
 
@@ -97,7 +99,9 @@ class LogRatio(Quantity):
     Notes
     -----
     The value is the difference of two log-densities, in nats, and so never 0/0. It is limited to the finite
-    numbers of the result's dtype.
+    numbers of the result's dtype. At coarser levels a pixel has the mean of the log-ratios, which is the
+    evidence of all pixels that it stands for, divided by their number. The logarithm of the mean ratio would
+    be that of the one most extreme pixel.
     """
 
     numerator: Mixture

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FLOAT_DTYPES = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
 
+Coarsening = Literal["mean", "log-mean-exp", "mode"]
 _OPERANDS = ("mixture", "pair", "classes")
 
 _kinds: dict[str, type[Quantity]] = {}
@@ -35,6 +36,9 @@ class Quantity(ABC):
     error_is_relative : bool
         Whether the error of a rounded value is given relative to the value, because the values span many
         powers of ten. They are shown by their logarithms then.
+    coarsening : str
+        How a pixel of a coarser level follows from those that it stands for: ``"mean"`` of their values,
+        ``"log-mean-exp"``, the logarithm of the mean of their exponentials, or ``"mode"``, the most frequent.
     unit : str or None
         The unit of the values, or None if they have none, or one that depends on the channels.
     """
@@ -43,6 +47,7 @@ class Quantity(ABC):
     operands: ClassVar[Literal["mixture", "pair", "classes"]]
     summary: ClassVar[str]
     error_is_relative: ClassVar[bool] = False
+    coarsening: ClassVar[Coarsening] = "mean"
     unit: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401  the options of any class

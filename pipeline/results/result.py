@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dask.base import tokenize
 
+from pipeline.stores.layers import arrange
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
+    from pipeline.stores.layers import Layer
     from pipeline.stores.record import Record
     from pipeline.stores.store import Store
 
@@ -47,11 +49,14 @@ class Result(Mapping[str, "da.Array"]):
     def __init__(self, store: Store, record: Record, summary: Summary | None, level: int) -> None:
         self._store, self._record = store, record
         self.address, self.level, self.summary = store.address, level, summary
-        self.levels = (record.grid.shape,)
+        self.levels = tuple(record.grid.level(number).shape for number in range(record.grid.n_levels))
         self.outputs: dict[str, Output] = {output.name: output for output in record.outputs}
         self.image = record.image
         self.geometry = record.image.geometry.coarser(2**level, 2**level)
-        self._arrays = {name: _open(store, output, level) for name, output in self.outputs.items()}
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"{store.address} has no level {level}; wanted 0 to {len(self.levels) - 1}")
+        layers = {output: layer for layer in arrange(record.outputs) for output in layer.outputs}
+        self._arrays = {output.name: _open(store, layers[output], output, level) for output in record.outputs}
 
     def at(self, level: int) -> Result:
         """Return the results at another level of resolution.
@@ -124,17 +129,20 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     return Result(found, record, summary, number)
 
 
-def _open(store: Store, output: Output, level: int) -> da.Array:
+def _open(store: Store, layer: Layer, output: Output, level: int) -> da.Array:
     """Open one result as a Dask array of values."""
-    try:
-        array = store.open_level(output, level)
-    except FileNotFoundError:
-        raise ValueError(f"{store.address} has no level {level} of {output.name}") from None
-    token = tokenize(store.identity, output.name, level)
+    array = store.open_level(layer, level)
+    token = tokenize(store.identity, layer.name, level)
     # Without chunks, Dask takes those inside the shards, with a task for each.
     import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
 
-    stored = da.from_array(array, chunks=array.shards or array.chunks, name=f"{output.name}-{token}")
+    shape = array.shards or array.chunks
+    planes = layer.planes_of(output)
+    # The channels of a shard are read apart, where they are of several outputs.
+    chunks = shape if layer.is_label else (planes.stop - planes.start, *shape[-2:])
+    stored = da.from_array(array, chunks=chunks, name=f"{layer.name}-{token}")
+    if not layer.is_label:
+        stored = stored[planes] if output.class_names is not None else stored[planes.start]
     encoding = output.encoding
     values: da.Array = (
         stored.map_blocks(encoding.decode, dtype=encoding.decoded_dtype) if encoding.is_lossy else stored

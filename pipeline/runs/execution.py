@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compute.engines import ENGINES
@@ -12,7 +13,7 @@ from pipeline.compute.plausibility import Nearness
 from pipeline.compute.summarizing import Totals
 from pipeline.runs.progress import reporting
 from pipeline.runs.receipt import Receipt
-from pipeline.runs.task import compute_pixel, run_task
+from pipeline.runs.task import coarsen_task, compute_pixel, run_task
 from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
@@ -69,7 +70,15 @@ def execute(
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
         store.begin(record, numerics(), is_vouched=options["identity"] is not None)
         calls = (
-            (block, (image.part(block.region), block, None if zoned is None else zoned.part(block.region)))
+            (
+                block,
+                (
+                    image.part(block.region),
+                    block,
+                    grid.coarser(0, block.index),
+                    None if zoned is None else zoned.part(block.region),
+                ),
+            )
             for block in grid.blocks()
         )
         totals = Totals(job.outputs, None if zones is None else zones.names)
@@ -81,10 +90,11 @@ def execute(
                     _compile(job, image, reporter)
                 # The outcomes are closed before the executor, so that no block is at work afterwards.
                 with executor:
-                    ended = executor.outcomes(run_task, executor.share(replace(job, store=store)), calls)
-                    with closing(ended):
+                    shared = executor.share(replace(job, store=store))
+                    with closing(executor.outcomes(run_task, shared, calls)) as ended:
                         for outcome in ended:
                             tally.add(outcome, reporter)
+                    _coarsen(shared, grid, executor, tally, reporter)
             except BaseException as error:
                 if store.holds_shards():
                     error.add_note(
@@ -103,7 +113,7 @@ def execute(
             peak_memory=reporter.progress.peak_memory,
             engine=" and ".join(sorted(set(job.engines.values()))),
             engine_reason="; ".join(dict.fromkeys(reasons.values())),
-            largest_errors=store.largest_errors(job.outputs),
+            largest_errors=store.largest_errors(job.layers),
             skipped=tally.skipped,
             warning=tally.nearness.warning,
             validity=image.masking.facts,
@@ -111,6 +121,27 @@ def execute(
         )
         store.conclude(receipt.to_dict())
     return receipt
+
+
+def _coarsen(shared: Any, grid: Grid, executor: Executor, tally: _Tally, reporter: Reporter) -> None:  # noqa: ANN401  as Executor.share returns it
+    """Make the levels that are coarser than those that each block has of its own."""
+    # What a skipped block would be part of isn't made, so that a run that computes the block makes it.
+    lacking = {tuple(block["block"]) for block in tally.skipped}
+    for level, tier in islice(grid.tiers(), 1, None):
+        reporter.begin(f"making levels {' and '.join(map(str, grid.levels_from(level)))}")
+        # The shards of the level lie four by four in a block.
+        across = tier.block[0] // grid.level(level).block[0]
+        lacking = {(row // across, column // across) for row, column in lacking}
+        calls = (
+            (block, (level, block, grid.coarser(level, block.index)))
+            for block in tier.blocks()
+            if block.index not in lacking
+        )
+        with closing(executor.outcomes(coarsen_task, shared, calls)) as ended:
+            for outcome in ended:
+                if outcome.error is not None:
+                    raise failure(outcome.key, f"level {level}", outcome.error) from outcome.error
+                tally.n_bytes += outcome.result
 
 
 def _make_record(job: Job, image: Image, grid: Grid, zones: Source | None, identity: str | None) -> Record:

@@ -63,8 +63,9 @@ def project_memory(
     """
     n_pixels = math.prod(grid.largest)
     results = [n_pixels * output.n_results * output.dtype.itemsize for output in outputs]
-    # A block is read, then computed, then written; its pixels are free before it is written.
-    writing = max(_writing_bytes(grid, output) for output in outputs)
+    # A block is read, then computed, then written; its pixels are free before it is written. Two coarser
+    # levels of each output are made while it is written, which have a quarter of its pixels, and a 16th.
+    writing = max(_writing_bytes(grid, output) for output in outputs) + sum(results) * 5 // 16
     block = sum(results) + max(footprint.region, writing)
     blocks = min(threads, grid.n_blocks)
     shared = own = 0

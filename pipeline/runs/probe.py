@@ -76,7 +76,7 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
 
     def compute(directory: Path) -> Done:
         task = replace(job, store=LocalStore(directory))
-        return run_task(task, image.part((rows, columns)), grid[0, 0])()
+        return run_task(task, image.part((rows, columns)), grid[0, 0], grid.coarser(0, (0, 0)))()
 
     everyone = Barrier(here)
 

@@ -68,12 +68,12 @@ def stream(
         One quantity, stored under its own name, or several under the names of the mapping, computed in one
         pass.
     store : path
-        A directory that doesn't exist yet. It becomes a Zarr group with one OME-Zarr image for each result,
-        for example ``store/density/0``. Until it is whole it is written beside its place, as
-        ``store.partial``.
+        A directory that doesn't exist yet. It becomes an OME-Zarr image of several levels, whose channels are
+        the results that are floats; each packed result is an image in it, and each label a label image. Until
+        it is whole it is written beside its place, as ``store.partial``.
     block : int or tuple of int, optional
-        Height and width of a block in pixels. By default about 4096 x 4096 in whole tiles of the image, or
-        less where memory is short.
+        Height and width of a block in pixels, which can be halved twice. By default 4096 x 4096, or less
+        where memory is short.
     memory_limit : int or str, optional
         The resident memory that a process which computes blocks may use, in bytes or as ``"2 GiB"``. By
         default, what the machine, its control group or the workers of the cluster allow.

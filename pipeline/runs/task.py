@@ -1,19 +1,21 @@
-"""The task of one block: read its pixels, compute its outputs, write its shards."""
+"""The tasks of one block: read its pixels, compute its outputs, write its shards, also of coarser levels."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from pipeline.compute.coarsening import coarsen
 from pipeline.compute.counters import can_compile
 from pipeline.compute.engines import evaluate_pixels
 from pipeline.compute.plausibility import Nearness, count_near
 from pipeline.compute.summarizing import BlockSummary, summarize_block
 from pipeline.runs.peak import high_water, resident
+from pipeline.stores.layers import arrange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from pipeline.images.masking import MaskedPart
     from pipeline.images.source import Part
     from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.store import Store, Written
 
-
+R = TypeVar("R")
 # The system counts resident memory in steps, so that its mark may seem to rise by less than this.
 _GRAIN = 2**20
 
@@ -52,6 +55,11 @@ class Job:
     outputs: tuple[Output, ...]
     engines: Mapping[str, str]
     counts_by_loop: bool = False
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the store."""
+        return arrange(self.outputs)
 
 
 class Done(NamedTuple):
@@ -82,10 +90,12 @@ class Done(NamedTuple):
     summary: BlockSummary
 
 
-def run_task(job: Job, part: MaskedPart, block: Block, zones: Part | None = None) -> Callable[[], Done]:
+def run_task(
+    job: Job, part: MaskedPart, block: Block, coarser: Mapping[int, Block], zones: Part | None = None
+) -> Callable[[], Done]:
     """Read, compute and write one block, so that no pixel leaves the task.
 
-    Outputs whose shards are there and whole are kept, and a block that has them all isn't read. The summary
+    Layers whose shards are there and whole are kept, and a block that has them all isn't read. The summary
     counts the stored numbers of the kept ones too.
 
     Parameters
@@ -94,6 +104,8 @@ def run_task(job: Job, part: MaskedPart, block: Block, zones: Part | None = None
     part : MaskedPart
         What the task reads of the image.
     block : Block
+    coarser : mapping of int to Block
+        The block of each coarser level that is made of this one, in their order.
     zones : Part, optional
         The zone of each pixel.
 
@@ -103,43 +115,123 @@ def run_task(job: Job, part: MaskedPart, block: Block, zones: Part | None = None
         It publishes the shards in the store and returns what was done. Disks take long for that and use no
         processor, so that the next block may be computed in the meantime.
     """
-    before = high_water()
-    names = {fault.output for fault in job.store.check_block(job.outputs, block.index)}
-    outputs = [output for output in job.outputs if output.name in names]
-    shards: list[Written] = []
+    before, layers = high_water(), job.layers
+    names = {fault.layer for fault in job.store.check_block(layers, block.index)}
+    missing = [layer for layer in layers if layer.name in names]
+    outputs = [output for layer in missing for output in layer.outputs]
     nearness = Nearness()
     stored: dict[str, NDArray[Any]] = {}
-    with ExitStack() as unpublished:
+    with _Shards() as shards:
         if outputs:
             engines = [job.engines[output.name] for output in outputs]
             results, errors, nearness = compute_part(part, block.extent, outputs, engines)
-            for output, result, error in zip(outputs, results, errors, strict=True):
-                stored[output.name] = result
-                lossy_error = error if output.encoding.is_lossy else None
-                shard = job.store.write_block(output, block, result, lossy_error)
-                shards.append(unpublished.enter_context(shard))
+            stored = {output.name: result for output, result in zip(outputs, results, strict=True)}
+            lossy = dict(zip(stored, errors, strict=True))
+            for layer in missing:
+                planes = _planes(layer, stored)
+                shards.add(job.store.write_block(layer, block, planes, error=lossy.get(layer.name)))
+        for layer in layers:
+            if layer not in missing:
+                whole = job.store.read_block(layer, block)
+                stored |= {output.name: whole[layer.planes_of(output)] for output in layer.outputs}
+        _write_coarser(job.store, layers, stored, coarser, shards)
         summary = _summarize(job, block, stored, None if zones is None else zones.read())
         after = high_water()
         memory = after if after > before + _GRAIN else resident()
-        n_bytes = sum(shard.n_bytes for shard in shards)
-        done = Done(block.n_pixels, n_bytes, memory, is_kept=not outputs, nearness=nearness, summary=summary)
-        return partial(_publish, shards, unpublished.pop_all(), done)
+        n_bytes, is_kept = shards.n_bytes, not shards.written
+        done = Done(block.n_pixels, n_bytes, memory, is_kept=is_kept, nearness=nearness, summary=summary)
+        return partial(_publish, shards.keep(), done)
+
+
+def coarsen_task(job: Job, level: int, block: Block, coarser: Mapping[int, Block]) -> Callable[[], int]:
+    """Make the blocks of coarser levels of a block of a level that is in the store.
+
+    Parameters
+    ----------
+    job : Job
+    level : int
+        A level of :meth:`Grid.tiers`.
+    block : Block
+        A block of the level, in which all shards are there.
+    coarser : mapping of int to Block
+        As for :func:`run_task`.
+
+    Returns
+    -------
+    callable
+        It publishes the shards in the store and returns their size in bytes.
+    """
+    faults = [
+        fault
+        for number, smaller in coarser.items()
+        for fault in job.store.check_block(job.layers, smaller.index, level=number)
+    ]
+    names = {fault.layer for fault in faults}
+    with _Shards() as shards:
+        for layer in job.layers:
+            if layer.name in names:
+                planes = job.store.read_block(layer, block, level=level)
+                stored = {output.name: planes[layer.planes_of(output)] for output in layer.outputs}
+                _write_coarser(job.store, [layer], stored, coarser, shards)
+        return partial(_publish, shards.keep(), shards.n_bytes)
+
+
+class _Shards(ExitStack):
+    """Shards that are written, and discarded at the end of the context unless they are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[Written] = []
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all shards in bytes."""
+        return sum(shard.n_bytes for shard in self.written)
+
+    def add(self, shard: Written) -> None:
+        """Take a shard that was written."""
+        self.written.append(self.enter_context(shard))
+
+    def keep(self) -> tuple[list[Written], ExitStack]:
+        """Return the shards, and the context that discards them."""
+        return self.written, self.pop_all()
+
+
+def _planes(layer: Layer, stored: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return the planes of all outputs of a layer."""
+    return [plane for output in layer.outputs for plane in stored[output.name]]
+
+
+def _write_coarser(
+    store: Store,
+    layers: Iterable[Layer],
+    stored: Mapping[str, NDArray[Any]],
+    coarser: Mapping[int, Block],
+    shards: _Shards,
+) -> None:
+    """Write the shards of coarser levels that a store lacks, each level made of the one below."""
+    for layer in layers:
+        finer = {output.name: stored[output.name] for output in layer.outputs}
+        lacking = [n for n, block in coarser.items() if store.check_block([layer], block.index, level=n)]
+        for level, block in coarser.items():
+            if level <= max(lacking, default=0):
+                finer = {output.name: coarsen(output, finer[output.name]) for output in layer.outputs}
+            if level in lacking:
+                shards.add(store.write_block(layer, block, _planes(layer, finer), level=level))
 
 
 def _summarize(
-    job: Job, block: Block, stored: dict[str, NDArray[Any]], zones: NDArray[Any] | None
+    job: Job, block: Block, stored: Mapping[str, NDArray[Any]], zones: NDArray[Any] | None
 ) -> BlockSummary:
-    """Count the stored numbers of a block; those that it doesn't have in memory are read from the store."""
-    results = [
-        stored[output.name] if output.name in stored else job.store.read_block(output, block)
-        for output in job.outputs
-    ]
+    """Count the stored numbers of a block."""
+    results = [stored[output.name] for output in job.outputs]
     numbers = None if zones is None else zones.reshape(block.extent)
     return summarize_block(job.outputs, results, numbers, compiled=job.counts_by_loop and can_compile())
 
 
-def _publish(shards: Iterable[Written], unpublished: ExitStack, done: Done) -> Done:
+def _publish(kept: tuple[Iterable[Written], ExitStack], done: R) -> R:
     """Publish the shards of a block, and discard those that are left if one can't be."""
+    shards, unpublished = kept
     with unpublished:
         for shard in shards:
             shard.publish()

@@ -41,7 +41,9 @@ def verify(store: str | os.PathLike[str], *, progress: str | Listener = "auto") 
     found = open_store(store).find()
     record = found.read_record()
     faults = []
-    with reporting(progress, record.grid.n_blocks, record.grid.n_pixels) as reporter:
+    tiers = [grid for _, grid in record.grid.tiers()]
+    n_blocks, n_pixels = sum(grid.n_blocks for grid in tiers), sum(grid.n_pixels for grid in tiers)
+    with reporting(progress, n_blocks, n_pixels) as reporter:
         for block, in_block in check_blocks(found, record, CPU_COUNT):
             faults += in_block
             reporter.advance(block.n_pixels, kept=True)

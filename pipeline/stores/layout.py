@@ -1,8 +1,8 @@
 """The layout of a store: the paths, shapes and metadata of its groups and arrays, and the contents of files.
 
-A store is a Zarr group. Each output is a group in it that is an OME-Zarr 0.5 image, with the arrays of its
-levels, "0", "1" and so on. One block is one shard. Beside the levels of an output whose encoding is lossy
-lies an array with the largest error of each block.
+A store is a Zarr group with layers (:mod:`pipeline.stores.layers`), which are OME-Zarr images. Each level of
+a layer is an array whose shards are blocks. The largest error of each block of a packed output is in an array
+apart, with a file for each block.
 
 Zarr makes the content of metadata files in memory, because it doesn't bring to the disk what it writes.
 """
@@ -19,94 +19,61 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from pipeline.models.quantity import no_data_value
+from pipeline.stores import georeference, ome
+from pipeline.stores.layers import LABELS, PACKED, arrange
 from pipeline.stores.shard import encode_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
-    from numpy.typing import NDArray
     from zarr.storage import StoreLike
 
-    from pipeline.images.geometry import Geometry
-    from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.record import Record
-    from pipeline.stores.store import Index
+    from pipeline.stores.store import Index, Planes
 
 # The name of every metadata file.
 METADATA = "zarr.json"
 # The key of the root group's attribute that holds the record.
 ATTRIBUTE = "mixture_pipeline"
-# A pattern of the paths of all shards of the full resolution, and of the folders that hold them.
-SHARDS = "*/0/c/**/*"
-_ERRORS = "largest_error"
-_AXES = ({"name": "y", "type": "space"}, {"name": "x", "type": "space"})
-_UNIT = {"unit": "micrometer"}
-_CLASS_AXIS = {"name": "c", "type": "channel"}
+# Patterns of the paths of all shards of the full resolution, and of the folders that hold them.
+SHARDS = ("0/*/c/**/*", f"{PACKED}/*/0/*/c/**/*", f"{LABELS}/*/0/*/c/**/*")
 # These aren't the axes of an image, whose lengths they don't have.
 _ERROR_DIMENSIONS = ("block_row", "block_column")
 
 
-def level_path(name: str, level: int = 0) -> str:
-    """Return the path of the array of an output's level; level 0 is the full resolution."""
-    return f"{name}/{level}"
-
-
-def errors_path(name: str) -> str:
-    """Return the path of the array of the largest errors of an output's blocks."""
-    return f"{name}/{_ERRORS}"
-
-
-def array_paths(output: Output) -> list[str]:
-    """Return the paths of all arrays of an output."""
-    return [level_path(output.name), *([errors_path(output.name)] if output.encoding.is_lossy else [])]
-
-
-def shard_path(output: Output, index: Index) -> str:
+def shard_path(layer: Layer, index: Index, level: int = 0) -> str:
     """Return the path of the shard of a block."""
-    leading = () if output.class_names is None else (0,)
-    return "/".join([level_path(output.name), "c", *map(str, (*leading, *index))])
+    leading = (0,) * len(layer.leading)
+    return "/".join([layer.array_path(level), "c", *map(str, (*leading, *index))])
 
 
-def error_path(output: Output, index: Index) -> str:
+def error_path(layer: Layer, index: Index) -> str:
     """Return the path of the file that holds the largest error of a block."""
-    return "/".join([errors_path(output.name), "c", *map(str, index)])
+    return "/".join([layer.errors_path, "c", *map(str, index)])
 
 
-def create_output(group: zarr.Group, record: Record, output: Output) -> None:
-    """Create the group of an output and its empty arrays.
+def create_layer(root: zarr.Group, record: Record, layer: Layer) -> None:
+    """Create the groups of a layer and its empty arrays.
 
     Parameters
     ----------
-    group : zarr.Group
+    root : zarr.Group
         The root of the store.
     record : Record
         The blocks of its grid become the shards, and its chunks the chunks of the shards. The levels are
         placed where the image is.
-    output : Output
-        If it has class names, their axis comes first, all classes are in one shard, and every class has
-        chunks of its own.
+    layer : Layer
+        All its channels are in one shard, and every channel has chunks of its own.
     """
-    grid, leading = record.grid, () if output.class_names is None else (output.n_results,)
-    multiscale = _multiscale(output, record.image.geometry)
-    axes = multiscale["axes"]
-    image = group.create_group(
-        output.name, attributes={"ome": {"version": "0.5", "multiscales": [multiscale]}}
-    )
-    image.create_array(
-        "0",
-        shape=(*leading, *grid.shape),
-        shards=(*leading, *grid.block),
-        chunks=(*(1 for _ in leading), *grid.chunk),
-        dtype=output.dtype,
-        fill_value=output.no_data,
-        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-        dimension_names=[axis["name"] for axis in axes],
-        attributes=output.encoding.attributes,
-    )
-    if output.encoding.is_lossy:
-        image.create_array(
-            _ERRORS,
-            shape=grid.counts,
+    image = root.require_group(layer.path) if layer.path else root
+    image.update_attributes(_image_attributes(layer, record))
+    for level in range(record.grid.n_levels):
+        _create_level(root, record, layer, level)
+    if layer.encoding.is_lossy:
+        root.create_array(
+            layer.errors_path,
+            shape=record.grid.counts,
             chunks=(1, 1),
             dtype="float32",
             fill_value=np.nan,
@@ -115,20 +82,98 @@ def create_output(group: zarr.Group, record: Record, output: Output) -> None:
         )
 
 
-def encode_output(record: Record, output: Output) -> dict[str, bytes]:
-    """Return the contents of the metadata files of an output under their paths in the store."""
+def _create_level(root: zarr.Group, record: Record, layer: Layer, level: int) -> None:
+    """Create the group of a level, with its array, and the variable that says where it lies on a map."""
+    grid, leading = record.grid.level(level), layer.leading
+    geometry = record.image.geometry.coarser(2**level, 2**level)
+    placed = georeference.level_attributes(geometry, grid)
+    root.create_group(layer.level_path(level), attributes=placed)
+    attributes = {**layer.encoding.attributes, **_units(layer), **placed}
+    if placed:
+        attributes[georeference.GRID_MAPPING] = georeference.SPATIAL_REF
+        root.create_array(
+            f"{layer.level_path(level)}/{georeference.SPATIAL_REF}",
+            shape=(),
+            dtype="int32",
+            compressors=None,
+            dimension_names=(),
+            attributes=georeference.spatial_ref(geometry),
+        )
+    root.create_array(
+        layer.array_path(level),
+        shape=(*leading, *grid.shape),
+        shards=(*leading, *grid.block),
+        chunks=(*(1 for _ in leading), *grid.chunk),
+        dtype=layer.dtype,
+        fill_value=layer.no_data,
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
+        dimension_names=layer.axes,
+        attributes=attributes,
+    )
+
+
+def _image_attributes(layer: Layer, record: Record) -> dict[str, Any]:
+    coarsening = layer.outputs[0].quantity.coarsening
+    return {
+        ome.ATTRIBUTE: ome.describe_image(layer, record),
+        **georeference.image_attributes(record.image.geometry, record.grid, coarsening),
+    }
+
+
+def _units(layer: Layer) -> dict[str, str]:
+    """Return the unit of the values of a layer, if all its outputs have the same one."""
+    (unit, *others) = {output.quantity.unit for output in layer.outputs}
+    return {} if unit is None or others else {"units": unit}
+
+
+def _root_attributes(record: Record) -> dict[str, Any]:
+    """Return the attributes of the root: that it is an image, and the record."""
+    layers = arrange(record.outputs)
+    if layers[0].is_label:
+        described = {ome.ATTRIBUTE: ome.describe_label_as_image(layers[0], record)}
+    else:
+        described = _image_attributes(layers[0], record)
+    return {**described, ATTRIBUTE: record.to_dict()}
+
+
+def encode_metadata(record: Record, layers: Collection[Layer] | None = None) -> dict[str, bytes]:
+    """Return the contents of the metadata files of some layers, or all, under their paths in the store.
+
+    That of the root isn't among them: see :func:`encode_root`.
+    """
     files: dict[str, Buffer] = {}
-    create_output(zarr.create_group(MemoryStore(files)), record, output)
-    return {path: content.to_bytes() for path, content in files.items() if path != METADATA}
+    _create_all(MemoryStore(files), record)
+    chosen = arrange(record.outputs) if layers is None else layers
+    return {
+        path: content.to_bytes()
+        for path, content in files.items()
+        if path != METADATA and any(layer.is_at(path.removesuffix(f"/{METADATA}")) for layer in chosen)
+    }
 
 
-def encode_root(content: Mapping[str, Any], before: bytes | None = None) -> bytes:
+def encode_ranges(record: Record) -> dict[str, bytes]:
+    """Return the metadata files in which the ranges of channels are, without that of the root."""
+    layers = [layer for layer in arrange(record.outputs) if layer.path and not layer.is_label]
+    files = encode_metadata(record, layers)
+    return {path: files[path] for path in (f"{layer.path}/{METADATA}" for layer in layers)}
+
+
+def _create_all(place: StoreLike, record: Record) -> zarr.Group:
+    root = zarr.create_group(place)
+    layers = arrange(record.outputs)
+    if any(layer.is_label for layer in layers):
+        root.create_group(LABELS, attributes={ome.ATTRIBUTE: ome.list_labels(layers)})
+    for layer in layers:
+        create_layer(root, record, layer)
+    return root
+
+
+def encode_root(record: Record, before: bytes | None = None) -> bytes:
     """Return the metadata file of the root group with a record.
 
     Parameters
     ----------
-    content : mapping
-        The content of the record.
+    record : Record
     before : bytes, optional
         The metadata file that there is, whose other attributes are kept.
     """
@@ -137,20 +182,20 @@ def encode_root(content: Mapping[str, Any], before: bytes | None = None) -> byte
         zarr.create_group(MemoryStore(files))
     else:
         files[METADATA] = default_buffer_prototype().buffer.from_bytes(before)
-    zarr.open_group(MemoryStore(files), mode="r+").attrs[ATTRIBUTE] = dict(content)
+    zarr.open_group(MemoryStore(files), mode="r+").update_attributes(_root_attributes(record))
     return files[METADATA].to_bytes()
 
 
-def encode_block(metadata: bytes, values: NDArray[Any]) -> Iterator[bytes]:
+def encode_block(metadata: bytes, planes: Planes) -> Iterator[bytes]:
     """Return the content of the shard of a block, which is encoded as it is iterated over.
 
     Parameters
     ----------
     metadata : bytes
-        The metadata file of an output's level.
-    values : ndarray
-        The stored numbers of the block. A block of nothing but no data is stored too, because its shard says
-        that it is done.
+        The metadata file of the array of a level.
+    planes : sequence of ndarray, shape (h, w)
+        The stored numbers of each channel. A block of nothing but no data is stored too, because its shard
+        says that it is done.
 
     Returns
     -------
@@ -159,7 +204,8 @@ def encode_block(metadata: bytes, values: NDArray[Any]) -> Iterator[bytes]:
     """
     described = json.loads(metadata)
     shape = described["chunk_grid"]["configuration"]["chunk_shape"]
-    return encode_shard(described["codecs"][0]["configuration"], shape, values, no_data_value(values.dtype))
+    fill_value = no_data_value(planes[0].dtype)
+    return encode_shard(described["codecs"][0]["configuration"], shape, planes, fill_value)
 
 
 def encode_error(metadata: bytes, index: Index, error: float) -> bytes:
@@ -180,31 +226,55 @@ def encode_error(metadata: bytes, index: Index, error: float) -> bytes:
     return content.to_bytes()
 
 
-def has_metadata(root: StoreLike, record: Record, output: Output) -> bool:
-    """Return whether the metadata of an output are those that :func:`create_output` writes.
+def find_damaged(root: StoreLike, record: Record) -> list[Layer]:
+    """Return the layers with groups or arrays whose metadata aren't as :func:`create_layer` writes them.
 
     Parameters
     ----------
     root : str, Path or zarr store
         The place of the root group.
-    record, output
-        The arguments of :func:`create_output`.
+    record : Record
+        The record of the store. The ranges of channels may be others, since a run writes them at its end.
     """
-    wanted = zarr.create_group(MemoryStore())
-    create_output(wanted, record, output)
+    layers, wanted = arrange(record.outputs), _create_all(MemoryStore(), record)
+    wanted.update_attributes(_root_attributes(record))
+    del wanted.attrs[ATTRIBUTE]
     try:
         # Metadata that another program has gathered in the root group may be older than those of the arrays.
         found = zarr.open_group(root, mode="r", use_consolidated=False)
-        if found[output.name].attrs.get("ome") != wanted[output.name].attrs["ome"]:
-            return False
-        for path in array_paths(output):
-            one, other = (group[path].metadata.to_dict() for group in (found, wanted))
-            # The texts are compared, in which NaN equals itself.
-            if repr(one) != repr(other):
-                return False
+    except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
+        return list(layers)
+    nodes = [("", wanted), *wanted.members(max_depth=None)]
+    damaged = [path for path, node in nodes if not _is_same(found, path, node)]
+    # The first layer is the image that the root is.
+    return [
+        layer
+        for layer in layers
+        if any(layer.is_at(path) if path else layer is layers[0] for path in damaged)
+    ]
+
+
+def _is_same(found: zarr.Group, path: str, wanted: zarr.Group | zarr.Array[Any]) -> bool:
+    """Return whether a store has a group or array with these metadata; a group may have more attributes."""
+    try:
+        node = found[path] if path else found
+        if isinstance(wanted, zarr.Group):
+            attributes = node.attrs.asdict()
+            return all(
+                _comparable(attributes.get(key)) == _comparable(value)
+                for key, value in wanted.attrs.asdict().items()
+            )
+        # The texts are compared, in which NaN equals itself.
+        return repr(node.metadata.to_dict()) == repr(wanted.metadata.to_dict())
     except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
         return False
-    return True
+
+
+def _comparable(attribute: Any) -> Any:  # noqa: ANN401  JSON may hold anything
+    """Return an attribute as JSON holds it, without the ranges of channels."""
+    if isinstance(attribute, dict):
+        attribute = {key: value for key, value in attribute.items() if key != ome.CHANNELS}
+    return json.loads(json.dumps(attribute))
 
 
 def read_attribute(root: StoreLike) -> Any:  # noqa: ANN401  JSON may hold anything
@@ -213,18 +283,3 @@ def read_attribute(root: StoreLike) -> Any:  # noqa: ANN401  JSON may hold anyth
         return zarr.open_group(root, mode="r").attrs.get(ATTRIBUTE)
     except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
         return None
-
-
-def _multiscale(output: Output, geometry: Geometry) -> dict[str, Any]:
-    """Return the description of an image of one level (https://ngff.openmicroscopy.org/0.5/)."""
-    unit = {} if geometry.pixel_size is None else _UNIT
-    leading = () if output.class_names is None else (_CLASS_AXIS,)
-    size, origin = geometry.pixel_size or (1.0, 1.0), geometry.origin
-    transforms = [{"type": "scale", "scale": [*(1.0 for _ in leading), *size]}]
-    if any(origin):
-        transforms.append({"type": "translation", "translation": [*(0.0 for _ in leading), *origin]})
-    return {
-        "name": output.name,
-        "axes": [*leading, *({**axis, **unit} for axis in _AXES)],
-        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
-    }

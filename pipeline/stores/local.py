@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.images.grid import Block
-    from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.record import Record
-    from pipeline.stores.store import Index
+    from pipeline.stores.store import Index, Planes
 
 
 class _Shard(Written):
@@ -111,92 +111,97 @@ class LocalStore(Store):
         return next(parent for parent in Path(self.address).resolve().parents if parent.exists())
 
     def create(self, record: Record) -> None:
-        """Write the metadata of all outputs, and then the record.
+        """Write the metadata of all layers, and then the record.
 
         The directory must be empty, or not exist. All of it is on the disk before any shard is written.
         """
-        for output in record.outputs:
-            self._write_metadata(record, output)
-        disk.write_file(self.directory / layout.METADATA, layout.encode_root(record.to_dict()))
+        self._write_files(layout.encode_metadata(record))
+        disk.write_file(self.directory / layout.METADATA, layout.encode_root(record))
         disk.sync_tree(self.directory)
 
     def mend_metadata(self, record: Record) -> None:
-        """Write the metadata of outputs again where they aren't as :meth:`create` wrote them.
+        """Write the metadata of layers again where they aren't as :meth:`create` wrote them.
 
         The zones are written again where they are others than those of the run.
         """
-        for output in record.outputs:
-            if not self.has_metadata(record, output):
-                self._write_metadata(record, output)
+        damaged = self.find_damaged(record)
+        if damaged:
+            self._write_files(layout.encode_metadata(record, damaged))
         found = self.read_record()
-        if found.zones != record.zones:
+        if damaged or found.zones != record.zones:
             root = self.directory / layout.METADATA
-            changed = replace(found, zones=record.zones)
-            disk.write_file(root, layout.encode_root(changed.to_dict(), root.read_bytes()))
+            disk.write_file(root, layout.encode_root(replace(found, zones=record.zones), root.read_bytes()))
 
-    def has_metadata(self, record: Record, output: Output) -> bool:
-        """Return whether the metadata of an output are as :meth:`create` wrote them."""
-        return layout.has_metadata(self.directory, record, output)
+    def find_damaged(self, record: Record) -> list[Layer]:
+        """Return the layers whose metadata aren't as :meth:`create` wrote them."""
+        return layout.find_damaged(self.directory, record)
 
     def write_block(
-        self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
+        self,
+        layer: Layer,
+        block: Block,
+        planes: Planes,
+        *,
+        level: int = 0,
+        error: float | None = None,
     ) -> Written:
-        """Write one block of an output, which is a part of the store once it is published.
+        """Write one block of a layer, which is a part of the store once it is published.
 
         A damaged shard stays until then.
         """
         files: list[tuple[str, Iterable[bytes]]] = []
-        if output.encoding.is_lossy:
+        if layer.encoding.is_lossy and level == 0:
             if error is None:
-                raise ValueError(f"block {block.index} of {output.name} has no error; its encoding is lossy")
+                raise ValueError(f"block {block.index} of {layer.name} has no error; its encoding is lossy")
             # The error is published first, because the shard says that the block is done.
-            content = layout.encode_error(self._metadata(layout.errors_path(output.name)), block.index, error)
-            files.append((layout.error_path(output, block.index), [content]))
-        planes = values[0] if output.class_names is None else values
-        shard = layout.encode_block(self._metadata(layout.level_path(output.name)), planes)
-        files.append((layout.shard_path(output, block.index), shard))
+            content = layout.encode_error(self._metadata(layer.errors_path), block.index, error)
+            files.append((layout.error_path(layer, block.index), [content]))
+        shard = layout.encode_block(self._metadata(layer.array_path(level)), planes)
+        files.append((layout.shard_path(layer, block.index, level), shard))
         return _Shard(disk.Draft(self.directory / path, parts) for path, parts in files)
 
-    def read_block(self, output: Output, block: Block) -> NDArray[Any]:
-        """Read the stored numbers of a block of an output, shape (n_results, h, w)."""
-        stored: NDArray[Any] = np.asarray(self.open_level(output)[(..., *block.region)])
-        return stored.reshape(output.n_results, *block.extent)
+    def read_block(self, layer: Layer, block: Block, *, level: int = 0) -> NDArray[Any]:
+        """Read the stored numbers of a block of a layer, shape (J, h, w)."""
+        stored: NDArray[Any] = np.asarray(self.open_level(layer, level)[(..., *block.region)])
+        return stored.reshape(layer.n_channels, *block.extent)
 
-    def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
+    def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
         faults = []
-        for output in outputs:
-            shard = self.directory / layout.shard_path(output, index)
+        for layer in layers:
+            shard = self.directory / layout.shard_path(layer, index, level)
             if not shard.is_file():
-                faults.append(Fault(output.name, index, "missing"))
-            elif not (self._is_whole(output, shard, index) and self._has_error(output, index)):
-                faults.append(Fault(output.name, index, "damaged"))
+                faults.append(Fault(layer.name, index, "missing", level))
+            elif not (self._is_whole(layer, shard, index, level) and self._has_error(layer, index, level)):
+                faults.append(Fault(layer.name, index, "damaged", level))
         return faults
 
     def holds_shards(self) -> bool:
         """Return whether any block has been written."""
         return placement.holds_shards(self.directory)
 
-    def largest_errors(self, outputs: Sequence[Output]) -> dict[str, float]:
-        """Return the largest error over all written blocks, for each output whose encoding is lossy."""
+    def largest_errors(self, layers: Sequence[Layer]) -> dict[str, float]:
+        """Return the largest error over all written blocks, for each layer whose encoding is lossy."""
         errors = {}
-        for output in outputs:
-            if output.encoding.is_lossy:
-                blocks = np.asarray(self._open(layout.errors_path(output.name)))
-                errors[output.name] = float(np.nanmax(blocks, initial=0.0))
+        for layer in layers:
+            if layer.encoding.is_lossy:
+                blocks = np.asarray(self._open(layer.errors_path))
+                errors[layer.name] = float(np.nanmax(blocks, initial=0.0))
         return errors
 
     def finish(self, receipt: Mapping[str, Any]) -> None:
         """Add the receipt of the run to the record, once all that the receipt speaks of is on the disk.
 
-        The shards and the metadata are there since they were written, but their names may not be.
+        The shards and the metadata are there since they were written, but their names may not be. The ranges
+        of channels are written too.
         """
         record = replace(self.read_record(), receipt=dict(receipt))
         # A cluster may have lost a worker while it was writing.
         disk.remove_temporary_files(self.directory)
+        self._write_files(layout.encode_ranges(record))
         disk.sync_tree(self.directory)
         root = self.directory / layout.METADATA
-        disk.write_file(root, layout.encode_root(record.to_dict(), root.read_bytes()))
+        disk.write_file(root, layout.encode_root(record, root.read_bytes()))
         disk.sync_directory(self.directory)
 
     def read_record(self) -> Record:
@@ -213,29 +218,29 @@ class LocalStore(Store):
             raise FileNotFoundError(f"{self.directory} doesn't exist")
         return read_record(str(self.directory), layout.read_attribute(self.directory))
 
-    def open_level(self, output: Output, level: int = 0) -> zarr.Array[Any]:
-        """Open the array of an output's level for reading; level 0 is the full resolution."""
-        return self._open(layout.level_path(output.name, level))
+    def open_level(self, layer: Layer, level: int = 0) -> zarr.Array[Any]:
+        """Open the array of a layer's level for reading; level 0 is the full resolution."""
+        return self._open(layer.array_path(level))
 
     def _open(self, path: str) -> zarr.Array[Any]:
         return zarr.open_array(self.directory, path=path, mode="r")
 
-    def _write_metadata(self, record: Record, output: Output) -> None:
-        """Write the metadata files of an output."""
-        for path, content in layout.encode_output(record, output).items():
+    def _write_files(self, files: Mapping[str, bytes]) -> None:
+        """Write files under their paths in the store."""
+        for path, content in files.items():
             disk.write_file(self.directory / path, content)
 
     def _metadata(self, path: str) -> bytes:
         """Return the metadata file of the array at a path."""
         return (self.directory / path / layout.METADATA).read_bytes()
 
-    def _is_whole(self, output: Output, shard: Path, index: Index) -> bool:
+    def _is_whole(self, layer: Layer, shard: Path, index: Index, level: int) -> bool:
         """Return whether a shard can be decoded: its index and its chunks have checksums."""
         if not shard.stat().st_size:
             # zarr takes an empty file for an absent one.
             return False
         try:
-            array = self.open_level(output)
+            array = self.open_level(layer, level)
             lengths = (array.shards or ())[-2:]
             rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
             for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
@@ -244,12 +249,12 @@ class LocalStore(Store):
             return False
         return True
 
-    def _has_error(self, output: Output, index: Index) -> bool:
-        """Return whether the largest error of a block is recorded, if the encoding of its output is lossy."""
-        if not output.encoding.is_lossy:
+    def _has_error(self, layer: Layer, index: Index, level: int) -> bool:
+        """Return whether the largest error of a block is recorded, if the encoding of its layer is lossy."""
+        if level or not layer.encoding.is_lossy:
             return True
         try:
-            error: Any = self._open(layout.errors_path(output.name))[index]
+            error: Any = self._open(layer.errors_path)[index]
         except Exception:  # noqa: BLE001  damaged bytes or metadata make zarr raise any exception
             return False
         return not np.isnan(error)

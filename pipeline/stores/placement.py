@@ -68,7 +68,7 @@ def find_store(path: Path, *, to_resume: bool = False) -> Path:
 
 def holds_shards(directory: Path) -> bool:
     """Return whether any block has been written to a directory."""
-    return any(path.is_file() for path in directory.glob(SHARDS))
+    return any(path.is_file() for pattern in SHARDS for path in directory.glob(pattern))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.images.no_data import NoData
 
 # The number of the form that records have. A change that older versions can't read gives it the next number.
-FORMAT = 4
+FORMAT = 5
 # The remedy that always works, as the option of a function and of the command.
 OVERWRITE = "overwrite it (overwrite=True, --overwrite)"
 

@@ -16,7 +16,7 @@ from numcodecs.blosc import Blosc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from pipeline.stores.store import Planes
 
 # The offset and the length of a chunk that isn't stored, in the index.
 _ABSENT = 2**64 - 1
@@ -24,7 +24,7 @@ _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle
 
 
 def encode_shard(
-    configuration: Mapping[str, Any], shape: Sequence[int], values: NDArray[Any], fill_value: float
+    configuration: Mapping[str, Any], shape: Sequence[int], planes: Planes, fill_value: float
 ) -> Iterator[bytes]:
     """Yield the content of a shard, chunk by chunk.
 
@@ -33,11 +33,11 @@ def encode_shard(
     configuration : mapping
         That of the sharding codec in the metadata of the array.
     shape : sequence of int
-        The shape of a whole shard.
-    values : ndarray
-        The numbers of the block, which starts at the first number of the shard and may be smaller.
+        The shape of a whole shard, (H, W) or (J, H, W).
+    planes : sequence of ndarray, shape (h, w)
+        The numbers of each channel, which start at the first number of the shard and may be smaller.
     fill_value : float
-        What fills up chunks that reach beyond the values. Chunks that lie wholly beyond aren't stored.
+        What fills up chunks that reach beyond the numbers. Chunks that lie wholly beyond aren't stored.
 
     Yields
     ------
@@ -51,13 +51,15 @@ def encode_shard(
     counts = [whole // side for whole, side in zip(shape, chunk_shape, strict=True)]
     index = np.full((*counts, 2), _ABSENT, "<u8")
     offset = 0
+    sides, dtype = chunk_shape[-2:], planes[0].dtype
     for place in np.ndindex(*counts):
-        corner = tuple(slice(i * side, (i + 1) * side) for i, side in zip(place, chunk_shape, strict=True))
-        chunk = np.ascontiguousarray(values[corner])
+        plane = planes[place[0] if len(place) > len(sides) else 0]
+        corner = tuple(slice(i * side, (i + 1) * side) for i, side in zip(place[-2:], sides, strict=True))
+        chunk = np.ascontiguousarray(plane[corner])
         if not chunk.size:
             continue
-        if chunk.shape != chunk_shape:
-            whole = np.full(chunk_shape, fill_value, values.dtype)
+        if chunk.shape != sides:
+            whole = np.full(sides, fill_value, dtype)
             whole[tuple(map(slice, chunk.shape))] = chunk
             chunk = whole
         encoded = codec.encode(chunk)

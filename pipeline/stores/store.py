@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pipeline.stores.resumption import check_resumable
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.images.grid import Block
-    from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.record import Record
 
 # The row and the column of a block.
 Index = tuple[int, int]
+# The numbers of each channel of a block, one array (h, w) for each, or one array (J, h, w).
+Planes: TypeAlias = "NDArray[Any] | Sequence[NDArray[Any]]"
 
 
 class Fault(NamedTuple):
@@ -28,21 +30,24 @@ class Fault(NamedTuple):
 
     Attributes
     ----------
-    output : str
-        The name of the output.
+    layer : str
+        The names of the outputs in the shard.
     block : tuple of int
         The row and the column of the block.
     kind : str
         ``"missing"`` or ``"damaged"``.
+    level : int
+        The level of resolution; 0 is full resolution.
     """
 
-    output: str
+    layer: str
     block: Index
     kind: Literal["missing", "damaged"]
+    level: int = 0
 
 
 class Written(AbstractContextManager["Written"]):
-    """A block of an output that a store has taken, but that another program doesn't see yet.
+    """A block of a layer that a store has taken, but that another program doesn't see yet.
 
     It is a context manager: at its end the block is discarded, unless it was published.
 
@@ -153,7 +158,7 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, record: Record) -> None:
-        """Write the metadata of all outputs, and then the record."""
+        """Write the metadata of all layers, and then the record."""
 
     @abstractmethod
     def mend_metadata(self, record: Record) -> None:
@@ -185,23 +190,33 @@ class Store(ABC):
             self.create(record)
 
     @abstractmethod
-    def has_metadata(self, record: Record, output: Output) -> bool:
-        """Return whether the metadata of an output are as :meth:`create` wrote them."""
+    def find_damaged(self, record: Record) -> list[Layer]:
+        """Return the layers whose metadata aren't as :meth:`create` wrote them."""
 
     @abstractmethod
     def write_block(
-        self, output: Output, block: Block, values: NDArray[Any], error: float | None = None
+        self,
+        layer: Layer,
+        block: Block,
+        planes: Planes,
+        *,
+        level: int = 0,
+        error: float | None = None,
     ) -> Written:
-        """Write one block of an output, which is a part of the store once it is published.
+        """Write one block of a layer, which is a part of the store once it is published.
 
         Parameters
         ----------
-        output : Output
+        layer : Layer
         block : Block
-        values : ndarray, shape (n_results, h, w)
-            The stored numbers of the block's region, which is clipped to the image.
+            A block of the grid of the level.
+        planes : sequence of ndarray, shape (h, w), or ndarray, shape (J, h, w)
+            The stored numbers of each channel in the block's region, which is clipped to the image.
+        level : int
+            The level of resolution; 0 is full resolution.
         error : float, optional
-            The largest error of the block. An output whose encoding is lossy needs it; others ignore it.
+            The largest error of the block. A layer whose encoding is lossy needs it at level 0; others ignore
+            it.
 
         Returns
         -------
@@ -209,8 +224,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def read_block(self, output: Output, block: Block) -> NDArray[Any]:
-        """Read the stored numbers of a block of an output, shape (n_results, h, w).
+    def read_block(self, layer: Layer, block: Block, *, level: int = 0) -> NDArray[Any]:
+        """Read the stored numbers of a region of a level, shape (J, h, w).
 
         A block that isn't there has no data.
 
@@ -221,16 +236,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def check_block(self, outputs: Sequence[Output], index: Index) -> list[Fault]:
-        """Return the shards of one block that are missing or damaged, in the order of the outputs."""
+    def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
+        """Return the shards of one block that are missing or damaged, in the order of the layers."""
 
     @abstractmethod
     def holds_shards(self) -> bool:
         """Return whether any block has been written."""
 
     @abstractmethod
-    def largest_errors(self, outputs: Sequence[Output]) -> dict[str, float]:
-        """Return the largest error over all written blocks, for each output whose encoding is lossy."""
+    def largest_errors(self, layers: Sequence[Layer]) -> dict[str, float]:
+        """Return the largest error over all written blocks, for each layer whose encoding is lossy."""
 
     @abstractmethod
     def finish(self, receipt: Mapping[str, Any]) -> None:
@@ -271,8 +286,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def open_level(self, output: Output, level: int = 0) -> zarr.Array[Any]:
-        """Open the array of an output's level for reading; level 0 is the full resolution.
+    def open_level(self, layer: Layer, level: int = 0) -> zarr.Array[Any]:
+        """Open the array of a layer's level for reading; level 0 is the full resolution.
 
         Raises
         ------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
+from pipeline.stores.layers import arrange
 from pipeline.stores.store import Fault
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Verification:
     store : str
         The store that was read.
     n_shards : int
-        The number of shards that there should be: one for each block and output.
+        The number of shards that there should be: one for each block, level and array of the store.
     faults : tuple of Fault
         The shards that are missing or damaged.
     complete : bool
@@ -44,7 +46,8 @@ class Verification:
     @classmethod
     def from_faults(cls, store: Store, record: Record, faults: Iterable[Fault]) -> Self:
         """Make the result from all faults that :func:`check_blocks` found."""
-        n_shards = record.grid.n_blocks * len(record.outputs)
+        levels = (record.grid.level(number) for number in range(record.grid.n_levels))
+        n_shards = sum(grid.n_blocks for grid in levels) * len(arrange(record.outputs))
         return cls(store.address, n_shards, tuple(faults), record.is_complete)
 
     @property
@@ -83,19 +86,27 @@ def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[B
     Yields
     ------
     block : Block
-        In the order of the grid.
+        In the order of the grid, and then those of the levels of which coarser ones are made.
     faults : list of Fault
-        The shards of the block that are missing or damaged. If the metadata of an output are damaged, all its
-        shards count as damaged, because they can't be read.
+        The shards of the block that are missing or damaged, also of the levels that were made of it. If the
+        metadata of a layer are damaged, all its shards count as damaged, because they can't be read.
     """
-    readable = [output for output in record.outputs if store.has_metadata(record, output)]
-    unreadable = [output.name for output in record.outputs if output not in readable]
+    layers, unreadable = arrange(record.outputs), store.find_damaged(record)
+    readable = [layer for layer in layers if layer not in unreadable]
 
-    def check(block: Block) -> list[Fault]:
-        lost = [Fault(name, block.index, "damaged") for name in unreadable]
-        return lost + store.check_block(readable, block.index)
+    def check(levels: Iterable[int], block: Block) -> list[Fault]:
+        return [
+            fault
+            for level in levels
+            for fault in (
+                *(Fault(layer.name, block.index, "damaged", level) for layer in unreadable),
+                *store.check_block(readable, block.index, level=level),
+            )
+        ]
 
-    blocks = record.grid.blocks()
     with ThreadPoolExecutor(threads) as pool:
-        while batch := list(islice(blocks, _BATCH * threads)):
-            yield from zip(batch, pool.map(check, batch), strict=True)
+        for number, tier in record.grid.tiers():
+            levels = [*([] if number else [0]), *record.grid.levels_from(number)]
+            blocks = tier.blocks()
+            while batch := list(islice(blocks, _BATCH * threads)):
+                yield from zip(batch, pool.map(partial(check, levels), batch), strict=True)

@@ -1,4 +1,4 @@
-"""The contract of a store: tests that every kind of store must pass, and what they are made of."""
+"""The contract of a store: tests that every kind of store must pass."""
 
 from __future__ import annotations
 
@@ -10,83 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pipeline.images.description import Description
 from pipeline.images.grid import Block, Grid
-from pipeline.models.class_quantities import Label, Posterior
-from pipeline.models.mixture import Mixture
-from pipeline.models.mixture_quantities import Density
-from pipeline.models.output import make_outputs
-from pipeline.models.packed import Packed
-from pipeline.stores.record import Record, current_version
 from pipeline.stores.store import Fault
+from pipeline.testing.filling import (
+    FRESH,
+    GRID,
+    LAYERS,
+    REPLACING,
+    RESUMED,
+    fill,
+    interrupt,
+    make_receipt,
+    make_record,
+    make_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.store import Index, Store
-
-GRID = Grid((50, 70), (32, 48), (16, 16))
-CLASSES = {
-    "a": Mixture([1.0], [[10.0, 20.0, 30.0]], [[100.0, 200.0, 300.0]]),
-    "b": Mixture([0.5, 0.5], [[50.0, 60.0, 70.0], [1.0, 2.0, 3.0]], [[400.0, 500.0, 600.0]] * 2),
-}
-# One plain output, one with an axis of classes and a lossy encoding, and one of integers.
-OUTPUTS = make_outputs(
-    {
-        "density": Density(CLASSES["b"]),
-        "chances": Packed(Posterior(CLASSES), "uint8"),
-        "label": Label(CLASSES),
-    }
-)
-FRESH = {"overwrite": False, "resume": False}
-REPLACING = {"overwrite": True, "resume": False}
-RESUMED = {"overwrite": False, "resume": True}
-
-
-def make_record(
-    grid: Grid = GRID, outputs: tuple[Output, ...] = OUTPUTS, identity: str = "1", **fields: Any
-) -> Record:
-    """Make the record of a run that hasn't finished, on an image of any identity."""
-    image = Description((*grid.shape, 3), np.dtype("uint8"), ("red", "green", "blue"), identity, None)
-    known = {"masks": (), "has_alpha": False, "no_data": None, "version": current_version()}
-    engines = {output.name: "numexpr" for output in outputs}
-    return Record(**{"image": image, "grid": grid, "outputs": outputs, "engines": engines, **known, **fields})
-
-
-def make_receipt(record: Record) -> dict[str, Any]:
-    """Make a receipt that the record of a run can have."""
-    return {"pixels": record.grid.n_pixels, "blocks": record.grid.n_blocks, "skipped": []}
-
-
-def make_values(output: Output, block: Block, seed: int = 0) -> NDArray[Any]:
-    """Make random stored numbers for a block."""
-    random = np.random.default_rng([seed, *block.index])
-    return random.integers(0, 250, (output.n_results, *block.extent)).astype(output.dtype)
-
-
-def fill(store: Store, record: Record, *, seed: int = 0, n_blocks: int | None = None) -> None:
-    """Create a store, write all blocks, or the first ones, and finish it if all are written."""
-    store.create(record)
-    for block in list(record.grid.blocks())[:n_blocks]:
-        for output in record.outputs:
-            store.write_block(output, block, make_values(output, block, seed), error=0.25).publish()
-    if n_blocks is None:
-        store.finish(make_receipt(record))
-
-
-def interrupt(store: Store, options: dict[str, bool], record: Record, n_blocks: int) -> None:
-    """Begin a run that writes some blocks and is interrupted then."""
-
-    def run() -> None:
-        with store.opened_for_run(**options) as opened:
-            fill(opened, record, n_blocks=n_blocks)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run()
 
 
 class StoreContract(ABC):
@@ -102,11 +45,11 @@ class StoreContract(ABC):
         """Give a store whose place is empty."""
 
     @abstractmethod
-    def read_shard(self, store: Store, output: Output, index: Index) -> bytes:
+    def read_shard(self, store: Store, layer: Layer, index: Index) -> bytes:
         """Return the bytes of a shard."""
 
     @abstractmethod
-    def write_shard(self, store: Store, output: Output, index: Index, content: bytes | None) -> None:
+    def write_shard(self, store: Store, layer: Layer, index: Index, content: bytes | None) -> None:
         """Replace the bytes of a shard, or remove the shard if the content is None."""
 
     @pytest.fixture
@@ -160,90 +103,88 @@ class StoreContract(ABC):
             filled.finish({"a": 1})
         assert filled.read_record().receipt == make_receipt(make_record())
 
-    @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
-    def test_blocks_are_read_back(self, store: Store, output: Output) -> None:
+    @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+    def test_blocks_are_read_back(self, store: Store, layer: Layer) -> None:
         """Each block that was written is in its place, and each that wasn't has no data."""
         with store.opened_for_run(**FRESH) as opened:
             fill(opened, make_record(), n_blocks=3)
-            array = opened.open_level(output)
+            array = opened.open_level(layer)
             assert array.shape[-2:] == GRID.shape
-            assert array.dtype == output.dtype
+            assert array.dtype == layer.dtype
             for number, block in enumerate(GRID.blocks()):
-                values = make_values(output, block)
-                wanted = values if number < 3 else np.full_like(values, output.no_data)
-                np.testing.assert_array_equal(opened.read_block(output, block), wanted)
+                values = make_values(layer, block)
+                wanted = values if number < 3 else np.full_like(values, layer.no_data)
+                np.testing.assert_array_equal(opened.read_block(layer, block), wanted)
                 np.testing.assert_array_equal(np.reshape(array[..., *block.region], wanted.shape), wanted)
 
     def test_there_are_no_other_levels(self, filled: Store) -> None:
         """A level that doesn't exist is refused."""
         with pytest.raises(FileNotFoundError):
-            filled.open_level(OUTPUTS[0], 9)
+            filled.open_level(LAYERS[0], 9)
 
     def test_a_shard_is_there_once_it_is_published(self, store: Store) -> None:
         """Until then nothing of it is seen; then it is whole, even if every value is no data."""
         missing, values = [Fault("density", (1, 1), "missing")], np.full((1, 18, 22), np.nan, np.float32)
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
-            with opened.write_block(OUTPUTS[0], GRID[1, 1], values):
-                assert opened.check_block(OUTPUTS[:1], (1, 1)) == missing
-            assert opened.check_block(OUTPUTS[:1], (1, 1)) == missing
-            shard = opened.write_block(OUTPUTS[0], GRID[1, 1], values)
+            with opened.write_block(LAYERS[0], GRID[1, 1], values):
+                assert opened.check_block(LAYERS[:1], (1, 1)) == missing
+            assert opened.check_block(LAYERS[:1], (1, 1)) == missing
+            shard = opened.write_block(LAYERS[0], GRID[1, 1], values)
             shard.publish()
-            assert len(self.read_shard(opened, OUTPUTS[0], (1, 1))) == shard.n_bytes > 0
+            assert len(self.read_shard(opened, LAYERS[0], (1, 1))) == shard.n_bytes > 0
             assert opened.holds_shards()
-            assert opened.check_block(OUTPUTS[:1], (1, 1)) == []
+            assert opened.check_block(LAYERS[:1], (1, 1)) == []
 
     def test_a_lossy_block_needs_its_error(self, store: Store) -> None:
         """A block whose encoding is lossy isn't written without its largest error."""
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
             with pytest.raises(ValueError, match="has no error; its encoding is lossy"):
-                opened.write_block(OUTPUTS[1], GRID[0, 0], make_values(OUTPUTS[1], GRID[0, 0]))
+                opened.write_block(LAYERS[1], GRID[0, 0], make_values(LAYERS[1], GRID[0, 0]))
             assert not opened.holds_shards()
 
     @pytest.mark.parametrize("index", [block.index for block in GRID.blocks()])
-    @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
-    def test_any_flipped_byte_is_noticed_and_mended(
-        self, filled: Store, output: Output, index: Index
-    ) -> None:
+    @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+    def test_any_flipped_byte_is_noticed_and_mended(self, filled: Store, layer: Layer, index: Index) -> None:
         """If any byte of a shard is another, the block is damaged; written again, it is as it was."""
-        whole = self.read_shard(filled, output, index)
+        whole = self.read_shard(filled, layer, index)
         # The index of the shard's chunks is at its end.
         places = np.random.default_rng(1).integers(0, len(whole), 12)
         for place in (*places, 0, len(whole) - 1, len(whole) - 6):
             content = bytearray(whole)
             content[place] ^= 0x20
-            self.write_shard(filled, output, index, bytes(content))
-            assert filled.check_block(OUTPUTS, index) == [Fault(output.name, index, "damaged")], place
-        filled.write_block(output, GRID[index], make_values(output, GRID[index]), error=0.25).publish()
-        assert self.read_shard(filled, output, index) == whole
-        assert filled.check_block(OUTPUTS, index) == []
+            self.write_shard(filled, layer, index, bytes(content))
+            assert filled.check_block(LAYERS, index) == [Fault(layer.name, index, "damaged")], place
+        filled.write_block(layer, GRID[index], make_values(layer, GRID[index]), error=0.25).publish()
+        assert self.read_shard(filled, layer, index) == whole
+        assert filled.check_block(LAYERS, index) == []
 
     @pytest.mark.parametrize("length", [0, 1, 100])
     def test_cut_shards_are_damaged(self, filled: Store, length: int) -> None:
         """The beginning of a shard is no shard."""
-        whole = self.read_shard(filled, OUTPUTS[2], (0, 1))
+        whole = self.read_shard(filled, LAYERS[2], (0, 1))
         assert len(whole) > length
-        self.write_shard(filled, OUTPUTS[2], (0, 1), whole[:length])
-        assert filled.check_block(OUTPUTS, (0, 1)) == [Fault("label", (0, 1), "damaged")]
-        assert filled.check_block(OUTPUTS, (0, 0)) == []
+        self.write_shard(filled, LAYERS[2], (0, 1), whole[:length])
+        assert filled.check_block(LAYERS, (0, 1)) == [Fault("label", (0, 1), "damaged")]
+        assert filled.check_block(LAYERS, (0, 0)) == []
 
     def test_missing_shards_are_named(self, filled: Store) -> None:
-        """A shard that doesn't exist is missing, if its output is asked about."""
-        for output in OUTPUTS[:2]:
-            self.write_shard(filled, output, (1, 0), None)
+        """A shard that doesn't exist is missing, if its layer is asked about."""
+        for layer in LAYERS[:2]:
+            self.write_shard(filled, layer, (1, 0), None)
         wanted = [Fault("density", (1, 0), "missing"), Fault("chances", (1, 0), "missing")]
-        assert filled.check_block(OUTPUTS, (1, 0)) == wanted
-        assert filled.check_block(OUTPUTS[2:], (1, 0)) == []
+        assert filled.check_block(LAYERS, (1, 0)) == wanted
+        assert filled.check_block(LAYERS[2:], (1, 0)) == []
 
     def test_largest_errors(self, store: Store) -> None:
         """The largest error is over the blocks that are written, for lossy encodings alone."""
         with store.opened_for_run(**FRESH) as opened:
             opened.create(make_record())
-            assert opened.largest_errors(OUTPUTS) == {"chances": 0}
+            assert opened.largest_errors(LAYERS) == {"chances": 0}
             for block, error in zip(GRID.blocks(), (0.25, 0.5, 0.125), strict=False):
-                opened.write_block(OUTPUTS[1], block, make_values(OUTPUTS[1], block), error=error).publish()
-            assert opened.largest_errors(OUTPUTS) == {"chances": 0.5}
+                opened.write_block(LAYERS[1], block, make_values(LAYERS[1], block), error=error).publish()
+            assert opened.largest_errors(LAYERS) == {"chances": 0.5}
 
     def test_tasks_write_by_themselves(self, store: Store) -> None:
         """A pickled store writes to the same place, and several tasks write at once."""
@@ -255,22 +196,22 @@ class StoreContract(ABC):
 
             def write(block: Block) -> None:
                 task = pickle.loads(content)  # noqa: S301  made above
-                for output in OUTPUTS:
-                    task.write_block(output, block, make_values(output, block), error=0.25).publish()
+                for layer in LAYERS:
+                    task.write_block(layer, block, make_values(layer, block), error=0.25).publish()
 
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(write, GRID.blocks()))
-            assert all(opened.check_block(OUTPUTS, block.index) == [] for block in GRID.blocks())
+            assert all(opened.check_block(LAYERS, block.index) == [] for block in GRID.blocks())
             opened.finish(make_receipt(record))
         assert store.find().read_record().is_complete
 
     def test_metadata_are_told_from_those_of_another_grid(self, filled: Store) -> None:
         """Mending the metadata of a whole store changes no block, and those of another grid are noticed."""
-        assert all(filled.has_metadata(make_record(), output) for output in OUTPUTS)
+        assert filled.find_damaged(make_record()) == []
         other = make_record(Grid((50, 70), (32, 32), (16, 16)))
-        assert not any(filled.has_metadata(other, output) for output in OUTPUTS)
+        assert filled.find_damaged(other) == list(LAYERS)
         filled.mend_metadata(make_record())
-        assert not [fault for block in GRID.blocks() for fault in filled.check_block(OUTPUTS, block.index)]
+        assert not [fault for block in GRID.blocks() for fault in filled.check_block(LAYERS, block.index)]
         assert filled.read_record().is_complete
 
     def test_a_run_that_fails_keeps_its_blocks(self, store: Store) -> None:
@@ -281,10 +222,10 @@ class StoreContract(ABC):
         interrupt(store, FRESH, make_record(), n_blocks=1)
         found = store.find()
         assert found.is_unfinished
-        assert found.check_block(OUTPUTS, (0, 0)) == []
+        assert found.check_block(LAYERS, (0, 0)) == []
         with store.opened_for_run(**RESUMED) as opened:
             assert opened.is_created
-            assert opened.check_block(OUTPUTS, (0, 0)) == []
+            assert opened.check_block(LAYERS, (0, 0)) == []
             opened.finish(make_receipt(make_record()))
         assert not store.find(to_resume=True).is_unfinished
 
@@ -307,7 +248,7 @@ class StoreContract(ABC):
         with store.opened_for_run(**RESUMED) as opened:
             assert not opened.is_unfinished
             assert not store.find().is_unfinished
-            assert opened.check_block(OUTPUTS, (0, 0)) == []
+            assert opened.check_block(LAYERS, (0, 0)) == []
 
     def test_the_identity_is_that_of_one_run(self, store: Store) -> None:
         """A store keeps its identity until it is replaced."""

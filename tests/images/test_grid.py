@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_regions_lie_in_one_shard_each(shape: tuple[int, int], height: int, widt
     try:
         grid = choose_grid(shape, block=(height, width))
     except ValueError as error:
-        assert "no chunk of" in str(error)  # noqa: PT017  a refusal is as good
+        assert "can't be halved twice" in str(error)  # noqa: PT017  a refusal is as good
         return
     for index in [(0, 0), (grid.counts[0] - 1, grid.counts[1] - 1)] if grid.n_blocks else []:
         for part, number, side in zip(grid[index].region, index, grid.block, strict=True):
@@ -75,15 +76,15 @@ def test_length_bounds_blocks(shape: tuple[int, int], length: int) -> None:
     ("tile", "length", "block"),
     [
         ((256, 256), 512, (512, 512)),
-        ((240, 240), 1024, (960, 960)),
+        ((240, 240), 1024, (1024, 1024)),
         ((512, 512), 256, (256, 256)),
-        ((1, 100_000), 1024, (10, 100_352)),
+        ((1, 100_000), 1024, (16, 100_352)),
         ((64, 100_000), 256, (64, 100_352)),
         ((3000, 100_000), 512, (512, 100_352)),
     ],
 )
 def test_length_and_tiles(tile: tuple[int, int], length: int, block: tuple[int, int]) -> None:
-    """Smaller blocks are whole tiles still where these are small, and wide for strips."""
+    """Smaller blocks are squares, and wide for strips."""
     assert choose_grid((100_000, 100_000), tile=tile, length=length).block == block
 
 
@@ -96,6 +97,8 @@ def test_chosen_grids_are_sound(shape: tuple[int, int], tile: tuple[int, int]) -
         assert 1 <= chunk <= 1024
         assert block % chunk == 0
         assert block < extent + max(16, chunk)
+        assert block % 4 == 0
+        assert chunk & (chunk - 1) == 0
     assert grid.block[0] <= 4096
     assert grid.block[0] * grid.block[1] <= 4096 * max(4096, grid.block[1])
 
@@ -104,8 +107,8 @@ def test_chosen_grids_are_sound(shape: tuple[int, int], tile: tuple[int, int]) -
     ("shape", "tile", "block", "chunk"),
     [
         ((100_000, 90_001), (256, 256), (4096, 4096), (1024, 1024)),
-        ((100_000, 90_001), (240, 240), (3840, 3840), (960, 960)),
-        ((100_000, 100_000), (16, 100_000), (160, 100_352), (160, 1024)),
+        ((100_000, 90_001), (240, 240), (4096, 4096), (1024, 1024)),
+        ((100_000, 100_000), (16, 100_000), (256, 100_352), (256, 1024)),
         ((100_000, 100_000), (1, 1), (4096, 4096), (1024, 1024)),
         ((5000, 3000), (5000, 3000), (4096, 3072), (1024, 1024)),
         ((512, 500), (1, 1), (512, 512), (512, 512)),
@@ -116,14 +119,16 @@ def test_chosen_grids_are_sound(shape: tuple[int, int], tile: tuple[int, int]) -
 def test_default_blocks(
     shape: tuple[int, int], tile: tuple[int, int], block: tuple[int, int], chunk: tuple[int, int]
 ) -> None:
-    """Blocks are whole tiles, wide for strips, and small for small images."""
+    """Blocks are squares of powers of two, wide for strips, and small for small images."""
     grid = choose_grid(shape, tile=tile)
     assert (grid.block, grid.chunk) == (block, chunk)
 
 
-@pytest.mark.parametrize(("wanted", "chunk"), [(1000, 1000), (2048, 1024), (2049, 683), (7, 7), (1500, 750)])
+@pytest.mark.parametrize(
+    ("wanted", "chunk"), [(1000, 1000), (2048, 1024), (2304, 256), (8, 8), (24, 24), (1500, 750)]
+)
 def test_asked_blocks(wanted: int, chunk: int) -> None:
-    """A block that is asked for is kept, with the largest chunk that divides it."""
+    """A block that is asked for is kept; its chunk is a power of two, or else the largest that divides it."""
     grid = choose_grid((10_000, 10_000), block=wanted)
     assert grid.block == (wanted, wanted)
     assert grid.chunk == (chunk, chunk)
@@ -141,6 +146,7 @@ def test_asked_blocks(wanted: int, chunk: int) -> None:
         ((256,), r"block is \(256,\)"),
         ((256, 256, 256), "or two of them"),
         (4099, "for example pass block=4096"),
+        (7, "a block of 7 pixels can't be halved twice.*pass block=256"),
     ],
 )
 def test_bad_blocks_are_refused(block: Any, message: str) -> None:
@@ -157,7 +163,7 @@ def test_a_chunk_must_divide_its_block() -> None:
 
 def test_blocks_are_cut_to_the_image() -> None:
     """A block far larger than the image allocates no more than the image needs."""
-    assert choose_grid((8, 300), block=100_000_000).block == (1000, 1000)
+    assert choose_grid((8, 300), block=100_000_000).block == (256, 512)
     assert choose_grid((8, 300), block=np.int64(64)).block == (64, 64)  # type: ignore[arg-type]
 
 
@@ -184,7 +190,7 @@ def test_blocks_hold_what_is_decoded_at_once(shape: tuple[int, int], unit: tuple
 
 @pytest.mark.parametrize(
     ("side", "n_threads", "block"),
-    [(300, 8, 304), (2048, 1, 1024), (2048, 2, 512), (2048, 64, 512), (10_240, 2, 4096), (10_240, 16, 1024)],
+    [(300, 8, 512), (2048, 1, 1024), (2048, 2, 512), (2048, 64, 512), (10_240, 2, 4096), (10_240, 16, 1024)],
 )
 def test_every_thread_has_several_blocks(side: int, n_threads: int, block: int) -> None:
     """Blocks are as large as leaves each thread four, but not below 512 pixels."""
@@ -209,3 +215,43 @@ def test_low_wide_strips_are_met_by_low_wide_blocks() -> None:
     assert grid.block == (256, 65_536)
     tall = choose_grids((32_768, 65_536), tile=(8192, 65_536), unit=(8192, 65_536), block=None)[0]
     assert tall.block[0] >= 1024
+
+
+@given(EXTENTS, st.tuples(st.sampled_from([4, 8, 12]), st.sampled_from([4, 8])), st.integers(1, 3))
+def test_levels_halve_the_image_until_it_fits_into_a_chunk(
+    shape: tuple[int, int], chunk: tuple[int, int], times: int
+) -> None:
+    """Each level has half of the pixels along both axes, rounded up, and only the last one fits a chunk."""
+    grid = Grid(shape, (chunk[0] * times, chunk[1] * 2), chunk)
+    levels = [grid.level(number) for number in range(grid.n_levels)]
+    assert levels[0] == grid
+    for finer, coarser in pairwise(levels):
+        assert coarser.shape == tuple(-(-extent // 2) for extent in finer.shape)
+        assert any(extent > side for extent, side in zip(finer.shape, chunk, strict=True))
+    assert all(extent <= side for extent, side in zip(levels[-1].shape, chunk, strict=True))
+
+
+@given(EXTENTS, st.tuples(st.sampled_from([4, 8, 12]), st.sampled_from([4, 8])), st.integers(1, 3))
+def test_each_shard_of_a_level_is_made_of_one_block(
+    shape: tuple[int, int], chunk: tuple[int, int], times: int
+) -> None:
+    """The blocks of a tier are those of the levels that are made of it, and tiers make each level once."""
+    grid = Grid(shape, (chunk[0] * times, chunk[1] * 2), chunk)
+    made = [0]
+    for number, tier in grid.tiers():
+        assert tier.shape == grid.level(number).shape
+        for coarser in grid.levels_from(number):
+            made.append(coarser)
+            level = grid.level(coarser)
+            assert level.counts == tier.counts
+            for block, shard in zip(tier.blocks(), level.blocks(), strict=True):
+                for read, written in zip(block.region, shard.region, strict=True):
+                    assert written.start == read.start >> (coarser - number)
+                    assert written.stop == -(-read.stop >> (coarser - number))
+    assert made == list(range(grid.n_levels))
+
+
+def test_blocks_that_cannot_be_halved_have_one_level() -> None:
+    """Where a coarser pixel would lie in two blocks there are no coarser levels."""
+    assert Grid((50, 50), (9, 9), (3, 3)).n_levels == 1
+    assert list(Grid((50, 50), (9, 9), (3, 3)).tiers()) == [(0, Grid((50, 50), (9, 9), (3, 3)))]

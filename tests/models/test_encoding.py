@@ -49,7 +49,7 @@ def test_linear_errors_are_within_half_a_step(
     rounding = max(abs(low), abs(high)) * 1e-15
     assert codes.max() <= STEPS[dtype]
     assert errors.max() <= half + 4 * rounding
-    step, offset = packed.encoding.attributes["factor"], packed.encoding.attributes["offset"]
+    step, offset = packed.encoding.attributes["scale_factor"], packed.encoding.attributes["add_offset"]
     np.testing.assert_allclose(
         np.abs(offset + step * codes.astype(float) - values), errors, rtol=0, atol=4 * rounding
     )
@@ -76,7 +76,7 @@ def test_logarithmic_errors_are_within_half_a_step(
     step = span / (STEPS[dtype] - 1)
     assert errors.max() <= math.expm1(step / 2) + 1e-12
     decoding = packed.encoding.attributes
-    decoded = np.exp(decoding["offset"] + decoding["factor"] * codes.astype(float))
+    decoded = np.exp(decoding["add_offset"] + decoding["scale_factor"] * codes.astype(float))
     np.testing.assert_allclose(np.abs(decoded - values) / values, errors, rtol=0, atol=1e-11)
 
 
@@ -202,7 +202,7 @@ def test_attributes_suffice_to_decode() -> None:
             assert attributes == {}
             continue
         stored = np.arange(255, dtype=encoding.dtype)
-        values = attributes["offset"] + attributes["factor"] * stored.astype(float)
+        values = attributes["add_offset"] + attributes["scale_factor"] * stored.astype(float)
         if attributes["exponential"]:
             values = np.exp(values)
         if attributes["below_low"] is not None:

@@ -17,11 +17,13 @@ from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
 from pipeline.models.packed import Packed
 from pipeline.results.result import open_result
+from pipeline.stores.layers import arrange
 from pipeline.stores.local import LocalStore
-from pipeline.testing.stores import (
+from pipeline.testing.filling import (
     CLASSES,
     FRESH,
     GRID,
+    LAYERS,
     OUTPUTS,
     REPLACING,
     fill,
@@ -50,11 +52,12 @@ def write(path: Path, options: dict[str, bool], outputs: tuple[Output, ...] = OU
         fill(store, make_record(outputs=outputs), seed=seed)
 
 
-def whole(output: Output) -> NDArray[Any]:
-    """Return the stored numbers of all blocks of an output."""
+def whole(output: Output, outputs: tuple[Output, ...] = OUTPUTS) -> NDArray[Any]:
+    """Return the stored numbers of all blocks of an output that has a layer of its own."""
+    (layer,) = (layer for layer in arrange(outputs) if layer.outputs == (output,))
     values = np.empty((output.n_results, *GRID.shape), output.dtype)
     for block in GRID.blocks():
-        values[:, *block.region] = make_values(output, block)
+        values[:, *block.region] = make_values(layer, block)
     return values if output.class_names else values[0]
 
 
@@ -86,7 +89,7 @@ def test_packed_results_come_as_values(tmp_path: Path, packed: Packed) -> None:
     write(tmp_path / "out.zarr", FRESH, (output,))
     result = open_result(str(tmp_path / "out.zarr"))["packed"]
     assert result.dtype == np.asarray(result).dtype == np.float32
-    np.testing.assert_array_equal(result, output.encoding.decode(whole(output)))
+    np.testing.assert_array_equal(result, output.encoding.decode(whole(output, (output,))))
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
@@ -129,7 +132,7 @@ def test_the_summary_is_that_of_the_store(tmp_path: Path) -> None:
     """A summary in the receipt is read with the arrays, and a damaged one names the store and the remedy."""
     totals = Totals(OUTPUTS, {1: "left", 2: "right"})
     for block in GRID.blocks():
-        values = [make_values(output, block) for output in OUTPUTS]
+        values = [make_values(layer, block) for layer in LAYERS]
         zones = np.full(block.extent, 1 + block.index[1])
         totals.add(summarize_block(OUTPUTS, values, zones, compiled=False))
     summary = totals.result(GRID.n_pixels, 0.25)
@@ -163,7 +166,7 @@ def test_a_replaced_result_has_another_name(tmp_path: Path) -> None:
 def test_other_things_are_refused(tmp_path: Path) -> None:
     """A level that isn't there, a foreign store, a missing one and a URL each get an error."""
     write(tmp_path / "out.zarr", FRESH)
-    with pytest.raises(ValueError, match=r"out.zarr has no level 9 of density"):
+    with pytest.raises(ValueError, match=r"out.zarr has no level 9; wanted 0 to 3"):
         open_result(tmp_path / "out.zarr", level=9)
     other: Any = "largest_error"
     with pytest.raises(TypeError):

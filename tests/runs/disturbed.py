@@ -63,7 +63,7 @@ def shards_of(store: Path) -> dict[str, tuple[bytes, int]]:
     """Read the shards of a store, or of what a killed run left of it: what is there is whole."""
     partial = store.with_name(f"{store.name}.partial")
     files = files_of(partial if partial.exists() else store)
-    return {name: file for name, file in files.items() if "/0/c/" in name and "partial" not in name}
+    return {name: file for name, file in files.items() if "/c/" in name and "partial" not in name}
 
 
 def at_block(number: int, error: BaseException) -> Callable[[Progress], None]:
@@ -90,5 +90,7 @@ def begin(image: Any, store: Path, **options: Any) -> None:
 
 def wait_for_shards(process: Running, store: Path) -> None:
     """Wait until a process has written a block of an unfinished store, or has ended."""
-    while not process.has_ended() and not list(store.parent.glob(f"{store.name}.partial/label/0/c/*/*")):
+    while not process.has_ended() and not list(
+        store.parent.glob(f"{store.name}.partial/labels/label/0/label/c/*/*")
+    ):
         time.sleep(0.005)

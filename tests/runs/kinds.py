@@ -36,10 +36,10 @@ def interrupt(store: Path, **options: Any) -> None:
 def damage(store: Path) -> None:
     """Damage a shard and the metadata of a whole store, and remove another shard."""
     run(store)
-    shard = store / "density" / "0" / "c" / "0" / "0"
+    shard = store / "0/image/c/0/0/0"
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    (store / "half" / "0" / "c" / "1" / "0").unlink()
-    (store / "half" / "0" / "zarr.json").write_bytes(b"{")
+    (store / "packed/half/0/half/c/0/1/0").unlink()
+    (store / "packed/half/0/zarr.json").write_bytes(b"{")
 
 
 def replace(store: Path) -> None:

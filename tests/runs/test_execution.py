@@ -231,7 +231,7 @@ def test_of_a_block_only_what_is_missing_is_computed(
     """Where one result of a block is missing, the others aren't computed or written again."""
     store, written, write = tmp_path / "out.zarr", [], LocalStore.write_block
     shutil.copytree(undisturbed, store)
-    for name in ("label/0/c/1/2", "posterior/0/c/0/3/3"):
+    for name in ("labels/label/0/label/c/1/2", "packed/posterior/0/posterior/c/0/3/3"):
         (store / name).unlink()
 
     def note(self: LocalStore, output: Output, block: Block, *more: Any) -> Written:

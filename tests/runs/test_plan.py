@@ -179,7 +179,7 @@ def test_an_image_without_end_in_bounded_memory(tmp_path: Path, kind: str) -> No
         assert tracemalloc.get_traced_memory()[1] < 160 * 2**20
     finally:
         tracemalloc.stop()
-    assert len(list(tmp_path.glob("out.zarr.partial/density/0/c/*/*"))) >= 3
+    assert len(list(tmp_path.glob("out.zarr.partial/0/image/c/0/*/*"))) >= 3
 
 
 @pytest.mark.usefixtures("young")

@@ -241,7 +241,7 @@ def test_a_store_of_another_version(
     group = zarr.open_group(store)
     recorded: Any = group.attrs["mixture_pipeline"]
     group.attrs["mixture_pipeline"] = signed({**recorded, "version": version})
-    (store / "label" / "0" / "c" / "1" / "2").unlink()
+    (store / "labels/label/0/label/c" / "1" / "2").unlink()
     for go_on in (lambda: resume(store, progress="none"), lambda: resume_with(small, store)):
         with pytest.raises(ValueError, match=message):
             go_on()
@@ -286,7 +286,7 @@ def test_a_run_goes_on_with_the_engine_that_it_began_with(
     assert (
         plan(image, Density(skin), tmp_path / "other.zarr", block=256).engines["density"].startswith("numpy")
     )
-    (store / "density" / "0" / "c" / "1" / "0").unlink()
+    (store / "0/image/c/0/1" / "0").unlink()
     options: Any = {"resume": True, "progress": "none"}
     resumed = plan(image, Density(skin), store, **options)
     assert resumed.engines["density"] == "numba (as the run began)"

@@ -32,6 +32,7 @@ from pipeline import (
 )
 from pipeline.models.output import make_outputs
 from pipeline.runs.receipt import read_receipt
+from pipeline.stores.layers import arrange
 from pipeline.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def check_run(
     """Compare the summary of a receipt with those of its store, and with NumPy's of the stored arrays."""
     outputs, results = make_outputs(dict(quantities)), []
     for output in outputs:
-        stored = np.asarray(zarr.open_array(receipt.store, path=f"{output.name}/0", mode="r"))
-        results.append(stored.reshape(output.n_results, *stored.shape[-2:]))
+        (layer,) = [layer for layer in arrange(outputs) if output in layer.outputs]
+        stored = np.asarray(zarr.open_array(receipt.store, path=layer.array_path(), mode="r"))
+        results.append(stored.reshape(layer.n_channels, *stored.shape[-2:])[layer.planes_of(output)])
     check_summary(receipt.summary, outputs, results, zones, names)
     assert open_result(receipt.store).summary == receipt.summary
     assert read_receipt(receipt.store) == receipt
@@ -149,7 +151,9 @@ def test_kept_blocks_are_counted_from_their_shards(tmp_path: Path) -> None:
     assert again.summary == wanted
 
 
-@pytest.mark.parametrize("lost", ["density/0/c/1/1", "byte/0/c/0/2/0", "label/0/c/0/0"])
+@pytest.mark.parametrize(
+    "lost", ["0/image/c/0/1/1", "packed/byte/0/byte/c/0/2/0", "labels/label/0/label/c/0/0"]
+)
 def test_a_mended_store_is_counted(tmp_path: Path, lost: str) -> None:
     """A block of which one shard is computed again and others are kept is counted as a whole."""
     store = tmp_path / "out.zarr"
@@ -177,7 +181,7 @@ def test_skipped_blocks_have_no_data(tmp_path: Path, broken: set[tuple[int, int]
     check_run(receipt, FEW)
     assert receipt.summary is not None
     assert receipt.summary.distributions["density"].n_missing == 0
-    (tmp_path / "out.zarr/label/0/c/1/1").unlink()
+    (tmp_path / "out.zarr/labels/label/0/label/c/1/1").unlink()
     broken.add((16, 16))
     receipt = resume(tmp_path / "out.zarr", on_error="skip", progress="none")
     assert receipt.summary is not None

@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from references import random_mixture
 
 from pipeline import Density, Label, Packed, Posterior, Progress, resume, stream, verify
+from pipeline.images.grid import Grid
+from pipeline.models.output import make_outputs
+from pipeline.stores import layout
+from pipeline.stores.layers import arrange
 from pipeline.stores.store import Fault
 
 if TYPE_CHECKING:
@@ -26,7 +30,11 @@ QUANTITIES = {
     "chances": Packed(Posterior(CLASSES), "uint8"),
     "label": Label(CLASSES),
 }
-BLOCKS = [(row, column) for row in range(4) for column in range(5)]
+GRID = Grid((110, 150), (32, 32), (32, 32))
+# The row and the column of each shard, with its level.
+PLACES = [(block.index, level) for level in range(GRID.n_levels) for block in GRID.level(level).blocks()]
+LAYERS = {layer.name: layer for layer in arrange(make_outputs(QUANTITIES))}
+N_SHARDS = len(LAYERS) * len(PLACES)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) ->
 
 def files_of(store: Path) -> dict[str, tuple[bytes, int]]:
     """Read every file of blocks, with the time when it was written."""
-    files = (file for file in store.glob("*/*/c/**/*") if file.is_file())
+    files = (file for file in store.glob("**/c/**/*") if file.is_file())
     return {
         file.relative_to(store).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns) for file in files
     }
@@ -48,17 +56,19 @@ def files_of(store: Path) -> dict[str, tuple[bytes, int]]:
 
 def shard_of(store: Path, fault: Fault) -> Path:
     """Return the file of a block."""
-    leading = ("0",) if fault.output == "chances" else ()
-    return store.joinpath(fault.output, "0", "c", *leading, *map(str, fault.block))
+    return store / layout.shard_path(LAYERS[fault.layer], fault.block, fault.level)
 
 
 FAULTS = st.builds(
-    Fault, st.sampled_from(list(QUANTITIES)), st.sampled_from(BLOCKS), st.sampled_from(["missing", "damaged"])
+    lambda name, place, kind: Fault(name, place[0], kind, place[1]),
+    st.sampled_from(list(QUANTITIES)),
+    st.sampled_from(PLACES),
+    st.sampled_from(["missing", "damaged"]),
 )
 
 
 @settings(max_examples=8)
-@given(st.lists(FAULTS, max_size=6, unique_by=lambda fault: fault[:2]), st.data())
+@given(st.lists(FAULTS, max_size=6, unique_by=lambda fault: (*fault[:2], fault.level)), st.data())
 def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fault], data: Any) -> None:
     """Each shard that is deleted or has another byte is named and mended, and no other is touched."""
     before = files_of(store)
@@ -74,9 +84,9 @@ def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fau
     assert sorted(found.faults) == sorted(faults)
     assert set(found.missing) == {fault for fault in faults if fault.kind == "missing"}
     assert set(found.damaged) == {fault for fault in faults if fault.kind == "damaged"}
-    assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
+    assert (found.n_shards, found.complete, found.intact) == (N_SHARDS, True, not faults)
     receipt = resume(store)
-    assert receipt.kept_blocks == 20 - len({fault.block for fault in faults})
+    assert receipt.kept_blocks == 20 - len({fault.block for fault in faults if fault.level < 3})
     after = files_of(store)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
@@ -102,17 +112,17 @@ def test_an_unfinished_run(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
         assert not found.complete
         assert not found.intact
         assert not found.damaged
-        assert len(found.missing) <= 12 - 3 * wanted
+        assert len([fault for fault in found.missing if fault.level == 0]) <= 12 - 3 * wanted
         assert str(found).endswith("; the run is unfinished, or skipped blocks")
 
 
 def test_what_it_says(store: Path) -> None:
     """A line says how many shards there are, and what is wrong."""
-    assert str(verify(store, progress="none")) == "60 shards, all intact"
+    assert str(verify(store, progress="none")) == f"{N_SHARDS} shards, all intact"
     shard = shard_of(store, Fault("label", (3, 4), "missing"))
     content = shard.read_bytes()
     shard.unlink()
-    assert str(verify(store, progress="none")) == "60 shards, 1 missing, 0 damaged"
+    assert str(verify(store, progress="none")) == f"{N_SHARDS} shards, 1 missing, 0 damaged"
     shard.write_bytes(content)
     assert verify(str(store), progress="none").store == str(store)
 
@@ -121,8 +131,9 @@ def test_progress_counts_every_block(store: Path) -> None:
     """A listener is told of each block, to the last pixel."""
     events: list[Progress] = []
     verify(store, progress=events.append)
-    assert [event.blocks for event in events] == list(range(1, 21))
-    assert events[-1].pixels == events[-1].total_pixels == 110 * 150
+    tiers = [tier for _, tier in GRID.tiers()]
+    assert [event.blocks for event in events] == list(range(1, sum(tier.n_blocks for tier in tiers) + 1))
+    assert events[-1].pixels == events[-1].total_pixels == sum(tier.n_pixels for tier in tiers)
 
 
 def test_reading_changes_nothing(store: Path) -> None:
@@ -143,7 +154,9 @@ def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) ->
     image = da.from_array(photo, chunks=(256, 256, 3)).map_blocks(fail, dtype=np.uint8)
     stream(image, QUANTITIES, tmp_path / "out.zarr", block=256, progress="none", on_error="skip")
     found = verify(tmp_path / "out.zarr", progress="none")
-    assert found.faults == tuple(Fault(name, (1, 0), "missing") for name in QUANTITIES)
+    assert {fault for fault in found.faults if fault.block == (1, 0)} == {
+        Fault(name, (1, 0), "missing", level) for name in QUANTITIES for level in (0, 1)
+    }
     assert not found.complete
     assert not found.intact
     stream(photo, QUANTITIES, tmp_path / "whole.zarr", block=256, progress="none", on_error="skip")
@@ -160,15 +173,14 @@ def test_what_is_refused(tmp_path: Path, store: Path) -> None:
         verify(store, progress="loud")
 
 
-@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize("place", ["0", "1/image", "largest_errors/chances", "labels/label/0/label"])
 @pytest.mark.parametrize("content", [None, b"", b"{"])
 def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> None:
     """Metadata that a power cut lost or cut short are written again by a resumed run, and no shard is."""
     file = store / place / "zarr.json"
     before, shards = file.read_bytes(), files_of(store)
     file.unlink() if content is None else file.write_bytes(content)
-    if place.endswith("/0"):
-        assert {fault.kind for fault in verify(store, progress="none").faults} == {"damaged"}
+    assert {fault.kind for fault in verify(store, progress="none").faults} == {"damaged"}
     receipt = resume(store)
     assert (receipt.kept_blocks, receipt.bytes_written) == (20, 0)
     assert file.read_bytes() == before
@@ -179,9 +191,9 @@ def test_metadata_are_mended(store: Path, place: str, content: bytes | None) -> 
 @pytest.mark.parametrize(
     ("place", "old", "new"),
     [
-        ("density/0", '"shape": [\n    110', '"shape": [\n    100'),
-        ("density/0", '"data_type": "float32"', '"data_type": "float64"'),
-        ("label", '"0.5"', '"0.4"'),
+        ("0/image", '"shape": [\n    1,\n    110', '"shape": [\n    1,\n    100'),
+        ("0/image", '"data_type": "float32"', '"data_type": "float64"'),
+        ("labels/label", '"0.5"', '"0.4"'),
     ],
 )
 def test_metadata_that_say_something_else_are_mended(store: Path, place: str, old: str, new: str) -> None:
@@ -190,7 +202,7 @@ def test_metadata_that_say_something_else_are_mended(store: Path, place: str, ol
     before = file.read_text()
     assert old in before
     file.write_text(before.replace(old, new))
-    assert len(verify(store, progress="none").damaged) == 20
+    assert len(verify(store, progress="none").damaged) == len(PLACES)
     assert resume(store).kept_blocks == 20
     assert file.read_text() == before
     assert verify(store, progress="none").intact

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from pipeline.stores import placement
 from pipeline.stores.local import LocalStore
 from pipeline.stores.target import MARK
-from pipeline.testing import stores as store_contract
-from pipeline.testing.stores import make_receipt, make_record
+from pipeline.testing import filling
+from pipeline.testing.filling import make_receipt, make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.stores.record import Record
 
-OUTPUTS = store_contract.OUTPUTS[:1]
+OUTPUTS = filling.OUTPUTS[:1]
 
 
 def fill(path: Path, run: int, *, finished: bool = True) -> None:
@@ -23,7 +23,7 @@ def fill(path: Path, run: int, *, finished: bool = True) -> None:
     if path.suffix in {".partial", ".replaced"}:
         path.mkdir(exist_ok=True)
         (path / MARK).touch()
-    store_contract.fill(LocalStore(path), record_of(run), seed=run, n_blocks=None if finished else 1)
+    filling.fill(LocalStore(path), record_of(run), seed=run, n_blocks=None if finished else 1)
 
 
 def record_of(run: int) -> Record:

@@ -15,7 +15,7 @@ from pipeline.models.mixture_quantities import Density, LogRatio
 from pipeline.models.output import make_outputs
 from pipeline.models.packed import Packed
 from pipeline.stores.record import _digest
-from pipeline.testing.stores import CLASSES, make_record
+from pipeline.testing.filling import CLASSES, make_record
 
 if TYPE_CHECKING:
     from pipeline.models.quantity import Quantity

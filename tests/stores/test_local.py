@@ -18,20 +18,13 @@ from pipeline.images.grid import Grid
 from pipeline.stores import layout
 from pipeline.stores.local import LocalStore
 from pipeline.stores.store import Fault
-from pipeline.testing.stores import (
-    GRID,
-    OUTPUTS,
-    StoreContract,
-    fill,
-    make_receipt,
-    make_record,
-    make_values,
-)
+from pipeline.testing.filling import GRID, LAYERS, fill, make_receipt, make_record, make_values
+from pipeline.testing.stores import StoreContract
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.models.output import Output
+    from pipeline.stores.layers import Layer
     from pipeline.stores.store import Index, Store
 
 
@@ -43,15 +36,15 @@ class TestLocalStore(StoreContract):
         """Give a store in a folder that doesn't exist yet."""
         return LocalStore(tmp_path / "deep" / "out.zarr")
 
-    def read_shard(self, store: Store, output: Output, index: Index) -> bytes:
+    def read_shard(self, store: Store, layer: Layer, index: Index) -> bytes:
         """Return the bytes of a shard."""
         assert isinstance(store, LocalStore)
-        return (store.directory / layout.shard_path(output, index)).read_bytes()
+        return (store.directory / layout.shard_path(layer, index)).read_bytes()
 
-    def write_shard(self, store: Store, output: Output, index: Index, content: bytes | None) -> None:
+    def write_shard(self, store: Store, layer: Layer, index: Index, content: bytes | None) -> None:
         """Replace the bytes of a shard, or remove the shard."""
         assert isinstance(store, LocalStore)
-        path = store.directory / layout.shard_path(output, index)
+        path = store.directory / layout.shard_path(layer, index)
         path.unlink() if content is None else path.write_bytes(content)
 
 
@@ -67,10 +60,10 @@ def test_every_block_is_one_file(tmp_path: Path) -> None:
     """A block is one file of the size that is returned, at the path that the layout says."""
     store = LocalStore(tmp_path / "out.zarr")
     store.create(make_record())
-    shard = store.write_block(OUTPUTS[0], GRID[1, 1], make_values(OUTPUTS[0], GRID[1, 1]))
+    shard = store.write_block(LAYERS[0], GRID[1, 1], make_values(LAYERS[0], GRID[1, 1]))
     shard.publish()
-    files = [file for file in (store.directory / "density" / "0" / "c").rglob("*") if file.is_file()]
-    assert [file.relative_to(store.directory).as_posix() for file in files] == ["density/0/c/1/1"]
+    files = [file for file in (store.directory / "0" / "image" / "c").rglob("*") if file.is_file()]
+    assert [file.relative_to(store.directory).as_posix() for file in files] == ["0/image/c/0/1/1"]
     assert files[0].stat().st_size == shard.n_bytes > 0
 
 
@@ -79,23 +72,23 @@ def test_every_block_is_one_file(tmp_path: Path) -> None:
 )
 def test_a_lost_error_is_noticed_and_mended(store: LocalStore, content: bytes | None) -> None:
     """A packed block whose largest error isn't known any more isn't whole; written again, it is."""
-    entry = store.directory / "chances" / "largest_error" / "c" / "1" / "1"
+    entry = store.directory / "largest_errors" / "chances" / "c" / "1" / "1"
     whole = entry.read_bytes()
     if content is None:
         entry.unlink()
     else:
         entry.write_bytes(content)
-    assert store.check_block(OUTPUTS, (1, 1)) == [Fault("chances", (1, 1), "damaged")]
-    assert store.check_block(OUTPUTS, (0, 1)) == []
-    store.write_block(OUTPUTS[1], GRID[1, 1], np.zeros((2, 18, 22), np.uint8), error=0.25).publish()
+    assert store.check_block(LAYERS, (1, 1)) == [Fault("chances", (1, 1), "damaged")]
+    assert store.check_block(LAYERS, (0, 1)) == []
+    store.write_block(LAYERS[1], GRID[1, 1], np.zeros((2, 18, 22), np.uint8), error=0.25).publish()
     assert entry.read_bytes() == whole
-    assert store.check_block(OUTPUTS, (1, 1)) == []
-    assert store.largest_errors(OUTPUTS) == {"chances": 0.25}
+    assert store.check_block(LAYERS, (1, 1)) == []
+    assert store.largest_errors(LAYERS) == {"chances": 0.25}
 
 
 def test_what_a_lost_worker_was_writing_isnt_published(store: LocalStore) -> None:
     """A store that is finished holds no temporary file of a worker that was lost on the way."""
-    orphan = store.directory / "density" / "0" / "c" / "0" / f"1.{32 * '0'}.partial"
+    orphan = store.directory / "0" / "image" / "c" / "0" / "0" / f"1.{32 * '0'}.partial"
     orphan.write_bytes(b"half")
     store.finish(make_receipt(make_record()))
     assert not orphan.exists()
@@ -103,23 +96,23 @@ def test_what_a_lost_worker_was_writing_isnt_published(store: LocalStore) -> Non
 
 def test_a_directory_is_no_shard(store: LocalStore) -> None:
     """Where something else has the name of a shard, the shard is missing."""
-    shard = store.directory / layout.shard_path(OUTPUTS[2], (0, 0))
+    shard = store.directory / layout.shard_path(LAYERS[2], (0, 0))
     shard.unlink()
     shard.mkdir()
-    assert store.check_block(OUTPUTS, (0, 0)) == [Fault("label", (0, 0), "missing")]
+    assert store.check_block(LAYERS, (0, 0)) == [Fault("label", (0, 0), "missing")]
 
 
 def test_damage_is_noticed_by_any_reader(store: LocalStore) -> None:
     """A flipped byte in the data of a shard makes reading fail, instead of giving other numbers."""
-    shard = store.directory / layout.shard_path(OUTPUTS[0], (0, 0))
+    shard = store.directory / layout.shard_path(LAYERS[0], (0, 0))
     content = bytearray(shard.read_bytes())
     content[20] ^= 0xFF
     shard.write_bytes(content)
     with pytest.raises(Exception, match=r"(?i)checksum|crc"):
-        zarr.open_array(store.directory, path="density/0", mode="r")[:16, :16]
+        zarr.open_array(store.directory, path="0/image", mode="r")[0, :16, :16]
     with pytest.raises(ValueError, match=r"(?i)checksum|crc"):
-        store.read_block(OUTPUTS[0], GRID[0, 0])
-    assert store.read_block(OUTPUTS[0], GRID[0, 1]).shape == (1, 32, 22)
+        store.read_block(LAYERS[0], GRID[0, 0])
+    assert store.read_block(LAYERS[0], GRID[0, 1]).shape == (1, 32, 22)
 
 
 SMALL = st.integers(1, 12)
@@ -136,35 +129,37 @@ def test_a_block_writes_its_own_file_alone(
     """For any shape, blocks and chunks, each block is one file that no other block touches."""
     grid = Grid(shape, (chunk[0] * min(times[0], 4), chunk[1] * min(times[1], 4)), chunk)
     store = LocalStore(tmp_path_factory.mktemp("store") / "out.zarr")
-    store.create(make_record(grid, OUTPUTS[:1]))
-    folder = store.directory / "density" / "0" / "c"
+    store.create(make_record(grid, LAYERS[0].outputs))
+    folder = store.directory / "0" / "image" / "c"
     before: dict[Path, int] = {}
     for number, block in enumerate(grid.blocks()):
-        store.write_block(OUTPUTS[0], block, np.full((1, *block.extent), number, np.float32)).publish()
+        store.write_block(LAYERS[0], block, np.full((1, *block.extent), number, np.float32)).publish()
         files = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
         assert files.items() >= before.items()
         assert len(files) == number + 1
         before = files
     assert len(before) == grid.n_blocks
-    stored = np.asarray(store.open_level(OUTPUTS[0]))
+    stored = np.asarray(store.open_level(LAYERS[0]))
     for number, block in enumerate(grid.blocks()):
-        assert (stored[block.region] == number).all()
+        assert (stored[0][block.region] == number).all()
 
 
-@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize(
+    "place", ["0", "2/image", "largest_errors/chances", "labels/label/0/label", "labels/label"]
+)
 @pytest.mark.parametrize("content", [None, b"", b"{"])
 def test_metadata_are_mended(store: LocalStore, place: str, content: bytes | None) -> None:
     """Metadata that a power cut lost or cut short are written again, and no shard is."""
     file = store.directory / place / "zarr.json"
     before, record = file.read_bytes(), store.read_record()
-    shards = {path: path.stat().st_mtime_ns for path in store.directory.glob("*/*/c/**/*")}
+    shards = {path: path.stat().st_mtime_ns for path in store.directory.glob("**/c/**/*")}
     file.unlink() if content is None else file.write_bytes(content)
-    damaged = [output.name for output in OUTPUTS if not store.has_metadata(record, output)]
-    assert damaged == [place.partition("/")[0]]
+    names = {"0": "density", "2": "density", "largest_errors": "chances", "labels": "label"}
+    assert [layer.name for layer in store.find_damaged(record)] == [names[place.partition("/")[0]]]
     store.mend_metadata(record)
     assert file.read_bytes() == before
-    assert all(store.has_metadata(record, output) for output in OUTPUTS)
-    assert {path: path.stat().st_mtime_ns for path in store.directory.glob("*/*/c/**/*")} == shards
+    assert store.find_damaged(record) == []
+    assert {path: path.stat().st_mtime_ns for path in store.directory.glob("**/c/**/*")} == shards
 
 
 def test_other_zones_are_recorded(store: LocalStore) -> None:
@@ -183,11 +178,11 @@ def test_other_zones_are_recorded(store: LocalStore) -> None:
 
 def test_an_array_of_another_program_is_read_block_by_block(store: LocalStore) -> None:
     """What Zarr writes into a store is what a block of it is read as, clipped to the image."""
-    array = zarr.open_array(store.directory, path="chances/0")
+    array = zarr.open_array(store.directory, path="packed/chances/0/chances")
     random = np.random.default_rng(8)
     array[:] = values = random.integers(0, 255, array.shape).astype(np.uint8)
     for block in GRID.blocks():
-        np.testing.assert_array_equal(store.read_block(OUTPUTS[1], block), values[:, *block.region])
+        np.testing.assert_array_equal(store.read_block(LAYERS[1], block), values[:, *block.region])
 
 
 def test_other_attributes_of_the_root_are_kept(store: LocalStore) -> None:
@@ -214,7 +209,7 @@ def mixture_of(record: dict[str, Any]) -> Any:
             lambda record: record.pop("format"),
             "has a record in an old format, which mixture-pipeline .* wrote",
         ),
-        (lambda record: record.update(format=5), "has a record of format 5; .* Upgrade mixture-pipeline"),
+        (lambda record: record.update(format=6), "has a record of format 6; .* Upgrade mixture-pipeline"),
         (lambda record: mixture_of(record)["weights"].__setitem__(0, 0.6), "damaged record"),
     ],
 )

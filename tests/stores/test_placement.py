@@ -15,7 +15,7 @@ from stores.numbered import OUTPUTS, fill, names, record_of, run_of, write
 from pipeline.stores import disk, placement
 from pipeline.stores.local import LocalStore
 from pipeline.stores.target import MARK, OBSOLETE
-from pipeline.testing.stores import FRESH, REPLACING, RESUMED
+from pipeline.testing.filling import FRESH, REPLACING, RESUMED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,7 +162,7 @@ def test_a_kill_while_the_old_store_is_removed(
     (left / OBSOLETE).touch()
     if is_cut:
         (left / "zarr.json").unlink()
-        (left / "density" / "0" / "zarr.json").unlink()
+        (left / "0" / "image" / "zarr.json").unlink()
     for to_resume in (False, True):
         assert placement.find_store(path, to_resume=to_resume) == path
     with pytest.raises(FileExistsError, match=r"out.zarr exists"):
@@ -216,7 +216,7 @@ def test_marks_that_a_killed_run_left_in_a_store(tmp_path: Path) -> None:
     assert sorted(file.name for file in path.iterdir()) == ["density", "zarr.json"]
 
 
-@pytest.mark.parametrize("lost", [[], ["zarr.json"], ["zarr.json", "density/zarr.json"]], ids=len)
+@pytest.mark.parametrize("lost", [[], ["zarr.json"], ["zarr.json", "0/image/zarr.json"]], ids=len)
 def test_a_kill_while_the_store_is_created(tmp_path: Path, lost: list[str]) -> None:
     """What has no attributes yet is begun anew."""
     partial = tmp_path / "out.zarr.partial"
@@ -254,17 +254,17 @@ def test_temporary_files_are_cleaned(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     fill(directory, 1, finished=name == "out.zarr")
     orphans = [
-        directory / "density" / "0" / "c" / "0" / f"1.{32 * '0'}.partial",
+        directory / "0" / "image" / "c" / "0" / "0" / f"1.{32 * '0'}.partial",
         directory / f"zarr.{32 * 'f'}.partial",
     ]
     for orphan in orphans:
         orphan.write_bytes(b"half")
     (directory / "notes.partial").write_text("somebody's")
-    shards = sorted((directory / "density" / "0" / "c").rglob("[0-9]"))
+    shards = sorted((directory / "0" / "image" / "c").rglob("[0-9]"))
     write(tmp_path / "out.zarr", 2, RESUMED)
     path = tmp_path / "out.zarr"
     assert [file.name for file in path.rglob("*.partial")] == ["notes.partial"]
-    assert sorted((path / "density" / "0" / "c").rglob("[0-9]")) == [
+    assert sorted((path / "0" / "image" / "c").rglob("[0-9]")) == [
         path / shard.relative_to(directory) for shard in shards
     ]
 

@@ -17,7 +17,7 @@ from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.images.grid import Grid
 from pipeline.images.no_data import NoData
 from pipeline.stores.record import FORMAT, Record, current_version, read_record
-from pipeline.testing.stores import GRID, OUTPUTS, make_receipt, make_record, make_values
+from pipeline.testing.filling import GRID, LAYERS, OUTPUTS, make_receipt, make_record, make_values
 
 
 @pytest.mark.parametrize("masks", [(), (MASK,), (MASK, ZONES)])
@@ -29,7 +29,7 @@ def test_a_record_is_read_back(masks: Any, no_data: NoData | None, receipt: Any)
     assert Record.from_dict(stored(record)) == record
     assert Record.from_dict(record.to_dict()) == record
     assert read_record("out.zarr", stored(record)) == record
-    assert stored(record)["format"] == FORMAT == 4
+    assert stored(record)["format"] == FORMAT == 5
 
 
 def test_zones_are_read_back_where_there_are_any() -> None:
@@ -45,7 +45,7 @@ def test_zones_are_read_back_where_there_are_any() -> None:
 def test_the_summary_is_that_of_the_receipt() -> None:
     """A record has the summary that its receipt holds, or None; one that is damaged is said to be."""
     totals = Totals(OUTPUTS)
-    values = [make_values(output, GRID[0, 0]) for output in OUTPUTS]
+    values = [make_values(layer, GRID[0, 0]) for layer in LAYERS]
     totals.add(summarize_block(OUTPUTS, values, None, compiled=False))
     summary = totals.result(GRID.n_pixels, 0.5)
     receipt = make_receipt(make_record())
@@ -304,8 +304,8 @@ def test_other_formats_are_told_from_damage() -> None:
         read_record("out.zarr", old)
     with pytest.raises(ValueError, match=r"in an old format.* compute it again: overwrite it"):
         read_record("out.zarr", {**stored(whole_record()), "format": 2})
-    later = {**stored(whole_record()), "format": 5}
-    with pytest.raises(ValueError, match=r"of format 5; mixture-pipeline .* reads format 4. Upgrade"):
+    later = {**stored(whole_record()), "format": 6}
+    with pytest.raises(ValueError, match=r"of format 6; mixture-pipeline .* reads format 5. Upgrade"):
         read_record("out.zarr", later)
 
 

@@ -18,7 +18,7 @@ from pipeline.stores import layout
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record
 from pipeline.stores.resumption import check_resumable
-from pipeline.testing.stores import CLASSES, OUTPUTS, fill, make_receipt, make_record
+from pipeline.testing.filling import CLASSES, LAYERS, fill, make_receipt, make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,6 +203,6 @@ def test_a_damaged_store_of_another_version_isnt_mended_with_other_numbers(tmp_p
     """A store of another version that lost a shard is refused, whether its run finished or not."""
     store = LocalStore(tmp_path / "out.zarr")
     fill(store, make_record(version="0.0.9"))
-    (store.directory / layout.shard_path(OUTPUTS[0], (0, 1))).unlink()
+    (store.directory / layout.shard_path(LAYERS[0], (0, 1))).unlink()
     with pytest.raises(ValueError, match=r"mixture-pipeline 0.0.9 began it, this is version"):
         check_resumable(store.address, store.read_record(), make_record(), numerics=NUMERICS)

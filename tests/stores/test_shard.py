@@ -41,7 +41,7 @@ def test_zarr_reads_a_shard(
     root: Any = array.store
     configuration = json.loads((root.root / "zarr.json").read_text())["codecs"][0]["configuration"]
     values = np.random.default_rng(0).integers(0, 5, (*leading, *extent)).astype(dtype)
-    content = list(encode_shard(configuration, shard, values, 7))
+    content = list(encode_shard(configuration, shard, values if leading else [values], 7))
     path = root.root / "/".join(["c", *("0" for _ in shard)])
     path.parent.mkdir(parents=True)
     path.write_bytes(b"".join(content))
@@ -64,7 +64,7 @@ def test_every_byte_has_a_checksum(tmp_path: Path) -> None:
     configuration["codecs"].insert(1, blosc)
     (tmp_path / "zarr.json").write_text(json.dumps(described))
     values = np.random.default_rng(0).normal(size=(32, 32)).astype("float32")
-    content = b"".join(encode_shard(configuration, (32, 32), values, 0.0))
+    content = b"".join(encode_shard(configuration, (32, 32), [values], 0.0))
     path = tmp_path / "c" / "0" / "0"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)

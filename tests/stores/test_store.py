@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.stores.local import LocalStore
 from pipeline.stores.store import Fault, Store
-from pipeline.testing.stores import FRESH, GRID, OUTPUTS, REPLACING, fill, make_receipt, make_record
+from pipeline.testing.filling import FRESH, GRID, REPLACING, fill, make_receipt, make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,10 @@ def test_a_store_must_be_whole() -> None:
 
 
 def test_a_fault_names_its_shard() -> None:
-    """A fault is a tuple of the output, the block and the kind, so that faults can be sorted."""
+    """A fault is a tuple of the layer, the block, the kind and the level, so that faults can be sorted."""
     faults = [Fault("label", (0, 1), "missing"), Fault("density", (1, 0), "damaged")]
-    assert min(faults).output == "density"
-    assert faults[0] == ("label", (0, 1), "missing")
+    assert min(faults).layer == "density"
+    assert faults[0] == ("label", (0, 1), "missing", 0)
 
 
 def test_a_run_begins_a_store_once(tmp_path: Path) -> None:
@@ -38,10 +38,10 @@ def test_a_run_begins_a_store_once(tmp_path: Path) -> None:
     store, record = LocalStore(tmp_path / "out.zarr"), make_record()
     store.begin(record, {})
     assert store.read_record() == record
-    (store.directory / "label" / "0" / "zarr.json").unlink()
+    (store.directory / "labels" / "label" / "0" / "zarr.json").unlink()
     store.begin(replace(record, engines=dict.fromkeys(record.engines, "twin")), {"twin": "a", "numexpr": "a"})
     assert store.read_record() == record
-    assert all(store.has_metadata(record, output) for output in OUTPUTS)
+    assert store.find_damaged(record) == []
     with pytest.raises(
         ValueError, match=r"can't be resumed: its image was another one \(1\) than it is now \(2\)"
     ):

@@ -8,7 +8,7 @@ import pytest
 from stores.numbered import fill, names, run_of, write
 
 from pipeline.stores.target import check_target
-from pipeline.testing.stores import FRESH, REPLACING, RESUMED
+from pipeline.testing.filling import FRESH, REPLACING, RESUMED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.png").touch()
     with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
         check_target(tmp_path / "photo.png", sources=[], **REPLACING)
-    for inner in (result / "inner.zarr", result / "density" / "0" / "c"):
+    for inner in (result / "inner.zarr", result / "0" / "image" / "c"):
         with pytest.raises(ValueError, match="lies inside the Zarr store"):
             check_target(inner, sources=[], **REPLACING)
 
@@ -64,7 +64,7 @@ def test_a_store_with_the_name_of_an_image_is_mended(tmp_path: Path) -> None:
     "source",
     [
         "out.zarr",
-        "out.zarr/density/0",
+        "out.zarr/0/image",
         ".",
         "link",
         "out.zarr.partial",

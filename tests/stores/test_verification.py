@@ -14,7 +14,7 @@ from pipeline.stores import layout, verification
 from pipeline.stores.local import LocalStore
 from pipeline.stores.store import Fault
 from pipeline.stores.verification import Verification, check_blocks
-from pipeline.testing.stores import OUTPUTS, fill, make_record, make_values
+from pipeline.testing.filling import LAYERS, fill, make_record, make_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 GRID = Grid((110, 150), (32, 32), (16, 16))
 BLOCKS = [block.index for block in GRID.blocks()]
 RECORD = make_record(GRID)
-BY_NAME = {output.name: output for output in OUTPUTS}
+BY_NAME = {layer.name: layer for layer in LAYERS}
+# Each level has as many shards of a layer.
+SHARDS = [GRID.level(level).n_blocks for level in range(GRID.n_levels)]
+N_SHARDS = len(LAYERS) * sum(SHARDS)
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +46,24 @@ def verify(store: LocalStore, threads: int = 2) -> Verification:
 
 def shard_of(store: LocalStore, fault: Fault) -> Path:
     """Return the file of a shard."""
-    return store.directory / layout.shard_path(BY_NAME[fault.output], fault.block)
+    return store.directory / layout.shard_path(BY_NAME[fault.layer], fault.block, fault.level)
 
 
 def files_of(store: LocalStore) -> dict[str, tuple[bytes, int]]:
     """Read every file of blocks, with the time when it was written."""
-    files = (file for file in store.directory.glob("*/*/c/**/*") if file.is_file())
+    files = (file for file in store.directory.glob("**/c/**/*") if file.is_file())
     return {
         file.relative_to(store.directory).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns)
         for file in files
     }
 
 
+PLACES = [(block.index, level) for level in range(GRID.n_levels) for block in GRID.level(level).blocks()]
 FAULTS = st.builds(
-    Fault, st.sampled_from(list(BY_NAME)), st.sampled_from(BLOCKS), st.sampled_from(["missing", "damaged"])
+    lambda name, place, kind: Fault(name, place[0], kind, place[1]),
+    st.sampled_from(list(BY_NAME)),
+    st.sampled_from(PLACES),
+    st.sampled_from(["missing", "damaged"]),
 )
 
 
@@ -65,7 +72,7 @@ FAULTS = st.builds(
 DAMAGES = st.lists(
     st.tuples(FAULTS, st.integers(0, 2**20), st.integers(1, 255)),
     max_size=6,
-    unique_by=lambda damage: damage[0][:2],
+    unique_by=lambda damage: (*damage[0][:2], damage[0].level),
 )
 
 
@@ -89,10 +96,11 @@ def test_exactly_the_faults_are_named_and_mended(
     assert sorted(found.faults) == sorted(faults)
     assert set(found.missing) == {fault for fault in faults if fault.kind == "missing"}
     assert set(found.damaged) == {fault for fault in faults if fault.kind == "damaged"}
-    assert (found.n_shards, found.complete, found.intact) == (60, True, not faults)
-    for name, index, _ in found.faults:
-        values = make_values(BY_NAME[name], GRID[index])
-        store.write_block(BY_NAME[name], GRID[index], values, error=0.25).publish()
+    assert (found.n_shards, found.complete, found.intact) == (N_SHARDS, True, not faults)
+    for name, index, _, level in found.faults:
+        block = GRID.level(level)[index]
+        values = make_values(BY_NAME[name], block)
+        store.write_block(BY_NAME[name], block, values, level=level, error=0.25).publish()
     after = files_of(store)
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
@@ -113,7 +121,8 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
         assert not found.complete
         assert not found.intact
         assert not found.damaged
-        assert [fault.block for fault in found.missing] == [b for b in BLOCKS[n_blocks:] for _ in OUTPUTS]
+        lacking = [fault.block for fault in found.missing if fault.level == 0]
+        assert lacking == [b for b in BLOCKS[n_blocks:] for _ in LAYERS]
         assert str(found).endswith("; the run is unfinished, or skipped blocks")
 
 
@@ -123,18 +132,20 @@ def test_a_skipped_block_is_missing(tmp_path: Path) -> None:
     fill(store, RECORD, n_blocks=19)
     store.finish({"pixels": GRID.n_pixels, "blocks": 20, "skipped": [{"block": [3, 4]}]})
     found = verify(store)
-    assert found.faults == tuple(Fault(name, (3, 4), "missing") for name in BY_NAME)
+    assert {fault for fault in found.faults if fault.level < 3} == {
+        Fault(name, (3, 4), "missing", level) for name in BY_NAME for level in range(3)
+    }
     assert not found.complete
     assert not found.intact
 
 
 def test_the_text_of_a_verification(store: LocalStore) -> None:
     """One line says how many shards there are, and how many of them are faulty."""
-    assert str(verify(store)) == "60 shards, all intact"
+    assert str(verify(store)) == f"{N_SHARDS} shards, all intact"
     shard = shard_of(store, Fault("label", (3, 4), "missing"))
     content = shard.read_bytes()
     shard.unlink()
-    assert str(verify(store)) == "60 shards, 1 missing, 0 damaged"
+    assert str(verify(store)) == f"{N_SHARDS} shards, 1 missing, 0 damaged"
     shard.write_bytes(content)
     assert verify(store).store == store.address
     one = Verification("out.zarr", 1, (), complete=True)
@@ -159,20 +170,26 @@ def test_blocks_come_in_their_order(store: LocalStore, threads: int, monkeypatch
 
     monkeypatch.setattr(verification, "ThreadPoolExecutor", watched)
     found = list(check_blocks(store, RECORD, threads))
-    assert [block.index for block, _ in found] == BLOCKS
+    tiers = [block.index for _, tier in GRID.tiers() for block in tier.blocks()]
+    assert [block.index for block, _ in found] == tiers
+    assert tiers[: len(BLOCKS)] == BLOCKS
     assert not any(faults for _, faults in found)
     assert pools == [threads]
 
 
-@pytest.mark.parametrize("place", ["density", "density/0", "chances/largest_error", "label/0"])
+@pytest.mark.parametrize(
+    "place", ["0", "2/image", "largest_errors/chances", "labels/label/0/label", "labels/label"]
+)
 @pytest.mark.parametrize("content", [None, b"", b"{"])
 def test_without_metadata_nothing_can_be_read(store: LocalStore, place: str, content: bytes | None) -> None:
     """Without its metadata all shards of an output are damaged, until the metadata are mended."""
     file = store.directory / place / "zarr.json"
     before, shards = file.read_bytes(), files_of(store)
     file.unlink() if content is None else file.write_bytes(content)
-    name = place.partition("/")[0]
-    assert verify(store).faults == tuple(Fault(name, index, "damaged") for index in BLOCKS)
+    names = {"0": "density", "2": "density", "largest_errors": "chances", "labels": "label"}
+    found = verify(store)
+    assert len(found.damaged) == sum(SHARDS)
+    assert {fault.layer for fault in found.faults} == {names[place.partition("/")[0]]}
     store.mend_metadata(RECORD)
     assert file.read_bytes() == before
     assert files_of(store) == shards
@@ -182,9 +199,9 @@ def test_without_metadata_nothing_can_be_read(store: LocalStore, place: str, con
 @pytest.mark.parametrize(
     ("place", "old", "new"),
     [
-        ("density/0", '"shape": [\n    110', '"shape": [\n    100'),
-        ("density/0", '"data_type": "float32"', '"data_type": "float64"'),
-        ("label", '"0.5"', '"0.4"'),
+        ("0/image", '"shape": [\n    1,\n    110', '"shape": [\n    1,\n    100'),
+        ("0/image", '"data_type": "float32"', '"data_type": "float64"'),
+        ("labels/label", '"0.5"', '"0.4"'),
     ],
 )
 def test_metadata_that_say_something_else_are_damage(
@@ -195,7 +212,7 @@ def test_metadata_that_say_something_else_are_damage(
     before = file.read_text()
     assert old in before
     file.write_text(before.replace(old, new))
-    assert len(verify(store).damaged) == 20
+    assert len(verify(store).damaged) == sum(SHARDS)
     store.mend_metadata(RECORD)
     assert file.read_text() == before
     assert verify(store).intact
