@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pipeline.runs.task import Done, Job
 
 
+# Seconds between two reports of coarser levels.
+_EVERY = 2.0
+
+
 def execute(
     job: Job,
     image: Image,
@@ -128,7 +132,7 @@ def _coarsen(shared: Any, grid: Grid, executor: Executor, tally: _Tally, reporte
     # What a skipped block would be part of isn't made, so that a run that computes the block makes it.
     lacking = {tuple(block["block"]) for block in tally.skipped}
     for level, tier in islice(grid.tiers(), 1, None):
-        reporter.begin(f"making levels {' and '.join(map(str, grid.levels_from(level)))}")
+        due, levels = time.monotonic() + _EVERY, " and ".join(map(str, grid.levels_from(level)))
         # The shards of the level lie four by four in a block.
         across = tier.block[0] // grid.level(level).block[0]
         lacking = {(row // across, column // across) for row, column in lacking}
@@ -138,10 +142,13 @@ def _coarsen(shared: Any, grid: Grid, executor: Executor, tally: _Tally, reporte
             if block.index not in lacking
         )
         with closing(executor.outcomes(coarsen_task, shared, calls)) as ended:
-            for outcome in ended:
+            for number, outcome in enumerate(ended, 1):
                 if outcome.error is not None:
                     raise failure(outcome.key, f"level {level}", outcome.error) from outcome.error
                 tally.n_bytes += outcome.result
+                if time.monotonic() > due:
+                    reporter.begin(f"making levels {levels}: block {number} of {tier.n_blocks}")
+                    due = time.monotonic() + _EVERY
 
 
 def _make_record(job: Job, image: Image, grid: Grid, zones: Source | None, identity: str | None) -> Record:

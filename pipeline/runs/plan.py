@@ -129,7 +129,7 @@ class Plan:
         """
         if self.peak_memory > self.memory_limit:
             return self
-        estimate = probe(self._job, self._image, self._executor, self.tasks)
+        estimate = probe(self._job, self._image, self._executor, self.grid)
         return replace(
             self, seconds=estimate.seconds, output_bytes=estimate.n_bytes, warning=estimate.warning
         )

@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
     warning: str | None
 
 
-def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate:
+def probe(job: Job, image: Image, executor: Executor, grid: Grid) -> Estimate:
     """Estimate the time and the size of a run from a piece at the center of the image.
 
     Each thread loads and compiles what it needs. The piece is computed once alone, which also fills tables of
@@ -59,8 +59,8 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
     job : Job
     image : Image
     executor : Executor
-    n_blocks : int
-        The number of blocks of the run.
+    grid : Grid
+        The blocks of the run.
 
     Returns
     -------
@@ -68,15 +68,18 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
     """
     height, width = image.extent
     rows, columns = (slice((n - min(n, _SIDE)) // 2, (n + min(n, _SIDE)) // 2) for n in (height, width))
-    grid = choose_grid((rows.stop - rows.start, columns.stop - columns.start))
-    if not grid.n_pixels:
+    piece = choose_grid((rows.stop - rows.start, columns.stop - columns.start))
+    if not piece.n_pixels:
         return Estimate(0.0, 0, None)
-    at_once = min(executor.threads * executor.n_processes, n_blocks)
+    if grid.n_levels > 1:
+        # The piece has coarser levels too.
+        piece = replace(piece, chunk=(piece.block[0] // 4, piece.block[1] // 4))
+    at_once = min(executor.threads * executor.n_processes, grid.n_blocks)
     here = at_once if executor.is_local else 1
 
     def compute(directory: Path) -> Done:
         task = replace(job, store=LocalStore(directory))
-        return run_task(task, image.part((rows, columns)), grid[0, 0], grid.coarser(0, (0, 0)))()
+        return run_task(task, image.part((rows, columns)), piece[0, 0], piece.coarser(0, (0, 0)))()
 
     everyone = Barrier(here)
 
@@ -87,7 +90,7 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
 
     with tempfile.TemporaryDirectory(prefix="mixture-pipeline-", dir=job.store.scratch) as directory:
         places = [Path(directory, f"{number}") for number in range(1 + here)]
-        LocalStore(places[0]).create(_make_record(job, image, grid))
+        LocalStore(places[0]).create(_make_record(job, image, piece))
         for place in places[1:]:
             shutil.copytree(places[0], place)
         # What a thread keeps to compute, such as compiled programs, goes with it.
@@ -111,7 +114,7 @@ def probe(job: Job, image: Image, executor: Executor, n_blocks: int) -> Estimate
         started = time.perf_counter()
         image.part((rows, columns)).read()
         reading = time.perf_counter() - started
-    seconds = first + (max(0.0, together - reading) * share + reading * n_blocks) / at_once
+    seconds = first + (max(0.0, together - reading) * share + reading * grid.n_blocks) / at_once
     return Estimate(seconds, round(done.n_bytes * share), done.nearness.warning)
 
 

@@ -226,9 +226,11 @@ class LocalStore(Store):
         return zarr.open_array(self.directory, path=path, mode="r")
 
     def _write_files(self, files: Mapping[str, bytes]) -> None:
-        """Write files under their paths in the store."""
+        """Write files under their paths in the store, those that aren't there with this content."""
         for path, content in files.items():
-            disk.write_file(self.directory / path, content)
+            file = self.directory / path
+            if not file.is_file() or file.read_bytes() != content:
+                disk.write_file(file, content)
 
     def _metadata(self, path: str) -> bytes:
         """Return the metadata file of the array at a path."""

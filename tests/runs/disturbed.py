@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pipeline import (
     Receipt,
     load_model,
     stream,
+    verify,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from forked import Running
 
     from pipeline.models.quantity import Quantity
+    from pipeline.stores.store import Fault
 
 
 SKIN, OTHER = load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin")
@@ -60,10 +63,21 @@ def assert_same(store: Path, undisturbed: Path) -> None:
 
 
 def shards_of(store: Path) -> dict[str, tuple[bytes, int]]:
-    """Read the shards of a store, or of what a killed run left of it: what is there is whole."""
+    """Read the shards of full resolution of a store or of what a killed run left: each is whole."""
     partial = store.with_name(f"{store.name}.partial")
     files = files_of(partial if partial.exists() else store)
-    return {name: file for name, file in files.items() if "/c/" in name and "partial" not in name}
+    return {
+        name: file
+        for name, file in files.items()
+        if re.search(r"(?:^|/)0/\w+/c/", name) and "partial" not in name
+    }
+
+
+def missing_from(store: Path) -> list[Fault]:
+    """Return the shards of full resolution that a store lacks; no other fault is there."""
+    found = verify(store, progress="none")
+    assert not found.damaged
+    return [fault for fault in found.missing if fault.level == 0]
 
 
 def at_block(number: int, error: BaseException) -> Callable[[Progress], None]:

@@ -25,6 +25,7 @@ from runs.recorder import Mixed, Recorder, everything, halves, names, nothing, w
 
 from pipeline import open_result, verify
 from pipeline.stores import disk, layout
+from pipeline.stores.layers import arrange
 from pipeline.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -80,14 +81,15 @@ def look(store: Path, kind: str, wanted: Path, old: Path) -> None:
     recorded = found.read_record()
     undisturbed = old if recorded.outputs[0].name == "old" else wanted
     verification = verify(store, progress="none")
-    faulty = {(fault.output, fault.block) for fault in verification.faults}
+    faulty = {(fault.layer, fault.block, fault.level) for fault in verification.faults}
     assert verification.complete or found.is_unfinished
     assert not faulty or found.is_unfinished or kind == "mend"
-    for output in recorded.outputs:
-        for block in recorded.grid.blocks():
-            if (output.name, block.index) not in faulty:
-                shard = layout.shard_path(output, block.index)
-                assert (found.directory / shard).read_bytes() == (undisturbed / shard).read_bytes()
+    for layer in arrange(recorded.outputs):
+        for level in range(recorded.grid.n_levels):
+            for block in recorded.grid.level(level).blocks():
+                if (layer.name, block.index, level) not in faulty:
+                    shard = layout.shard_path(layer, block.index, level)
+                    assert (found.directory / shard).read_bytes() == (undisturbed / shard).read_bytes()
     if not found.is_unfinished and not faulty:
         values = open_result(store)
         for name, right in open_result(undisturbed).items():

@@ -273,7 +273,7 @@ def test_blocks_are_no_smaller_than_what_is_decoded(tmp_path: Path, photo: NDArr
     )
     for limit in ("1 MiB", "8 GiB"):
         planned = plan(tmp_path / "x.tif", DENSITY, tmp_path / "out.zarr", memory_limit=limit)
-        assert planned.grid.block[0] % 1536 == planned.grid.block[1] % 1536 == 0
+        assert min(planned.grid.block) >= 1536
     with dask.config.set(num_workers=1):
         chunk = da.zeros((8192, 8192, 3), chunks=-1, dtype=np.uint8)
         assert plan(chunk, DENSITY, tmp_path / "out.zarr", memory_limit="64 GiB").grid.block == (8192, 8192)

@@ -168,7 +168,7 @@ def test_other_zones_are_taken_and_recorded(tmp_path: Path, tiff: Path) -> None:
     store, path = tmp_path / "out.zarr", write_geojson(tmp_path / "zones.geojson", *FEATURES)
     run(store, tiff, zones=ZONES)
     features = ["Tumor & edge", "zone 2", "hidden", "Tumor & edge (2)"]
-    shards = {file: file.stat().st_mtime_ns for file in store.glob("**/c/**/*") if file.is_file()}
+    shards = {file: file.stat().st_mtime_ns for file in store.glob("**/0/*/c/**/*") if file.is_file()}
     assert len(shards) == 18
     for zones, names in (
         (path, features),
@@ -221,7 +221,7 @@ def test_negative_zones_fail_with_their_block(tmp_path: Path) -> None:
 def test_a_store_doesnt_destroy_its_zones(tmp_path: Path) -> None:
     """An output that would replace the zones that are read is refused, as one that replaces the image is."""
     run(tmp_path / "zones.zarr")
-    path = tmp_path / "zones.zarr" / "label" / "0"
+    path = tmp_path / "zones.zarr/labels/label/0/label"
     with pytest.raises(ValueError, match="lie inside one another"):
         run(tmp_path / "zones.zarr", zones=path, overwrite=True)
     run(tmp_path / "out.zarr", zones=path)

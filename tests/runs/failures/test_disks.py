@@ -75,7 +75,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run([shutil.which("umount") or "umount", os.fspath(place)], check=True)
 
 
-@pytest.mark.parametrize("size", ["4k", "36k", "120k", "180k"])
+@pytest.mark.parametrize("size", ["4k", "36k", "280k", "360k"])
 def test_a_full_disk(
     disk: Callable[[str], Path], small: Path, undisturbed: Path, command: Server, size: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_full_disk(
     partial = store.with_name("out.zarr.partial")
     assert list(disk(size).rglob("*.*.partial")) == ([partial] if partial.exists() else [])
     shards = shards_of(store) if partial.exists() else {}
-    assert bool(shards) == (size in {"120k", "180k"})
+    assert bool(shards) == (size in {"280k", "360k"})
     disk("10m")
     if shards:
         assert "block (" in done.stderr
