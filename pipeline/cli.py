@@ -257,16 +257,20 @@ def _describe_store(path: str) -> list[str]:
     lines = [f"store {path}: {receipt}"]
     record = found.read_record()
     for layer in arrange(record.outputs):
-        array = found.open_level(layer)
-        shape, shards, chunks = (
-            " x ".join(map(str, sides)) for sides in (array.shape, array.shards or (), array.chunks)
+        shape, shard, chunk = (
+            " x ".join(map(str, sides)) for sides in (record.grid.shape, record.grid.block, record.grid.chunk)
         )
         error = receipt.largest_errors.get(layer.name)
-        packed = "" if error is None else f", largest error {error:.3g}"
-        levels = f"{record.grid.n_levels} level{'s' if record.grid.n_levels > 1 else ''}"
-        lines.append(
-            f"{layer.name}: {shape}, {array.dtype}, {levels}, shards of {shards}, chunks of {chunks}{packed}"
-        )
+        facts = [
+            shape,
+            *([f"{layer.n_channels} channels"] if layer.n_channels > 1 else []),
+            str(layer.dtype),
+            "1 level" if record.grid.n_levels == 1 else f"{record.grid.n_levels} levels",
+            f"shards of {shard}",
+            f"chunks of {chunk}",
+            *([] if error is None else [f"largest error {error:.3g}"]),
+        ]
+        lines.append(f"{layer.name}: {', '.join(facts)}")
     if receipt.summary is not None:
         lines += str(receipt.summary).splitlines()
     if place.find(to_resume=True).is_unfinished:

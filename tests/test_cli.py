@@ -49,7 +49,7 @@ def test_run_then_info(folder: Path, command: Server, photo: NDArray[np.uint8], 
     np.testing.assert_array_equal(open_result(folder / "out.zarr")["density"], compute_densities(photo, skin))
     lines = command("info", "out.zarr").stdout.splitlines()
     assert lines[0].startswith("store out.zarr: 0.3 megapixels")
-    assert lines[1] == "density: 512 x 512, float32, shards of 256 x 256, chunks of 256 x 256"
+    assert lines[1] == "density: 512 x 512, float32, 2 levels, shards of 256 x 256, chunks of 256 x 256"
     lines = command("info", "photo.tif").stdout.splitlines()
     assert lines[0] == "image photo.tif: 512 x 512 pixels (0.3 megapixels)"
     assert lines[1:4] == [
@@ -245,13 +245,13 @@ def test_verify_then_resume(folder: Path, command: Server) -> None:
     assert (done.returncode, done.stdout) == (0, "out.zarr: 8 shards, all intact\n")
     whole = {path: path.read_bytes() for path in (folder / "out.zarr").glob("**/c/**/*") if path.is_file()}
     (folder / "out.zarr/0/image/c/0/1/0").unlink()
-    shard = folder / "out.zarr/packed/posterior/0/posterior/c/0/0/1"
+    shard = folder / "out.zarr/0/image/c/0/0/1"
     shard.write_bytes(whole[shard][:100] + b"?" + whole[shard][101:])
     done = command("verify", "out.zarr")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
-        "damaged: posterior, block (0, 1)",
-        "missing: density, block (1, 0)",
+        "damaged: density, posterior, level 0, block (0, 1)",
+        "missing: density, posterior, level 0, block (1, 0)",
         "out.zarr: 8 shards, 1 missing, 1 damaged",
     ]
     done = command("resume", "out.zarr")
@@ -291,7 +291,7 @@ def test_failing_blocks_may_be_skipped(folder: Path, damaged: Path) -> None:
     assert "16 blocks, 1 of them skipped" in receipt
     # The pixels of the block have no data.
     assert summary[1].split()[:3] == ["density", str(512**2 - 128**2), str(128**2)]
-    assert "missing: density, block (1, 1)" in runner.invoke(cli.main, ["verify", "out.zarr"]).stdout
+    assert "missing: density, level 0, block (1, 1)" in runner.invoke(cli.main, ["verify", "out.zarr"]).stdout
     result = runner.invoke(cli.main, ["resume", "out.zarr"])
     assert result.exit_code == 2
     assert "block (1, 1), rows 128 to 256, columns 128 to 256: " in result.stderr

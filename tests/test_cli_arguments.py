@@ -49,7 +49,7 @@ def test_classes(folder: Path, command: Server, photo: NDArray[np.uint8]) -> Non
     assert np.abs(results["posterior"] - wanted).max() <= 0.5 / 254 * 1.001
     lines = command("info", "out.zarr").stdout.splitlines()
     assert lines[2].startswith(
-        "posterior: 512 x 512, uint8, shards of 512 x 512, chunks of 512 x 512, largest er"
+        "posterior: 512 x 512, uint8, 1 level, shards of 512 x 512, chunks of 512 x 512, largest er"
     )
     assert lines[3].startswith("label: 512 x 512, uint8")
 

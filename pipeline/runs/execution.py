@@ -17,12 +17,13 @@ from pipeline.runs.task import coarsen_task, compute_pixel, run_task
 from pipeline.stores.record import Record, current_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pipeline.images.grid import Block, Grid
     from pipeline.images.image import Image
     from pipeline.images.labels import Labels
-    from pipeline.images.source import Source
+    from pipeline.images.masking import MaskedPart
+    from pipeline.images.source import Part, Source
     from pipeline.runs.executor import Executor, Outcome
     from pipeline.runs.options import Options
     from pipeline.runs.progress import Reporter
@@ -73,18 +74,6 @@ def execute(
     record = _make_record(job, image, grid, zoned, options["identity"])
     with job.store.opened_for_run(overwrite=options["overwrite"], resume=options["resume"]) as store:
         store.begin(record, numerics(), is_vouched=options["identity"] is not None)
-        calls = (
-            (
-                block,
-                (
-                    image.part(block.region),
-                    block,
-                    grid.coarser(0, block.index),
-                    None if zoned is None else zoned.part(block.region),
-                ),
-            )
-            for block in grid.blocks()
-        )
         totals = Totals(job.outputs, None if zones is None else zones.names)
         tally = _Tally(image.name, options["on_error"], totals)
         started = time.perf_counter()
@@ -95,7 +84,7 @@ def execute(
                 # The outcomes are closed before the executor, so that no block is at work afterwards.
                 with executor:
                     shared = executor.share(replace(job, store=store))
-                    with closing(executor.outcomes(run_task, shared, calls)) as ended:
+                    with closing(executor.outcomes(run_task, shared, _calls(image, grid, zoned))) as ended:
                         for outcome in ended:
                             tally.add(outcome, reporter)
                     _coarsen(shared, grid, executor, tally, reporter)
@@ -125,6 +114,15 @@ def execute(
         )
         store.conclude(receipt.to_dict())
     return receipt
+
+
+def _calls(
+    image: Image, grid: Grid, zones: Source | None
+) -> Iterator[tuple[Block, tuple[MaskedPart, Block, dict[int, Block], Part | None]]]:
+    """Yield each block with the arguments of its task."""
+    for block in grid.blocks():
+        part = None if zones is None else zones.part(block.region)
+        yield block, (image.part(block.region), block, grid.coarser(0, block.index), part)
 
 
 def _coarsen(shared: Any, grid: Grid, executor: Executor, tally: _Tally, reporter: Reporter) -> None:  # noqa: ANN401  as Executor.share returns it
