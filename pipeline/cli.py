@@ -20,6 +20,7 @@ from pipeline.cli_arguments import (
     opened_image,
     run_arguments,
 )
+from pipeline.cli_export import export_result
 from pipeline.cli_fitting import fit, score
 from pipeline.cli_info import describe_image
 from pipeline.demo import run_demo
@@ -246,6 +247,7 @@ def _report(store: Path, receipt: Receipt) -> None:
 
 main.add_command(fit)
 main.add_command(score)
+main.add_command(export_result)
 
 
 def _describe_store(path: str) -> list[str]:

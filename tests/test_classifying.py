@@ -152,7 +152,7 @@ def test_blocks_and_executors_dont_matter(monkeypatch: pytest.MonkeyPatch, proce
     """Classes and scores are the same, by blocks of every size and on a cluster."""
     wanted = fit(names=NAMES, n_kernels=2, held_out=0.3, seed=7)
     scores = score(wanted, names=NAMES, held_out=0.3, seed=7)
-    for block in (40, (120, 33), 160):
+    for block in (40, (120, 36), 160):
         grid = choose_grid(EXTENT, block=block)
         monkeypatch.setattr(counting, "choose_grids", lambda *_, grid=grid, **__: [grid])
         options: dict[str, Any] = {"client": processes if block == 40 else None, "held_out": 0.3, "seed": 7}

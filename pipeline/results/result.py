@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dask.base import tokenize
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import dask.array as da
+    from numpy.typing import NDArray
 
+    from pipeline.images.grid import Block
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
     from pipeline.stores.layers import Layer
@@ -37,6 +39,8 @@ class Result(Mapping[str, "da.Array"]):
         The height and the width of each level.
     outputs : dict of str to Output
         What each result is: its quantity, with the names of its classes, and its encoding.
+    record : Record
+        What the store keeps of its run.
     image : Description
         The image from which the results were computed.
     geometry : Geometry
@@ -47,7 +51,7 @@ class Result(Mapping[str, "da.Array"]):
     """
 
     def __init__(self, store: Store, record: Record, summary: Summary | None, level: int) -> None:
-        self._store, self._record = store, record
+        self._store, self.record = store, record
         self.address, self.level, self.summary = store.address, level, summary
         self.levels = tuple(record.grid.level(number).shape for number in range(record.grid.n_levels))
         self.outputs: dict[str, Output] = {output.name: output for output in record.outputs}
@@ -66,11 +70,30 @@ class Result(Mapping[str, "da.Array"]):
         ValueError
             If there is no such level.
         """
-        return Result(self._store, self._record, self.summary, operator.index(level))
+        return Result(self._store, self.record, self.summary, operator.index(level))
 
     def level_of(self, side: int) -> int:
         """Return the coarsest level whose longer side has at least so many pixels, or else level 0."""
         return max((n for n, shape in enumerate(self.levels) if max(shape) >= side), default=0)
+
+    def read(self, name: str, block: Block) -> NDArray[Any]:
+        """Read the values of a region without Dask.
+
+        Parameters
+        ----------
+        name : str
+        block : Block
+            Rows and columns of this level.
+
+        Returns
+        -------
+        ndarray, shape (J, h, w)
+            J is 1 for a result that isn't a posterior of several classes.
+        """
+        output = self.outputs[name]
+        (layer,) = (layer for layer in arrange(self.record.outputs) if output in layer.outputs)
+        stored = self._store.read_block(layer, block, level=self.level, planes=layer.planes_of(output))
+        return output.encoding.decode(stored)
 
     def __getitem__(self, name: str) -> da.Array:
         return self._arrays[name]

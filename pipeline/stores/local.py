@@ -160,10 +160,14 @@ class LocalStore(Store):
         files.append((layout.shard_path(layer, block.index, level), shard))
         return _Shard(disk.Draft(self.directory / path, parts) for path, parts in files)
 
-    def read_block(self, layer: Layer, block: Block, *, level: int = 0) -> NDArray[Any]:
-        """Read the stored numbers of a block of a layer, shape (J, h, w)."""
-        stored: NDArray[Any] = np.asarray(self.open_level(layer, level)[(..., *block.region)])
-        return stored.reshape(layer.n_channels, *block.extent)
+    def read_block(
+        self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
+    ) -> NDArray[Any]:
+        """Read the stored numbers of a block of a layer, shape (J, h, w), or some planes of them."""
+        array = self.open_level(layer, level)
+        if layer.is_label:
+            return np.asarray(array[block.region])[None]
+        return np.asarray(array[(planes, *block.region)])
 
     def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, by the checksums that they hold."""

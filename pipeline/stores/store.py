@@ -224,8 +224,10 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def read_block(self, layer: Layer, block: Block, *, level: int = 0) -> NDArray[Any]:
-        """Read the stored numbers of a region of a level, shape (J, h, w).
+    def read_block(
+        self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
+    ) -> NDArray[Any]:
+        """Read the stored numbers of a region of a level, shape (J, h, w), or some planes of them.
 
         A block that isn't there has no data.
 
