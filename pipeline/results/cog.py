@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 import tifffile
 
 from pipeline.models.summary import result_names
-from pipeline.results.ome_tiff import LARGEST_CLASSIC, TILE
+from pipeline.results.ome_tiff import LARGEST_CLASSIC, TILE, counted
 from pipeline.results.regions import tiles_of, value_dtype
 
 if TYPE_CHECKING:
@@ -90,15 +90,9 @@ def _write_plain(result: Result, name: str, path: Path, reporter: Reporter) -> N
     with tifffile.TiffWriter(path, bigtiff=is_large) as file:
         for number in range(len(result.levels)):
             level = result.at(number)
-            tiles = (_told(tile, level, reporter) for tile in tiles_of(level, name, TILE))
+            tiles = counted(tiles_of(level, name, TILE), level, reporter)
             extra = {"extratags": _tags(result, name)} if number == 0 else {"subfiletype": 1}
             file.write(tiles, shape=(*leading, *level.levels[number]), **options, **extra)
-
-
-def _told(tile: Any, level: Result, reporter: Reporter) -> Any:  # noqa: ANN401  a tile of any dtype
-    if level.level == 0:
-        reporter.advance(tile.size)
-    return tile
 
 
 def _tags(result: Result, name: str) -> list[tuple[int, int, int, Any, bool]]:
@@ -106,17 +100,22 @@ def _tags(result: Result, name: str) -> list[tuple[int, int, int, Any, bool]]:
     output = result.outputs[name]
     no_data = "nan" if value_dtype(result, name).kind == "f" else str(int(output.no_data))
     items = [
-        f'<Item name="DESCRIPTION" sample="{number}" role="description">{escape(text)}</Item>'
+        f'<Item name="DESCRIPTION" sample="{number}" role="description">{_escape(text)}</Item>'
         for number, text in enumerate(result_names(output))
     ]
     for number, text in enumerate(output.label_names or ()):
-        items.append(f"<Item name={quoteattr(f'class {number}')}>{escape(text)}</Item>")
+        items.append(f"<Item name={quoteattr(f'class {number}')}>{_escape(text)}</Item>")
     metadata = f"<GDALMetadata>{''.join(items)}</GDALMetadata>"
     return [
         *_geo_tags(result.geometry),
         (_GDAL_METADATA, 2, 0, metadata.encode(), True),
         (_GDAL_NO_DATA, 2, 0, no_data, True),
     ]
+
+
+def _escape(text: str) -> str:
+    """Return a text as GDAL has it in its metadata: escaped twice."""
+    return escape(escape(text))
 
 
 def _geo_tags(geometry: Geometry) -> list[tuple[int, int, int, Any, bool]]:

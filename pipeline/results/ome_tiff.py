@@ -63,7 +63,7 @@ def write_ome_tiff(result: Result, name: str, path: Path, *, reporter: Reporter)
             level = result.at(number)
             described = {"subifds": n_levels - 1, "metadata": _describe(result, name)}
             file.write(
-                _counted(tiles_of(level, name, TILE), level, reporter),
+                counted(tiles_of(level, name, TILE), level, reporter),
                 shape=(*leading, *level.levels[number]),
                 **(options | described if number == 0 else options | {"subfiletype": 1}),
             )
@@ -91,9 +91,9 @@ def _ome_color(color: tuple[int, int, int]) -> int:
     return int(np.frombuffer(bytes([*color, _OPAQUE]), ">i4")[0])
 
 
-def _counted(tiles: Iterator[NDArray[Any]], level: Result, reporter: Reporter) -> Iterator[NDArray[Any]]:
+def counted(tiles: Iterator[NDArray[Any]], level: Result, reporter: Reporter) -> Iterator[NDArray[Any]]:
     """Yield tiles, and tell the reporter of each of full resolution."""
     for tile in tiles:
-        yield tile
         if level.level == 0:
             reporter.advance(tile.size)
+        yield tile

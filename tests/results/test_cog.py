@@ -45,6 +45,11 @@ def test_values_and_overviews_are_those_of_the_store(results: Path, tmp_path: Pa
         wanted = np.asarray(found.at(number)[name]).reshape(-1, *found.levels[number])
         np.testing.assert_array_equal(read(tmp_path / "out.tif", **options), wanted)
     assert [path.name for path in tmp_path.iterdir()] == ["out.tif"]
+    if name == "chances":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(tmp_path / "out.tif") as file:
+                assert file.descriptions == ("chances tumor & edge", "chances b")
 
 
 def test_the_file_lies_on_the_map(mapped: Path, tmp_path: Path) -> None:

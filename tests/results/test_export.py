@@ -12,10 +12,11 @@ import zarr
 from pipeline.results import export as module
 from pipeline.results.export import export
 from pipeline.results.result import open_result
-from pipeline.runs.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.runs.progress import Progress
 
 
 def test_the_name_tells_the_format(results: Path, tmp_path: Path) -> None:
