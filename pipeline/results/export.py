@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from pipeline.images.grid import Grid
 from pipeline.results.cog import write_cog
+from pipeline.results.geojson import count_bands, write_geojson
 from pipeline.results.ome_tiff import TILE, write_ome_tiff
 from pipeline.results.ome_zarr_v2 import CHUNK, write_ome_zarr_v2
 from pipeline.results.result import open_result
@@ -90,6 +91,8 @@ def export(
                 write_ome_tiff(found, names[0], temporary, reporter=reporter)
             elif kind == "cog":
                 write_cog(found, names[0], temporary, reporter=reporter)
+            elif kind == "geojson":
+                write_geojson(found, names[0], temporary, reporter=reporter)
             else:
                 write_ome_zarr_v2(found, names, temporary, reporter=reporter)
         _replace(temporary, target)
@@ -100,6 +103,8 @@ def export(
 
 def _count_work(found: Result, names: list[str], kind: Format) -> tuple[int, int]:
     """Return how many pieces are written at full resolution, and how many numbers are in them."""
+    if kind == "geojson":
+        return count_bands(found), found.levels[0][0] * found.levels[0][1]
     side = CHUNK if kind == "ome-zarr-0.4" else TILE
     pieces = Grid(found.levels[0], (side, side), (side, side)).n_blocks
     planes = sum(found.outputs[name].n_results for name in names)
