@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.models.palette import hex_color, mean_color
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -26,7 +28,6 @@ _PANEL = 4.0
 _BINS = 128
 # An ellipse lies so many standard deviations from the mean.
 _DEVIATIONS = 2.0
-_BYTE = 255
 
 
 def plot_mixture(mixture: Mixture, histogram: Histogram | None = None) -> Figure:
@@ -180,9 +181,8 @@ def _draw_density(panel: Axes, mixture: Mixture, histogram: Histogram | None) ->
 
 
 def _color(mean: NDArray[np.float64], mixture: Mixture) -> Any:  # noqa: ANN401  a color of any form that Matplotlib knows
-    if mixture.channels == ("red", "green", "blue") and 0 <= mean.min() <= mean.max() <= _BYTE:
-        return tuple((mean / _BYTE).tolist())
-    return "tab:red"
+    color = mean_color(mean.tolist(), mixture.channels)
+    return "tab:red" if color is None else f"#{hex_color(color)}"
 
 
 def _name(mixture: Mixture, channel: int) -> str:

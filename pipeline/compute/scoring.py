@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +10,7 @@ import numpy as np
 
 from pipeline.compute.likelihood_ratio import threshold_of_costs
 from pipeline.compute.samples import Samples
-from pipeline.models.table import align_table
+from pipeline.models.table import align_table, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -291,22 +290,25 @@ class Scores:
         }
 
     def __str__(self) -> str:
+        classes, confusion = map(align_table, self._tables())
+        return f"{self._head()}\n\n{classes}\n\npixels by predicted class:\n{confusion}"
+
+    def _repr_html_(self) -> str:
+        classes, confusion = map(html_table, self._tables())
+        return f"<p>{self._head()}</p>{classes}<p>pixels by predicted class:</p>{confusion}"
+
+    def _head(self) -> str:
+        return f"accuracy {self.accuracy:.4f}, kappa {self.kappa:.4f}, {self.n_pixels} held-out pixels"
+
+    def _tables(self) -> tuple[list[list[str]], list[list[str]]]:
+        """Return tables of the classes' scores and of the confusion matrix, as rows of cells."""
         rows = [["class", "precision", "recall", "F1", "AUC", "95% interval"]]
         for number, name in enumerate(self.names):
             *numbers, interval = self._summary(number).values()
             ends = "unknown" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
             rows.append([name, *("none" if one is None else f"{one:.4f}" for one in numbers), ends])
-        confusion = [["true class", *self.names]]
-        confusion += [
-            [name, *map(str, row)] for name, row in zip(self.names, self.confusion.tolist(), strict=True)
-        ]
-        head = f"accuracy {self.accuracy:.4f}, kappa {self.kappa:.4f}, {self.n_pixels} held-out pixels"
-        return "\n".join(
-            [head, "", align_table(rows), "", "pixels by predicted class:", align_table(confusion)]
-        )
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        pairs = zip(self.names, self.confusion.tolist(), strict=True)
+        return rows, [["true class", *self.names], *([name, *map(str, row)] for name, row in pairs)]
 
     def _summary(self, number: int) -> dict[str, Any]:
         """Return what a report says of a class, None where it isn't defined."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.models.json_file import CLASSES, load_json, save_json
 from pipeline.models.mixture import Mixture
+from pipeline.models.mixture_html import classes_html
 from pipeline.models.quantity import check_same_channels
 from pipeline.models.sklearn_classifiers import classifier_parameters, sklearn_classifier
 from pipeline.models.sklearn_pipelines import feature_names
@@ -241,6 +242,9 @@ class Classes(Mapping[str, Mixture]):
         first = next(iter(self.values()))
         names = f"{first.n_channels} channels" if self.channels is None else ", ".join(self.channels)
         return f"<Classes: {len(self)} ({shown}) over {names}>"
+
+    def _repr_html_(self) -> str:
+        return classes_html(self)
 
     def __reduce__(self) -> tuple[type[Classes], tuple[object, ...]]:
         return Classes, (self._mixtures, self.priors)

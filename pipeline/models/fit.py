@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from pipeline.models.table import html_facts
+
 # The types of JSON's values, by the types of the attributes. A whole number may stand for a float.
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int": (int,), "float": (float, int)}
 
@@ -110,6 +112,23 @@ class Fit:
             f"fitted to {colors} of {self.n_pixels} pixels of {self.image}, {steps}{ended}: "
             f"mean log-likelihood {self.log_likelihood:.4f} nats, BIC {self.bic:.6g}, AIC {self.aic:.6g}"
         )
+
+    def _repr_html_(self) -> str:
+        steps = f"{self.n_iterations}{'' if self.is_converged else ', not converged'}"
+        rows = [
+            ("image", self.image),
+            ("pixels", str(self.n_pixels)),
+            ("colors" if self.is_exact else "colors of a sample", str(self.n_colors)),
+            ("covariances", f"{self.covariance_type}, with variances of at least {self.variance_floor:.4g}"),
+            ("parameters", str(self.n_parameters)),
+            ("steps", steps),
+            ("mean log-likelihood", f"{self.log_likelihood:.4f} nats"),
+            ("BIC", f"{self.bic:.6g}"),
+            ("AIC", f"{self.aic:.6g}"),
+            ("seed", str(self.seed)),
+            ("fitted", f"{self.date} by version {self.version}"),
+        ]
+        return html_facts(rows)
 
 
 def count_parameters(n_kernels: int, n_channels: int, covariance_type: str) -> int:

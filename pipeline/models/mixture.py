@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.fit import Fit
 from pipeline.models.json_file import MIXTURE, load_json, save_json
+from pipeline.models.mixture_html import mixture_html
 from pipeline.models.parameters import (
     as_parameter,
     channel_names,
@@ -339,6 +340,9 @@ class Mixture:
         kind = "diagonal" if self.is_diagonal else "full"
         names = f"{self.n_channels} channels" if self.channels is None else ", ".join(self.channels)
         return f"<Mixture: {self.n_kernels} {kind} kernels over {names}>"
+
+    def _repr_html_(self) -> str:
+        return mixture_html(self)
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[object, ...]]:
         return Mixture, (self.weights, self.means, self.covariances, self.channels, self.fit)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.models.distribution import Distribution
-from pipeline.models.table import align_table
+from pipeline.models.table import align_table, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,15 +126,7 @@ class Summary:
         return "\n\n".join(align_table(table) for table in self._tables())
 
     def _repr_html_(self) -> str:
-        return "".join(
-            "<table>"
-            + "".join(
-                "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-                for row, tag in zip(table, ["th"] + ["td"] * len(table), strict=False)
-            )
-            + "</table>"
-            for table in self._tables()
-        )
+        return "".join(html_table(table) for table in self._tables())
 
     def _tables(self) -> Iterator[list[list[str]]]:
         """Yield tables as rows of cells, with their heads."""

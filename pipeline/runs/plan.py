@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from pipeline.compute.summarizing import check_zones
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.labels import open_labels
 from pipeline.images.opening import open_image
+from pipeline.models.table import emphasize, html_facts
 from pipeline.runs.execution import execute, numerics
 from pipeline.runs.executors import choose_executor
 from pipeline.runs.memory import project_memory
@@ -138,10 +138,9 @@ class Plan:
         return "\n".join(f"{name}: {value}" for name, value in self._rows())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self._rows()
+        return html_facts(
+            (name, emphasize(value) if name == "warning" else value) for name, value in self._rows()
         )
-        return f"<table>{rows}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
         shape, pixels = _sides(self.grid.shape), self.grid.n_pixels / 1e6

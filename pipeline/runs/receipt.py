@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from pipeline.models.table import emphasize, html_facts, html_table
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
@@ -95,6 +96,29 @@ class Receipt:
             f"{f'. Validity: {validity}' if validity else ''}"
             f"{f'. Warning: {self.warning}' if self.warning else ''}"
         )
+
+    def _repr_html_(self) -> str:
+        computed = self.pixels - self.kept_pixels
+        rate = f" ({computed / self.seconds / 1e6:.1f} megapixels a second)" if self.seconds else ""
+        kept = f", {self.kept_blocks} of them kept" if self.kept_blocks else ""
+        skipped = "1 block" if len(self.skipped) == 1 else f"{len(self.skipped)} blocks"
+        rows = [
+            ("store", self.store),
+            ("image", f"{self.pixels / 1e6:.1f} megapixels"),
+            ("blocks", f"{self.blocks}{kept}"),
+            ("time", f"{self.seconds:.1f} s{rate}"),
+            ("written", f"{self.bytes_written / 1e6:.1f} MB"),
+            *([("peak memory", f"{self.peak_memory / 2**30:.2f} GiB")] if self.peak_memory else []),
+            ("engine", f"{self.engine} ({self.engine_reason})"),
+            *((f"largest error of {name}", f"{error:.3g}") for name, error in self.largest_errors.items()),
+            *([("validity", "; ".join(self.validity))] if self.validity else []),
+            *([("warning", emphasize(self.warning))] if self.warning else []),
+            *([("skipped", emphasize(skipped))] if self.skipped else []),
+        ]
+        lost = [["rows", "columns", "error"]]
+        lost += [[str(block[key]) for key in ("rows", "columns", "error")] for block in self.skipped]
+        parts = [html_facts(rows), html_table(lost) if self.skipped else ""]
+        return "".join([*parts, "" if self.summary is None else self.summary._repr_html_()])
 
 
 def read_receipt(store: str | os.PathLike[str]) -> Receipt | None:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
+from pipeline.models.table import emphasize, html_facts, html_table
 from pipeline.stores.layers import arrange
 from pipeline.stores.store import Fault
 
@@ -69,6 +70,16 @@ class Verification:
         found = f"{len(self.missing)} missing, {len(self.damaged)} damaged" if self.faults else "all intact"
         rest = "" if self.complete else "; the run is unfinished, or skipped blocks"
         return f"{self.n_shards} {'shard' if self.n_shards == 1 else 'shards'}, {found}{rest}"
+
+    def _repr_html_(self) -> str:
+        found = str(self) if self.intact else emphasize(str(self))
+        facts = html_facts([("store", self.store), ("found", found)])
+        if not self.faults:
+            return facts
+        rows = [
+            [layer, str(level), " ".join(map(str, block)), kind] for layer, block, kind, level in self.faults
+        ]
+        return facts + html_table([["result", "level", "block", "fault"], *rows])
 
 
 def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[Block, list[Fault]]]:

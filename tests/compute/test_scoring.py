@@ -240,9 +240,12 @@ def test_scores_as_text() -> None:
 def test_scores_in_a_notebook() -> None:
     """The names of classes are text, not markup."""
     scores = Scores.from_samples(**{**random_samples(0, 2), "names": ("<b>", "b")})
-    assert scores._repr_html_().startswith("<pre>accuracy")
+    assert scores._repr_html_().startswith("<p>accuracy")
     assert "&lt;b&gt;" in scores._repr_html_()
     assert "<b>" not in scores._repr_html_()
+    assert scores._repr_html_().count("<table>") == 2
+    for number in (f"{scores.recall['b']:.4f}", *map(str, scores.confusion.ravel())):
+        assert f">{number}</td>" in scores._repr_html_()
 
 
 def test_scores_as_json() -> None:

@@ -133,3 +133,17 @@ def test_what_it_shows() -> None:
     other = replace(FIT, is_exact=False, n_iterations=1, is_converged=False)
     assert "fitted to a sample of 1234 of 2500000 pixels of slide.tif, 1 step, not converged: " in str(other)
     assert "fitted to 1 color of" in str(replace(FIT, n_colors=1))
+
+
+def test_what_a_notebook_shows() -> None:
+    """A table has the numbers of the text, and how they came about; the name of the image is text."""
+    page = replace(FIT, image="<b>.tif", is_converged=False, is_exact=False)._repr_html_()
+    for text in (
+        "&lt;b&gt;.tif",
+        "17, not converged",
+        "-12.2500 nats",
+        f"{FIT.bic:.6g}",
+        "colors of a sample",
+    ):
+        assert f">{text}</t" in page
+    assert "<b>" not in page

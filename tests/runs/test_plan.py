@@ -126,10 +126,12 @@ def test_what_is_said(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     assert re.fullmatch(r"about [\d.]+ [kM]iB, [\d.]+ [TGM]iB free", lines["output"])
     assert re.fullmatch(r"about [\d.]+ (us|ms|s)", lines["time"])
     shown = planned._repr_html_()
-    assert shown.startswith("<table><tr><th>store</th><td>")
+    assert shown.startswith("<table><tr><th")
     assert "&lt;b&gt;.zarr" in shown
     assert "<b>" not in shown
     assert shown.count("<tr>") == len(lines)
+    warned = Plan(**{**vars(planned), "warning": "a < b"})._repr_html_()
+    assert "<mark>a &lt; b</mark>" in warned
     assert "_job" not in repr(planned)
     assert repr(planned).startswith("Plan(store=")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,29 @@ def test_plan_and_receipt_say_what_has_no_data(
     assert receipt.validity == ["masked by an array", "no data where any channel is 3"]
     assert "Validity: masked by an array; no data where any channel is 3" in str(receipt)
     assert read_receipt(tmp_path / "out.zarr") == receipt
+
+
+def test_a_receipt_in_a_notebook(tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """Facts, the warning, skipped blocks and the summary are tables, in which names are text."""
+    receipt = stream(photo[:64, :64], Density(skin), tmp_path / "<b>.zarr", block=32, progress="none")
+    page = receipt._repr_html_()
+    assert page.count("<table>") == 2
+    for text in ("&lt;b&gt;.zarr", "0.0 megapixels", "4", "median"):
+        assert text in page
+    for text in ("<b>", "<mark>", "skipped", "kept"):
+        assert text not in page
+    lost = {"block": [0, 1], "rows": [0, 32], "columns": [32, 64], "error": "OSError: <b>"}
+    worse = replace(
+        receipt, warning="a < b", skipped=[lost], kept_blocks=2, largest_errors={"p": 0.25}, summary=None
+    )
+    page = worse._repr_html_()
+    assert page.count("<table>") == 2
+    for text in (
+        *("<mark>a &lt; b</mark>", "<mark>1 block</mark>", "4, 2 of them kept"),
+        *("largest error of p", ">0.25<", "OSError: &lt;b&gt;", "[32, 64]"),
+    ):
+        assert text in page
+    assert "nan" not in replace(receipt, seconds=0.0, peak_memory=0, summary=None)._repr_html_()
 
 
 def test_the_recorded_error_is_of_all_blocks(tmp_path: Path, small: Path, undisturbed: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -121,8 +122,16 @@ def test_what_it_says(store: Path) -> None:
     assert str(verify(store, progress="none")) == f"{N_SHARDS} shards, all intact"
     shard = shard_of(store, Fault("label", (3, 4), "missing"))
     content = shard.read_bytes()
+    assert "all intact" in verify(store, progress="none")._repr_html_()
+    assert "<mark>" not in verify(store, progress="none")._repr_html_()
     shard.unlink()
     assert str(verify(store, progress="none")) == f"{N_SHARDS} shards, 1 missing, 0 damaged"
+    page = verify(store, progress="none")._repr_html_()
+    assert f"<mark>{N_SHARDS} shards, 1 missing, 0 damaged</mark>" in page
+    assert re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", page.split("</table>")[1]) == [
+        *("result", "level", "block", "fault"),
+        *("label", "0", "3 4", "missing"),
+    ]
     shard.write_bytes(content)
     assert verify(str(store), progress="none").store == str(store)
 
@@ -159,6 +168,7 @@ def test_a_skipped_block_is_missing(tmp_path: Path, photo: NDArray[np.uint8]) ->
     }
     assert not found.complete
     assert not found.intact
+    assert "skipped blocks</mark>" in found._repr_html_()
     stream(photo, QUANTITIES, tmp_path / "whole.zarr", block=256, progress="none", on_error="skip")
     assert verify(tmp_path / "whole.zarr", progress="none").complete
 
