@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 # Rows of a table in a notebook, at most.
-MOST_ROWS = 30
+MOST_ROWS = 20
 
 
 def align_table(rows: Sequence[Sequence[str]]) -> str:
@@ -85,7 +85,7 @@ def html_table(rows: Sequence[Sequence[str]]) -> str:
     ----------
     rows : sequence of sequence of str
         The heads of the columns, and the rows. A cell is text, which is escaped, or Markup. Rows after the
-        first 30 are left out, and a line below the table says how many.
+        first 20 are left out, and a line below the table says how many.
 
     Returns
     -------

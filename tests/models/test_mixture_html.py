@@ -80,4 +80,4 @@ def test_classes_show_their_priors_and_colors() -> None:
         ["deep", swatch(class_color(1)), "1", "0.8", "1", ""],
     ]
     many = Classes({f"class {number}": deep for number in range(200)})._repr_html_()
-    assert "<p>170 more rows</p>" in many
+    assert "<p>180 more rows</p>" in many
