@@ -10,7 +10,7 @@ from dask.base import compute
 
 from pipeline.images.opencv import import_opencv
 from pipeline.images.opening import open_image
-from pipeline.models.mixture_quantities import Density
+from pipeline.models.mixture_quantities import LogRatio
 from pipeline.models.published import load_model
 from pipeline.results.result import open_result
 from pipeline.runs.stream import stream
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _PHOTO = 512
 _TILES = 16
 _SHAPE = (_PHOTO * _TILES, _PHOTO * _TILES)
-# A density above this means that the color is likelier than if all 256**3 colors were equally likely.
-_UNIFORM = 256.0**-3
+# The log-ratio, in nats, from which a pixel of the preview is red, and below whose opposite it is blue.
+_STRONGEST = 5.0
+_RED, _BLUE = np.array([178, 24, 43]), np.array([33, 102, 172])
 
 
 def run_demo(output: Path) -> Iterator[str]:
@@ -34,7 +35,7 @@ def run_demo(output: Path) -> Iterator[str]:
     Parameters
     ----------
     output : Path
-        The directory for ``mosaic.tif``, ``skin.zarr`` and ``preview.png``, which are replaced.
+        The directory for ``mosaic.tif``, ``skin.zarr`` and ``preview.png``, which are replaced and stay.
 
     Yields
     ------
@@ -47,13 +48,19 @@ def run_demo(output: Path) -> Iterator[str]:
     yield f"photo: NASA's portrait of astronaut Eileen Collins, {_PHOTO} x {_PHOTO}, public domain"
     _write_mosaic(mosaic, photo)
     yield f"mosaic: {mosaic}, {_SHAPE[0]} x {_SHAPE[1]} pixels in tiles of {_PHOTO}"
-    receipt = stream(mosaic, Density(load_model("jones-rehg-skin")), store, overwrite=True)
-    yield f"density: {store}, {receipt}"
-    density = open_result(store)["density"]
-    share, mean = compute((density > _UNIFORM).mean(), density.mean(dtype=np.float64))
-    yield f"result: {share:.1%} of the pixels are skin-colored, denser than 256^-3; mean density {mean:.4g}"
-    _write_preview(preview, mosaic, density)
+    quantity = LogRatio(load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin"))
+    receipt = stream(mosaic, {"log-ratio": quantity}, store, overwrite=True)
+    yield f"log-ratio of skin and other colors: {store}, {receipt}"
+    ratio = open_result(store)["log-ratio"]
+    (share,) = compute((ratio > 0).mean())
+    yield (
+        f"result: {share:.1%} of the pixels have colors that are commoner in skin than elsewhere: the face, "
+        "and the orange suit, which color alone can't tell from skin"
+    )
+    _write_preview(preview, mosaic, ratio)
     yield f"preview: {preview}"
+    size = sum(path.stat().st_size for path in (mosaic, preview, *store.rglob("*")) if path.is_file())
+    yield f"these files take {size / 1e6:.0f} MB: remove {output} when you have seen them"
 
 
 def load_photo() -> NDArray[np.uint8]:
@@ -84,22 +91,23 @@ def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:
     )
 
 
-def _write_preview(path: Path, mosaic: Path, density: da.Array) -> None:
-    """Show the mosaic, one of its photos, and the density of that photo on a logarithmic scale."""
+def _write_preview(path: Path, mosaic: Path, ratio: da.Array) -> None:
+    """Show the mosaic, one of its photos, and the log-ratio of that photo."""
     cv2 = import_opencv()
     image = open_image(mosaic).to_dask()
     first = (slice(_PHOTO), slice(_PHOTO))
     import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
 
     small = da.coarsen(np.mean, image, {0: _TILES, 1: _TILES})
-    overview, photo, values = da.compute(small, image[first], density[first])
-    panels = [overview.astype(np.uint8)[..., ::-1], photo[..., ::-1], _heat_map(values)]
+    overview, photo, values = da.compute(small, image[first], ratio[first])
+    panels = [overview.astype(np.uint8)[..., ::-1], photo[..., ::-1], _draw_ratio(values)[..., ::-1]]
     if not cv2.imwrite(str(path), np.hstack(panels)):
         raise OSError(f"{path}: OpenCV could not write the preview")
 
 
-def _heat_map(density: NDArray[Any]) -> NDArray[np.uint8]:
-    cv2 = import_opencv()
-    decades = np.log10(np.maximum(density / _UNIFORM, 1e-3))
-    scaled = np.clip((decades + 3) / 6 * 255, 0, 255).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO), dtype=np.uint8)
+def _draw_ratio(ratio: NDArray[Any]) -> NDArray[np.uint8]:
+    """Draw a log-ratio in red where it is above 0, in blue where it is below, and in white where it is 0."""
+    strength = np.clip(ratio / _STRONGEST, -1, 1)[..., np.newaxis]
+    full = np.where(strength > 0, _RED, _BLUE)
+    drawn: NDArray[np.uint8] = np.rint(255 + np.abs(strength) * (full - 255)).astype(np.uint8)
+    return drawn

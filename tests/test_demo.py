@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from pipeline import Mixture, compute_densities, demo, open_image, open_result
+from pipeline import LogRatio, Mixture, demo, evaluate, load_model, open_image, open_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 def test_demo(
     tmp_path: Path, photo: NDArray[np.uint8], skin: Mixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mosaic holds the photo, the result its densities; a second run replaces both."""
+    """The mosaic holds the photo, the result its log-ratios; a second run replaces both."""
     monkeypatch.setattr(demo, "_TILES", 4)
     monkeypatch.setattr(demo, "_SHAPE", (2048, 2048))
     for _ in range(2):
         lines = list(demo.run_demo(tmp_path / "demo"))
     assert "4.2 megapixels" in lines[2]
     np.testing.assert_array_equal(open_image(tmp_path / "demo" / "mosaic.tif")[:512, :512], photo)
-    density = np.asarray(open_result(tmp_path / "demo" / "skin.zarr")["density"])
-    np.testing.assert_array_equal(density[:512, :512], compute_densities(photo, skin))
-    assert f"{(density > 256.0**-3).mean():.1%} of the pixels" in lines[3]
+    ratio = np.asarray(open_result(tmp_path / "demo" / "skin.zarr")["log-ratio"])
+    wanted = evaluate(photo, LogRatio(skin, load_model("jones-rehg-nonskin")))
+    np.testing.assert_array_equal(ratio[:512, :512], wanted)
+    assert f"{(ratio > 0).mean():.1%} of the pixels" in lines[3]
+    assert f"remove {tmp_path / 'demo'}" in lines[5]
+    size = sum(path.stat().st_size for path in (tmp_path / "demo").rglob("*") if path.is_file())
+    assert f"take {size / 1e6:.0f} MB" in lines[5]
     preview: Any = cv2.imread(str(tmp_path / "demo" / "preview.png"))
     assert preview.shape == (512, 3 * 512, 3)
     np.testing.assert_array_equal(preview[:, 512:1024, ::-1], photo)
+    shown = preview[:, 1024:, ::-1].astype(int)
+    assert (shown[wanted > 0.1][:, 0] > shown[wanted > 0.1][:, 2]).all()
+    assert (shown[wanted < -0.1][:, 0] < shown[wanted < -0.1][:, 2]).all()
 
 
 def test_the_photo_ships() -> None:
