@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 # Rows of a table in a notebook, at most.
-MOST_ROWS = 20
+_MOST_ROWS = 20
 
 
 def align_table(rows: Sequence[Sequence[str]]) -> str:
@@ -78,25 +78,26 @@ def html_facts(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def html_table(rows: Sequence[Sequence[str]]) -> str:
+def html_table(rows: Sequence[Sequence[str]], most: int = _MOST_ROWS) -> str:
     """Return a table as HTML, with the first column at the left and the others at the right.
 
     Parameters
     ----------
     rows : sequence of sequence of str
-        The heads of the columns, and the rows. A cell is text, which is escaped, or Markup. Rows after the
-        first 20 are left out, and a line below the table says how many.
+        The heads of the columns, and the rows. A cell is text, which is escaped, or Markup.
+    most : int
+        So many rows are shown; a line below the table says how many more there are.
 
     Returns
     -------
     str
     """
     lines = []
-    for number, (first, *rest) in enumerate(rows[: MOST_ROWS + 1]):
+    for number, (first, *rest) in enumerate(rows[: most + 1]):
         tag = "td" if number else "th"
         cells = [_cell(tag, first), *(_cell(tag, cell, "right") for cell in rest)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    left_out = len(rows) - 1 - MOST_ROWS
+    left_out = len(rows) - 1 - most
     note = f"<p>{left_out} more {'row' if left_out == 1 else 'rows'}</p>" if left_out > 0 else ""
     return f"<table>{''.join(lines)}</table>{note}"
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.stores.record import Record
     from pipeline.stores.store import Store
 
+# Faults that are shown in a notebook, at most.
+_MOST_FAULTS = 8
 # Blocks that each thread is given at once.
 _BATCH = 8
 
@@ -79,7 +81,7 @@ class Verification:
         rows = [
             [layer, str(level), " ".join(map(str, block)), kind] for layer, block, kind, level in self.faults
         ]
-        return facts + html_table([["result", "level", "block", "fault"], *rows])
+        return facts + html_table([["result", "level", "block", "fault"], *rows], _MOST_FAULTS)
 
 
 def check_blocks(store: Store, record: Record, threads: int) -> Iterator[tuple[Block, list[Fault]]]:

@@ -60,3 +60,4 @@ def test_long_tables_are_cut(n_rows: int, note: str) -> None:
     page = html_table([["name"], *([str(number)] for number in range(n_rows))])
     assert page.count("<tr>") == 1 + min(n_rows, 20)
     assert page.partition("</table>")[2] == note
+    assert html_table([["name"], ["a"], ["b"]], most=1).endswith(">a</td></tr></table><p>1 more row</p>")
