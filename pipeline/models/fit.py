@@ -11,6 +11,8 @@ from pipeline.models.table import html_facts
 
 # The types of JSON's values, by the types of the attributes. A whole number may stand for a float.
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int": (int,), "float": (float, int)}
+# A whole number is less than this, but for the seed: larger ones can't be multiplied with floats.
+_MOST = 2**63
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Fit:
             wanted = "" if type(value) in _KINDS[str(field.type)] else field.type
             if not wanted and isinstance(value, float) and not math.isfinite(value):
                 wanted = "a finite number"
+            if not wanted and field.name != "seed" and isinstance(value, int) and abs(value) >= _MOST:
+                wanted = "a number less than 2**63"
             if wanted:
                 raise ValueError(f"the record of a fit has {field.name} = {value!r:.80}; wanted {wanted}")
         if content["n_pixels"] < 1:

@@ -76,6 +76,8 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"log_likelihood": math.nan}, "log_likelihood = nan; wanted a finite number"),
         ({"variance_floor": math.inf}, "variance_floor = inf; wanted a finite number"),
         ({"n_pixels": 0}, "n_pixels = 0; wanted at least 1"),
+        ({"n_pixels": 2**63}, "n_pixels = 9223372036854775808; wanted a number less than 2"),
+        ({"log_likelihood": 10**400}, "log_likelihood = 10{79}; wanted a number less than 2"),
         ({"more": 1}, "not the record of a fit: .*slide"),
     ],
 )
