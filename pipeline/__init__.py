@@ -23,7 +23,8 @@ from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
 from pipeline.models.summary import Summary, Zone
 from pipeline.pictures import plot_mixture, plot_summary
-from pipeline.results.result import open_result
+from pipeline.results.preview import preview
+from pipeline.results.result import Result, open_result
 from pipeline.runs.counting import count_colors
 from pipeline.runs.plan import Plan
 from pipeline.runs.progress import Progress
@@ -44,6 +45,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Receipt",
+    "Result",
     "Scores",
     "Summary",
     "Verification",
@@ -60,6 +62,7 @@ __all__ = [
     "plan",
     "plot_mixture",
     "plot_summary",
+    "preview",
     "resume",
     "score_classes",
     "stream",

@@ -23,6 +23,7 @@ from pipeline.cli_arguments import (
 from pipeline.cli_export import export_result
 from pipeline.cli_fitting import fit, score
 from pipeline.cli_info import describe_image
+from pipeline.cli_preview import preview
 from pipeline.demo import run_demo
 from pipeline.images.remote import is_url
 from pipeline.models.published import list_models, load_model
@@ -248,6 +249,7 @@ def _report(store: Path, receipt: Receipt) -> None:
 main.add_command(fit)
 main.add_command(score)
 main.add_command(export_result)
+main.add_command(preview)
 
 
 def _describe_store(path: str) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from io import BytesIO
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.models.palette import hex_color, mean_color
+from pipeline.results.figure import new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _MOST_PANELS = 3
 # Results that are drawn, at most.
 _MOST_RESULTS = 8
-_PANEL = 4.0
 _BINS = 128
 # An ellipse lies so many standard deviations from the mean.
 _DEVIATIONS = 2.0
@@ -58,7 +57,7 @@ def plot_mixture(mixture: Mixture, histogram: Histogram | None = None) -> Figure
             "wanted the same channels"
         )
     pairs = list(combinations(range(mixture.n_channels), 2))[:_MOST_PANELS]
-    figure, panels = _new_figure(max(1, len(pairs)))
+    figure, panels = new_panels(max(1, len(pairs)))
     if not pairs:
         _draw_density(panels[0], mixture, histogram)
     for panel, (across, up) in zip(panels, pairs, strict=False):
@@ -91,7 +90,7 @@ def plot_summary(summary: Summary) -> Figure:
         If Matplotlib isn't installed.
     """
     shown = dict(islice(summary.distributions.items(), _MOST_RESULTS))
-    figure, panels = _new_figure(len(shown))
+    figure, panels = new_panels(len(shown))
     for panel, (name, distribution) in zip(panels, shown.items(), strict=True):
         if name in summary.classes:
             zones = summary.classes[name]
@@ -110,25 +109,6 @@ def plot_summary(summary: Summary) -> Figure:
             panel.set_ylabel("share of the pixels per unit")
         panel.set_title(name, parse_math=False)
     return figure
-
-
-def _new_figure(n_panels: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels in a row; it isn't known to pyplot, so that nothing must close it."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  an extra
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("pictures need Matplotlib: pip install 'mixture-pipeline[view]'") from None
-
-    class Picture(Figure):
-        """A figure that notebooks show even before pyplot has been used."""
-
-        def _repr_png_(self) -> bytes:
-            content = BytesIO()
-            self.savefig(content, format="png")
-            return content.getvalue()
-
-    figure = Picture(figsize=(_PANEL * n_panels, _PANEL), layout="constrained")
-    return figure, list(figure.subplots(1, n_panels, squeeze=False)[0])
 
 
 def _draw_colors(panel: Axes, histogram: Histogram, across: int, up: int) -> None:

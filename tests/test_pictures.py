@@ -104,9 +104,3 @@ def test_many_results_are_shown_in_part(tmp_path: Path, photo: NDArray[np.uint8]
     assert receipt.summary is not None
     panels = plot_summary(receipt.summary).axes
     assert [panel.get_title() for panel in panels] == [f"posterior c{number}" for number in range(8)]
-
-
-def test_notebooks_show_pictures() -> None:
-    """A picture has its PNG, which a notebook shows."""
-    figure = plot_mixture(FULL)
-    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]

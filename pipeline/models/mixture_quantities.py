@@ -111,6 +111,7 @@ class LogRatio(Quantity):
     operands: ClassVar[Literal["mixture", "pair", "classes"]] = "pair"
     summary: ClassVar[str] = "The natural logarithm of the ratio of two densities."
     unit: ClassVar[str | None] = "nats"
+    neutral: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:
         for mixture in self.mixtures:

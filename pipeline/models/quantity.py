@@ -41,6 +41,8 @@ class Quantity(ABC):
         ``"log-mean-exp"``, the logarithm of the mean of their exponentials, or ``"mode"``, the most frequent.
     unit : str or None
         The unit of the values, or None if they have none, or one that depends on the channels.
+    neutral : float or None
+        The value between two opposite findings, from which the colors of a picture diverge, or None.
     """
 
     name: ClassVar[str]
@@ -49,6 +51,7 @@ class Quantity(ABC):
     error_is_relative: ClassVar[bool] = False
     coarsening: ClassVar[Coarsening] = "mean"
     unit: ClassVar[str | None] = None
+    neutral: ClassVar[float | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401  the options of any class
         """Register a kind under its name, so that a record can be read back."""

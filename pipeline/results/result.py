@@ -13,9 +13,10 @@ from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import dask.array as da
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from pipeline.images.grid import Block
@@ -94,6 +95,14 @@ class Result(Mapping[str, "da.Array"]):
         (layer,) = (layer for layer in arrange(self.record.outputs) if output in layer.outputs)
         stored = self._store.read_block(layer, block, level=self.level, planes=layer.planes_of(output))
         return output.encoding.decode(stored)
+
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, size: int = 800, overlay: bool = False
+    ) -> Figure:
+        """Draw the results, see :func:`preview`."""
+        from pipeline.results.preview import preview  # noqa: PLC0415  it opens results itself
+
+        return preview(self, name, size=size, overlay=overlay)
 
     def __getitem__(self, name: str) -> da.Array:
         return self._arrays[name]

@@ -1,0 +1,43 @@
+"""The command that draws results."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import click
+
+from pipeline.results.result import open_result
+from pipeline.stores.disk import write_file
+
+
+@click.command(short_help="Draw results with color bars, legends and a scale bar.")
+@click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
+@click.argument("picture", metavar="OUT.png", type=click.Path(path_type=Path))
+@click.option("--result", "results", metavar="NAME", multiple=True, help="A result to draw; all by default.")
+@click.option(
+    "--size", type=click.IntRange(min=1), default=800, show_default=True, help="The longer side of a picture."
+)
+@click.option("--overlay", is_flag=True, help="Draw results over the image, if it is still there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+def preview(
+    store: Path, picture: Path, *, results: tuple[str, ...], size: int, overlay: bool, overwrite: bool
+) -> None:
+    """Draw the results in OUT.zarr from a coarse level, as PNG, SVG, PDF, or another format by its ending.
+
+    \b
+    Examples:
+      mixture-pipeline preview out.zarr out.png
+      mixture-pipeline preview out.zarr skin.pdf --result skin --overlay
+    """  # noqa: D301  click reads the backspace
+    if picture.exists() and not overwrite:
+        raise FileExistsError(f"{picture} exists. Choose another name, or pass --overwrite.")
+    if not picture.suffix:
+        raise ValueError(f"{picture} has no ending that says its format; wanted for example {picture}.png")
+    if not picture.parent.is_dir():
+        raise FileNotFoundError(f"{picture.parent} isn't a directory. Make it, or choose another one.")
+    figure = open_result(store).preview(results or None, size=size, overlay=overlay)
+    content = BytesIO()
+    figure.savefig(content, format=picture.suffix[1:].lower())
+    write_file(picture, content.getbuffer())
+    click.echo(f"picture: {picture}")
