@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import dask.array as da
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from xarray import Dataset, DataTree
 
     from pipeline.images.grid import Block
     from pipeline.models.output import Output
@@ -103,6 +104,35 @@ class Result(Mapping[str, "da.Array"]):
         from pipeline.results.preview import preview  # noqa: PLC0415  it opens results itself
 
         return preview(self, name, size=size, overlay=overlay)
+
+    def to_xarray(self, level: int | None = None) -> Dataset | DataTree:
+        """Return the results as named variables of xarray, which is an extra.
+
+        Parameters
+        ----------
+        level : int, optional
+            The one level wanted; by default all of them.
+
+        Returns
+        -------
+        xarray.Dataset or xarray.DataTree
+            The Dataset of one level, or a DataTree whose children ``"0"``, ``"1"`` and so on are those of all
+            levels, lazily. A variable has the axes ``y`` and ``x``, with the centers of pixels in coordinates
+            of the map or in micrometers, as far as the image says them; a posterior has the axis ``class``
+            before them, with the names of the classes. A coordinate ``spatial_ref`` states the coordinate
+            reference system, which rioxarray reads. A pixel without data is NaN, or the ``_FillValue`` among
+            the attributes of a label, whose ``flag_values`` and ``flag_meanings`` name the classes.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If xarray isn't installed.
+        ValueError
+            If there is no such level, or a result has the name of an axis.
+        """
+        from pipeline.results.data_tree import make_dataset, make_tree  # noqa: PLC0415  only here
+
+        return make_tree(self) if level is None else make_dataset(self.at(level))
 
     def __getitem__(self, name: str) -> da.Array:
         return self._arrays[name]
