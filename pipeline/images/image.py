@@ -327,6 +327,11 @@ class Image:
             facts.append(f"tiles of {_sides(self.tile)}")
         return f"<Image: {', '.join([*facts, *self._masking.facts, *map(str, self._base.paths)])}>"
 
+    def _repr_html_(self) -> str:
+        from pipeline.images.image_html import image_html  # noqa: PLC0415  it opens images itself
+
+        return image_html(self)
+
     def _pixels(self) -> Source:
         """Return the source of the pixels, without the alpha channel that is a mask."""
         return view(self._base, *self._selection.axes[:2], tuple(self._selection.axes[2]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy as np
 from pipeline.images.overview import read_overview
 from pipeline.images.reopening import reopen
 from pipeline.models.palette import class_color
-from pipeline.models.summary import result_names
-from pipeline.results.coarse import read_coarse
+from pipeline.results.coarse import choose_planes, read_coarse
 from pipeline.results.figure import new_panels
 from pipeline.results.result import Result, open_result
 from pipeline.results.scale import choose_scale
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.output import Output
+    from pipeline.results.coarse import Plane
 
 # Panels and lines of a legend, at most.
 _MOST_PANELS = 12
@@ -100,31 +99,24 @@ def preview(
             f"size is {size}; wanted the pixels of the longer side of a picture, for example 800"
         )
     result = store if isinstance(store, Result) else open_result(store)
-    notes: list[str] = []
-    pictures = _pictures(result, _chosen(result, name), notes)
+    planes, left_out = choose_planes(result, _chosen(result, name), _MOST_PANELS)
+    notes = []
+    if left_out:
+        notes.append(f"{left_out} more results or classes aren't shown. Choose some by their names.")
     background = _read_background(result, size, notes) if overlay else None
-    figure, panels, is_stretched = _layout(result.image.extent, len(pictures), size)
+    figure, panels, is_stretched = _layout(result.image.extent, len(planes), size)
     if is_stretched:
         notes.append(
             "The sides of the pictures aren't to scale: {} x {} pixels.".format(*result.image.extent)
         )
-    for picture, panel in zip(pictures, panels, strict=False):
-        _draw(picture, result, panel, size, background)
+    for plane, panel in zip(planes, panels, strict=False):
+        _draw(plane, result, panel, size, background)
         panel.set_aspect("auto" if is_stretched else "equal")
-    for panel in panels[len(pictures) :]:
+    for panel in panels[len(planes) :]:
         panel.remove()
     if notes:
         figure.supxlabel("\n".join(notes), fontsize="small", parse_math=False, fontfamily=_families())
     return figure
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """One panel: a result, or one class of it."""
-
-    output: Output
-    title: str
-    number: int | None
 
 
 def _chosen(result: Result, name: str | Sequence[str] | None) -> list[str]:
@@ -135,21 +127,6 @@ def _chosen(result: Result, name: str | Sequence[str] | None) -> list[str]:
     if not names:
         raise ValueError(f"got no names of results; {result.address} has {', '.join(result)}")
     return names
-
-
-def _pictures(result: Result, names: Sequence[str], notes: list[str]) -> list[_Picture]:
-    """Return the pictures of some results, with a note if they are too many."""
-    pictures = [
-        _Picture(result.outputs[name], title, None if result.outputs[name].class_names is None else number)
-        for name in names
-        for number, title in enumerate(result_names(result.outputs[name]))
-    ]
-    # Further classes of a posterior are left out before other results.
-    by_number = sorted(range(len(pictures)), key=lambda place: pictures[place].number or 0)
-    left_out = len(by_number[_MOST_PANELS:])
-    if left_out:
-        notes.append(f"{left_out} more results or classes aren't shown. Choose some by their names.")
-    return [pictures[place] for place in sorted(by_number[:_MOST_PANELS])]
 
 
 def _layout(extent: tuple[int, int], n_panels: int, size: int) -> tuple[Figure, list[Axes], bool]:
@@ -189,12 +166,10 @@ def _read_image(result: Result, size: int) -> NDArray[np.uint8]:
     return read_overview(image, size)
 
 
-def _draw(
-    picture: _Picture, result: Result, panel: Axes, size: int, background: NDArray[np.uint8] | None
-) -> None:
+def _draw(plane: Plane, result: Result, panel: Axes, size: int, background: NDArray[np.uint8] | None) -> None:
     """Draw a result, or one class of it, with all that explains it."""
-    output, (height, width) = picture.output, result.image.extent
-    values, scale = read_coarse(result, output.name, picture.number, size)
+    output, (height, width) = plane.output, result.image.extent
+    values, scale = read_coarse(result, plane, size)
     missing = values == output.no_data if output.label_names is not None else np.isnan(values)
     panel.patch.set(**_HATCHED)
     if background is not None:
@@ -210,13 +185,13 @@ def _draw(
         panel.imshow(rgba, extent=extent, interpolation="nearest", alpha=opacity)
         handles = _class_handles(output, result)
     else:
-        _draw_values(picture, result, panel, values, {"extent": extent, "alpha": opacity})
+        _draw_values(plane, result, panel, values, {"extent": extent, "alpha": opacity})
     if missing.any():
         handles.append(_patch("no data", **_HATCHED))
     if handles:
         _add_legend(panel, handles)
     panel.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    panel.set_title(_shortened(picture.title), parse_math=False, fontfamily=_families())
+    panel.set_title(_shortened(plane.title), parse_math=False, fontfamily=_families())
     bar = choose_bar(result.at(0).geometry, width)
     if bar is not None:
         _add_bar(panel, *bar)
@@ -235,13 +210,13 @@ def _cut_out(
 
 
 def _draw_values(
-    picture: _Picture, result: Result, panel: Axes, values: NDArray[Any], options: dict[str, Any]
+    plane: Plane, result: Result, panel: Axes, values: NDArray[Any], options: dict[str, Any]
 ) -> None:
     """Draw values as a heat map with its color bar."""
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415  an extra
 
-    output, summary = picture.output, result.summary
-    distribution = None if summary is None else summary.distributions[picture.title]
+    output, summary = plane.output, result.summary
+    distribution = None if summary is None else summary.distributions[plane.title]
     scale = choose_scale(output, distribution, values)
     # The logarithm of 0 would count as no data.
     shown = np.maximum(values, scale.low) if scale.is_logarithmic else values

@@ -147,6 +147,11 @@ class Result(Mapping[str, "da.Array"]):
         arrays = (f"{name}: {array.shape} {array.dtype}" for name, array in self.items())
         return f"<Result: {', '.join(arrays)}>"
 
+    def _repr_html_(self) -> str:
+        from pipeline.results.result_html import result_html  # noqa: PLC0415  only here
+
+        return result_html(self)
+
 
 def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     """Open the results of a run as Dask arrays.
