@@ -88,3 +88,13 @@ def test_what_may_take_long_is_refused(
     with pytest.raises(ValueError, match="has no coarser levels"):
         read_overview(open_image(tmp_path / "flat.tif"), 10)
     assert max(read_overview(open_image(pyramid), 100).shape) == 120
+
+
+def test_remote_images_and_mosaics(pyramid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mosaic has no levels, and nothing is fetched from elsewhere."""
+    mosaic = open_image({str(pyramid): (0, 0)})
+    assert (read_overview(mosaic, 100)[..., 0] == SHADES[0]).all()
+    remote = open_image(pyramid)
+    monkeypatch.setattr(type(remote.source), "place", lambda _: {"image": "https://example.org/a.tif"})
+    with pytest.raises(ValueError, match="the image is remote"):
+        read_overview(remote, 100)

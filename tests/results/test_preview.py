@@ -142,6 +142,15 @@ def test_nothing_but_no_data_is_drawn(tmp_path: Path, photo: NDArray[np.uint8]) 
         assert legend.get_texts()[-1].get_text() == "no data"
 
 
+def test_letters_are_looked_for_in_installed_fonts(
+    tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fonts that aren't there aren't asked, of which Matplotlib would warn."""
+    monkeypatch.setattr("pipeline.results.preview._FONTS", ("None such", "DejaVu Serif"))
+    (panel,) = pictures(drawn(tmp_path, photo[:4, :4], Density(LIGHT), size=64))
+    assert panel.title.get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]
+
+
 def test_many_classes_are_shown_in_part(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     """Other results come before further classes, and the most frequent classes have a line in the legend."""
     classes = {f"c{number}": Mixture([1.0], [[9.0 * number] * 3], [[50.0] * 3]) for number in range(18)}
