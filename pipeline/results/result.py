@@ -78,7 +78,7 @@ class Result(Mapping[str, "da.Array"]):
         """Return the coarsest level whose longer side has at least so many pixels, or else level 0."""
         return max((n for n, shape in enumerate(self.levels) if max(shape) >= side), default=0)
 
-    def read(self, name: str, block: Block) -> NDArray[Any]:
+    def read(self, name: str, block: Block, class_number: int | None = None) -> NDArray[Any]:
         """Read the values of a region without Dask.
 
         Parameters
@@ -86,15 +86,20 @@ class Result(Mapping[str, "da.Array"]):
         name : str
         block : Block
             Rows and columns of this level.
+        class_number : int, optional
+            The class of a posterior of several classes; by default all of them.
 
         Returns
         -------
         ndarray, shape (J, h, w)
-            J is 1 for a result that isn't a posterior of several classes.
+            J is 1 for a result that isn't a posterior of several classes, and for one class.
         """
         output = self.outputs[name]
         (layer,) = (layer for layer in arrange(self.record.outputs) if output in layer.outputs)
-        stored = self._store.read_block(layer, block, level=self.level, planes=layer.planes_of(output))
+        planes = layer.planes_of(output)
+        if class_number is not None:
+            planes = slice(planes.start + class_number, planes.start + class_number + 1)
+        stored = self._store.read_block(layer, block, level=self.level, planes=planes)
         return output.encoding.decode(stored)
 
     def preview(

@@ -12,6 +12,7 @@ import zarr
 
 from pipeline.compute.summarizing import Totals, summarize_block
 from pipeline.images.geometry import Geometry
+from pipeline.images.grid import Block
 from pipeline.models.class_quantities import Posterior
 from pipeline.models.mixture_quantities import Density
 from pipeline.models.output import make_outputs
@@ -102,6 +103,18 @@ def test_pixels_without_data(tmp_path: Path, output: Output) -> None:
         opened.finish(receipt)
     found = np.asarray(open_result(store.address)[output.name][..., *GRID[1, 1].region])
     assert (found == 255).all() if output.name == "label" else np.isnan(found).all()
+
+
+@pytest.mark.parametrize("name", ["density", "chances", "label"])
+def test_regions_are_read_as_values(tmp_path: Path, name: str) -> None:
+    """A region has the values of the Dask array, of all classes or of one."""
+    write(tmp_path / "out.zarr", FRESH)
+    result, region = open_result(tmp_path / "out.zarr"), Block((0, 0), slice(20, 45), slice(3, 70))
+    found = result.read(name, region)
+    np.testing.assert_array_equal(
+        found.reshape(result[name][..., *region.region].shape), result[name][..., *region.region]
+    )
+    np.testing.assert_array_equal(result.read(name, region, len(found) - 1), found[-1:])
 
 
 def test_a_result_is_a_mapping_with_a_summary(tmp_path: Path) -> None:
