@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from references import random_mixture
 
-from pipeline import Density, Label, LogRatio, Packed, Posterior, stream
+from pipeline import Density, Label, LogRatio, Mixture, Packed, Posterior, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +62,33 @@ def mapped(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -
     quantities = {"ratio": LogRatio(*CLASSES.values()), "label": Label(CLASSES)}
     stream(folder / "scene.tif", quantities, folder / "out.zarr", block=64, progress="none")
     return folder / "out.zarr"
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with an image of three tiles by two, `slide.tif`, and the results of a run, `out.zarr`.
+
+    The names of the classes are markup, and a corner of the image has no data.
+    """
+    folder = tmp_path_factory.mktemp("scene")
+    random = np.random.default_rng(0)
+    blurred = random.integers(0, 256, (18, 27, 3), np.uint8).repeat(50, axis=0).repeat(50, axis=1)
+    image = (blurred // 2 + random.integers(0, 100, blurred.shape)).astype(np.uint8)
+    image[:100, :200] = 0
+    options = {"photometric": "rgb", "tile": (256, 256), "compression": "zlib"}
+    resolution = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(folder / "slide.tif", image, **options, **resolution, metadata=None)
+    names = ("red", "green", "blue")
+    classes = {
+        "<b>dark</b>": Mixture([1.0], [[60, 60, 60]], [[900, 900, 900]], names),
+        'light & "bright"': Mixture([1.0], [[170, 170, 170]], [[900, 900, 900]], names),
+    }
+    dark, light = classes.values()
+    quantities = {
+        "kind": Label(classes),
+        "density": Density(dark),
+        "ratio": LogRatio(dark, light),
+        "chance": Packed(Posterior(classes), "uint8"),
+    }
+    stream(folder / "slide.tif", quantities, folder / "out.zarr", no_data=0, progress="none")
+    return folder
