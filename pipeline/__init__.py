@@ -25,6 +25,7 @@ from pipeline.models.summary import Summary, Zone
 from pipeline.pictures import plot_mixture, plot_summary
 from pipeline.results.preview import preview
 from pipeline.results.result import Result, open_result
+from pipeline.results.viewer import Viewer, view
 from pipeline.runs.counting import count_colors
 from pipeline.runs.plan import Plan
 from pipeline.runs.progress import Progress
@@ -49,6 +50,7 @@ __all__ = [
     "Scores",
     "Summary",
     "Verification",
+    "Viewer",
     "Zone",
     "compute_densities",
     "count_colors",
@@ -67,6 +69,7 @@ __all__ = [
     "score_classes",
     "stream",
     "verify",
+    "view",
 ]
 __all__ += class_quantities.__all__
 __all__ += mixture_quantities.__all__

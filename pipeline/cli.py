@@ -24,6 +24,7 @@ from pipeline.cli_export import export_result
 from pipeline.cli_fitting import fit, score
 from pipeline.cli_info import describe_image
 from pipeline.cli_preview import preview
+from pipeline.cli_view import view
 from pipeline.demo import run_demo
 from pipeline.images.remote import is_url
 from pipeline.models.published import list_models, load_model
@@ -250,6 +251,7 @@ main.add_command(fit)
 main.add_command(score)
 main.add_command(export_result)
 main.add_command(preview)
+main.add_command(view)
 
 
 def _describe_store(path: str) -> list[str]:
