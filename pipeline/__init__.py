@@ -23,6 +23,7 @@ from pipeline.models.packed import Packed
 from pipeline.models.published import list_models, load_model
 from pipeline.models.summary import Summary, Zone
 from pipeline.pictures import plot_mixture, plot_summary
+from pipeline.results.export import export
 from pipeline.results.preview import preview
 from pipeline.results.result import Result, open_result
 from pipeline.results.viewer import Viewer, view
@@ -55,6 +56,7 @@ __all__ = [
     "compute_densities",
     "count_colors",
     "evaluate",
+    "export",
     "fit_classes",
     "fit_mixture",
     "list_models",

@@ -68,7 +68,7 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, result.output
                 ran += 1
-    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 14
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 17
     assert names["density"].shape == (512, 512)
     wanted = compute_densities(slide, load_model("jones-rehg-skin"))
     for store, name in (("skin.zarr", "density"), ("cluster.zarr", "density")):

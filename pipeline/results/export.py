@@ -8,11 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from pipeline.images.grid import Grid
-from pipeline.results.cog import write_cog
-from pipeline.results.geojson import count_bands, write_geojson
-from pipeline.results.ome_tiff import TILE, write_ome_tiff
-from pipeline.results.ome_zarr_v2 import CHUNK, write_ome_zarr_v2
 from pipeline.results.result import open_result
 from pipeline.runs.progress import reporting
 
@@ -86,31 +81,36 @@ def export(
     _check_target(target, Path(store), overwrite=overwrite)
     temporary = target.with_name(f"{target.name}.{uuid4().hex}.partial")
     try:
-        with reporting(progress, *_count_work(found, names, kind)) as reporter:
-            if kind == "ome-tiff":
-                write_ome_tiff(found, names[0], temporary, reporter=reporter)
-            elif kind == "cog":
-                write_cog(found, names[0], temporary, reporter=reporter)
-            elif kind == "geojson":
-                write_geojson(found, names[0], temporary, reporter=reporter)
-            else:
-                write_ome_zarr_v2(found, names, temporary, reporter=reporter)
+        _write(found, names, kind, temporary, progress)
         _replace(temporary, target)
     finally:
         _remove(temporary)
     return target
 
 
-def _count_work(found: Result, names: list[str], kind: Format) -> tuple[int, int]:
-    """Return how many pieces are written at full resolution, and how many numbers are in them."""
-    if kind == "geojson":
-        return count_bands(found), found.levels[0][0] * found.levels[0][1]
-    side = CHUNK if kind == "ome-zarr-0.4" else TILE
-    pieces = Grid(found.levels[0], (side, side), (side, side)).n_blocks
-    planes = sum(found.outputs[name].n_results for name in names)
-    if kind == "ome-zarr-0.4":
-        return pieces * len(names), planes * found.levels[0][0] * found.levels[0][1]
-    return pieces * planes, pieces * planes * side * side
+def _write(found: Result, names: list[str], kind: Format, path: Path, progress: str | Listener) -> None:
+    """Write results in a format, whose module is imported only now, as are the libraries that it needs."""
+    if kind == "ome-tiff":
+        from pipeline.results.ome_tiff import count_tiles, write_ome_tiff  # noqa: PLC0415  see above
+
+        with reporting(progress, *count_tiles(found, names[0])) as reporter:
+            write_ome_tiff(found, names[0], path, reporter=reporter)
+    elif kind == "cog":
+        from pipeline.results.cog import write_cog  # noqa: PLC0415  see above
+        from pipeline.results.ome_tiff import count_tiles  # noqa: PLC0415  see above
+
+        with reporting(progress, *count_tiles(found, names[0])) as reporter:
+            write_cog(found, names[0], path, reporter=reporter)
+    elif kind == "geojson":
+        from pipeline.results.geojson import count_bands, write_geojson  # noqa: PLC0415  see above
+
+        with reporting(progress, *count_bands(found)) as reporter:
+            write_geojson(found, names[0], path, reporter=reporter)
+    else:
+        from pipeline.results.ome_zarr_v2 import count_chunks, write_ome_zarr_v2  # noqa: PLC0415  see above
+
+        with reporting(progress, *count_chunks(found, names)) as reporter:
+            write_ome_zarr_v2(found, names, path, reporter=reporter)
 
 
 def _choose_format(target: Path, format: str | None) -> Format:  # noqa: A002  as in export

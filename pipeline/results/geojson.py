@@ -59,9 +59,9 @@ def write_geojson(result: Result, name: str, path: Path, *, reporter: Reporter) 
         file.write("\n]}\n")
 
 
-def count_bands(result: Result) -> int:
-    """Return how many bands :func:`write_geojson` reads."""
-    return _bands_of(result).n_blocks
+def count_bands(result: Result) -> tuple[int, int]:
+    """Return how many bands :func:`write_geojson` reads, and how many pixels they have."""
+    return _bands_of(result).n_blocks, _bands_of(result).n_pixels
 
 
 def _bands_of(result: Result) -> Grid:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from pipeline.images.grid import Grid
 from pipeline.models.palette import class_color
 from pipeline.models.summary import result_names
 from pipeline.results.regions import tiles_of, value_dtype
@@ -67,6 +68,12 @@ def write_ome_tiff(result: Result, name: str, path: Path, *, reporter: Reporter)
                 shape=(*leading, *level.levels[number]),
                 **(options | described if number == 0 else options | {"subfiletype": 1}),
             )
+
+
+def count_tiles(result: Result, name: str) -> tuple[int, int]:
+    """Return how many tiles of full resolution are written, and how many numbers are in them."""
+    tiles = Grid(result.levels[0], (TILE, TILE), (TILE, TILE)).n_blocks * result.outputs[name].n_results
+    return tiles, tiles * TILE * TILE
 
 
 def _describe(result: Result, name: str) -> dict[str, Any]:

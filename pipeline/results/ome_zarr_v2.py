@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _VERSION = "0.4"
 # Chunks are files, so that they shouldn't be small.
-CHUNK = 1024
+_CHUNK = 1024
 
 
 def write_ome_zarr_v2(result: Result, names: Sequence[str], path: Path, *, reporter: Reporter) -> None:
@@ -67,6 +67,13 @@ def write_ome_zarr_v2(result: Result, names: Sequence[str], path: Path, *, repor
         root["labels"].attrs["labels"] = [layer.name for layer in labels]
 
 
+def count_chunks(result: Result, names: Sequence[str]) -> tuple[int, int]:
+    """Return how many chunks of results are written at full resolution, and how many numbers are in them."""
+    grid = Grid(result.levels[0], (_CHUNK, _CHUNK), (_CHUNK, _CHUNK))
+    planes = sum(result.outputs[name].n_results for name in names)
+    return grid.n_blocks * len(names), grid.n_pixels * planes
+
+
 def _describe(layer: Layer, result: Result) -> dict[str, Any]:
     """Return the attributes of the group of an image."""
     return _as_old(ome.describe_image(layer, result.record), "")
@@ -86,7 +93,7 @@ def _as_old(described: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def _write_level(group: zarr.Group, layer: Layer, level: Result, reporter: Reporter) -> None:
     """Write the array of a level."""
-    shape, side = level.levels[level.level], CHUNK
+    shape, side = level.levels[level.level], _CHUNK
     array = group.create_array(
         str(level.level),
         shape=(*layer.leading, *shape),

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from pipeline.results.rings import area_of, split_ring
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
@@ -31,10 +33,6 @@ _AHEAD_LEFT = ((-1, 1), (1, 1), (1, -1), (-1, -1))
 _CORNER = ((0, 0), (0, 1), (1, 1), (1, 0))
 # Of no class: what lies beyond the image, and pixels of classes that aren't wanted.
 _OUTSIDE = -1
-# A ring that meets a vertex twice has at least as many vertices.
-_SHORTEST_TOUCHING = 8
-# NumPy takes longer than Python for as many vertices.
-_FEW = 32
 
 
 class Region(NamedTuple):
@@ -110,7 +108,7 @@ class _Tracing:
 
     def add_ring(self, component: int, ring: NDArray[np.int64]) -> None:
         """Take a closed outline."""
-        self.rings.setdefault(self.root(component), []).extend(_split(ring))
+        self.rings.setdefault(self.root(component), []).extend(split_ring(ring))
 
     def add_open(self, part: _Open) -> None:
         """Take a part of an outline, and join it with those that it goes on with."""
@@ -140,7 +138,7 @@ class _Tracing:
         roots = {self.root(component) for component in active}
         for component in [one for one in self.pixels if one not in roots]:
             rings = self.rings.pop(component)
-            areas = [_area(ring) for ring in rings]
+            areas = [area_of(ring) for ring in rings]
             (outer,) = (ring for ring, area in zip(rings, areas, strict=True) if area > 0)
             holes = tuple(ring for ring, area in zip(rings, areas, strict=True) if area < 0)
             yield Region(self.labels[component], self.pixels.pop(component), outer, holes)
@@ -323,40 +321,3 @@ def _join(one: _Open, other: _Open) -> _Open:
         one.pieces.extend(other.pieces)
         pieces = one.pieces
     return _Open(one.head, other.tail, other.direction, one.component, pieces)
-
-
-def _split(ring: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return a ring as rings that meet no vertex twice."""
-    if len(ring) < _SHORTEST_TOUCHING:
-        return [ring]
-    keys = ring[:, 0] * (int(ring[:, 1].max()) + 1) + ring[:, 1]
-    if len(np.unique(keys)) == len(keys):
-        return [ring]
-    rings: list[NDArray[np.int64]] = []
-    path: list[int] = []
-    places: dict[int, int] = {}
-    for number, key in enumerate(keys.tolist()):
-        if key in places:
-            begin = places[key]
-            rings.append(ring[path[begin:]])
-            for passed in path[begin + 1 :]:
-                del places[int(keys[passed])]
-            # The vertex stays, once.
-            path[begin:] = [number]
-        else:
-            places[key] = len(path)
-            path.append(number)
-    return [*rings, ring[path]]
-
-
-def _area(ring: NDArray[np.int64]) -> int:
-    """Return the area in pixels, which is negative for the outline of a hole."""
-    if len(ring) > _FEW:
-        rows, columns = ring[:, 0], ring[:, 1]
-        return int(columns @ np.roll(rows, -1) - np.roll(columns, -1) @ rows) // 2
-    points, twice = ring.tolist(), 0
-    row, column = points[-1]
-    for next_row, next_column in points:
-        twice += column * next_row - next_column * row
-        row, column = next_row, next_column
-    return int(twice) // 2

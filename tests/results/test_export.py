@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from pipeline.results import export as module
+from pipeline.results import ome_tiff
 from pipeline.results.export import export
 from pipeline.results.result import open_result
 
@@ -99,7 +99,7 @@ def test_nothing_is_left_of_an_export_that_fails(
 
     export(results, tmp_path / "out.tif", result="ratio", progress="none")
     before = (tmp_path / "out.tif").read_bytes()
-    monkeypatch.setattr(module, "write_ome_tiff", fail)
+    monkeypatch.setattr(ome_tiff, "write_ome_tiff", fail)
     with pytest.raises(type(error)):
         export(results, tmp_path / "out.tif", result="label", overwrite=True, progress="none")
     assert [path.name for path in tmp_path.iterdir()] == ["out.tif"]
