@@ -117,6 +117,25 @@ class StoreContract(ABC):
                 np.testing.assert_array_equal(opened.read_block(layer, block), wanted)
                 np.testing.assert_array_equal(np.reshape(array[..., *block.region], wanted.shape), wanted)
 
+    @pytest.mark.parametrize("level", range(1, GRID.n_levels))
+    @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+    def test_blocks_of_coarser_levels_are_read_back(self, filled: Store, layer: Layer, level: int) -> None:
+        """Each level has its own shape, and its blocks are written, checked and read as those of level 0."""
+        grid = GRID.level(level)
+        array = filled.open_level(layer, level)
+        assert array.shape[-2:] == grid.shape
+        for block in grid.blocks():
+            values = make_values(layer, block)
+            np.testing.assert_array_equal(filled.read_block(layer, block, level=level), values)
+            np.testing.assert_array_equal(np.reshape(array[..., *block.region], values.shape), values)
+            assert filled.check_block(LAYERS, block.index, level=level) == []
+        one = slice(layer.n_channels - 1, layer.n_channels)
+        found = filled.read_block(layer, grid[0, 0], level=level, planes=one)
+        np.testing.assert_array_equal(found, make_values(layer, grid[0, 0])[one])
+        beyond = (grid.counts[0], 0)
+        faults = filled.check_block(LAYERS[:1], beyond, level=level)
+        assert faults == [Fault(LAYERS[0].name, beyond, "missing", level)]
+
     def test_there_are_no_other_levels(self, filled: Store) -> None:
         """A level that doesn't exist is refused."""
         with pytest.raises(FileNotFoundError):
