@@ -76,7 +76,7 @@ DAMAGES = st.lists(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(DAMAGES)
 def test_exactly_the_faults_are_named_and_mended(
     store: LocalStore, damages: list[tuple[Fault, int, int]]
