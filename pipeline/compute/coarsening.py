@@ -78,8 +78,9 @@ def _mean(values: NDArray[Any]) -> NDArray[Any]:
         mean: NDArray[Any] = rows[:, ::2] + rows[:, 1::2]
         mean *= 0.25
     # A sum that isn't finite has a value without data in it, or has overflown.
-    places = np.nonzero(~np.isfinite(mean))
-    if len(places[0]):
+    finite = np.isfinite(mean)
+    if not finite.all():
+        places = np.nonzero(~finite)
         mean[places] = _careful_mean(np.stack([part[places] for part in _four(values)]))
     return mean
 
