@@ -205,3 +205,41 @@ def test_an_unfinished_store_says_how_to_go_on(tmp_path: Path, monkeypatch: pyte
     write(tmp_path / "out.zarr", REPLACING)
     interrupt(LocalStore("out.zarr"), REPLACING, make_record(), n_blocks=1)
     np.testing.assert_array_equal(open_result("out.zarr")["label"], whole(OUTPUTS[2]))
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.name)
+def test_each_level_opens(tmp_path: Path, output: Output) -> None:
+    """A level has its own arrays and geometry, and regions of it are read without Dask."""
+    write(tmp_path / "out.zarr", FRESH)
+    result = open_result(tmp_path / "out.zarr")
+    assert result.levels == ((50, 70), (25, 35), (13, 18), (7, 9))
+    (layer,) = (layer for layer in arrange(OUTPUTS) if layer.outputs == (output,))
+    for number, shape in enumerate(result.levels):
+        level, grid = result.at(number), GRID.level(number)
+        assert level.level == number
+        array = np.asarray(level[output.name]).reshape(-1, *shape)
+        for block in grid.blocks():
+            values = output.encoding.decode(make_values(layer, block))
+            np.testing.assert_array_equal(array[:, *block.region], values)
+            np.testing.assert_array_equal(level.read(output.name, block), values)
+    for level_number in (-1, 4):
+        with pytest.raises(ValueError, match="wanted 0 to 3"):
+            result.at(level_number)
+
+
+@pytest.mark.parametrize(("side", "level"), [(1, 3), (9, 3), (10, 2), (35, 1), (36, 0), (70, 0), (1000, 0)])
+def test_the_coarsest_level_that_is_large_enough(tmp_path: Path, side: int, level: int) -> None:
+    """It has at least as many pixels along its longer side; level 0 is taken if none has."""
+    write(tmp_path / "out.zarr", FRESH)
+    assert open_result(tmp_path / "out.zarr").level_of(side) == level
+
+
+def test_levels_lie_where_the_image_lies(tmp_path: Path) -> None:
+    """The geometry is that of the level: larger pixels from the same corner."""
+    record = make_record()
+    image = replace(record.image, geometry=Geometry((0.5, 0.25), (0.0, 12.0)))
+    with LocalStore(tmp_path / "out.zarr").opened_for_run(**FRESH) as store:
+        fill(store, replace(record, image=image))
+    result = open_result(tmp_path / "out.zarr", level=2)
+    assert result.geometry == Geometry((2.0, 1.0), (0.75, 12.375))
+    assert result.at(0).geometry == image.geometry

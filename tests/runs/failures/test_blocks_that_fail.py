@@ -193,3 +193,22 @@ def test_a_run_of_which_every_block_fails_replaces_nothing(
     assert files_of(store) == old
     assert stream(small, QUANTITIES, store, overwrite=True, **options).kept_blocks == 0
     assert_same(store, undisturbed)
+
+
+def test_levels_above_a_skipped_block_are_made_later(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """What a skipped block is part of is missing at each level, and is made when the block is."""
+    photo = photo[:160, :160]
+    image = da.from_array(photo, chunks=(16, 16, 3)).map_blocks(set_on_fire, dtype=np.uint8)
+    store, wanted = tmp_path / "out.zarr", tmp_path / "wanted.zarr"
+    options: dict[str, Any] = {"block": 16, "progress": "none", "identity": "photo"}
+    stream(photo, Density(SKIN), wanted, **options)
+    stream(image, Density(SKIN), store, on_error="skip", **options)
+    found = verify(store, progress="none")
+    assert {(fault.level, fault.block, fault.kind) for fault in found.faults} == {
+        *((level, (1, 0), "missing") for level in (0, 1, 2)),
+        *((level, (0, 0), "missing") for level in (3, 4)),
+    }
+    assert open_result(store).levels == ((160, 160), (80, 80), (40, 40), (20, 20), (10, 10))
+    receipt = stream(photo, Density(SKIN), store, resume=True, **options)
+    assert receipt.kept_blocks == 99
+    assert_same(store, wanted)
