@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
+import numpy as np
 import tifffile
 
+from pipeline.models.palette import class_color
 from pipeline.models.summary import result_names
-from pipeline.results.ome_tiff import LARGEST_CLASSIC, TILE, counted
+from pipeline.results.ome_tiff import COMPRESSION, LARGEST_CLASSIC, counted, tile_side, xml_text
 from pipeline.results.regions import tiles_of, value_dtype
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 # The tags that say where the pixels lie (https://docs.ogc.org/is/19-008r4/19-008r4.html).
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 _GDAL_METADATA, _GDAL_NO_DATA = 42112, 42113
+# The side of the tiles: as GDAL has it by default, since they are fetched one by one from far away.
+_BLOCK = 512
+# 65535 / 255
+_WIDER = 257
 
 
 def write_cog(result: Result, name: str, path: Path, *, reporter: Reporter) -> None:
@@ -32,8 +38,8 @@ def write_cog(result: Result, name: str, path: Path, *, reporter: Reporter) -> N
     result : Result
         At level 0.
     name : str
-        The result. The classes of a posterior become bands; the classes of a label are the categories of its
-        band.
+        The result. The classes of a posterior become bands. The classes of a label have colors in a table,
+        which libvips shows instead of the numbers, and names in the metadata.
     path : Path
         A file that doesn't exist yet. A file of the same size is beside it meanwhile.
     reporter : Reporter
@@ -67,7 +73,7 @@ def write_cog(result: Result, name: str, path: Path, *, reporter: Reporter) -> N
                 driver="COG",
                 COMPRESS="DEFLATE",
                 PREDICTOR=predictor,
-                BLOCKSIZE=TILE,
+                BLOCKSIZE=min(_BLOCK, tile_side(result.levels[0])),
                 OVERVIEWS="FORCE_USE_EXISTING" if len(result.levels) > 1 else "NONE",
                 BIGTIFF="IF_SAFER",
             )
@@ -79,20 +85,29 @@ def _write_plain(result: Result, name: str, path: Path, reporter: Reporter) -> N
     is_large = planes * result.levels[0][0] * result.levels[0][1] * dtype.itemsize > LARGEST_CLASSIC
     options: dict[str, Any] = {
         "dtype": dtype,
-        "tile": (TILE, TILE),
-        "compression": "zlib",
-        "photometric": "minisblack",
         "metadata": None,
-        "maxworkers": 2,
+        **COMPRESSION,
+        **_colors(result, name),
         **({"planarconfig": "separate"} if planes > 1 else {}),
     }
     leading = (planes,) if planes > 1 else ()
     with tifffile.TiffWriter(path, bigtiff=is_large) as file:
         for number in range(len(result.levels)):
-            level = result.at(number)
-            tiles = counted(tiles_of(level, name, TILE), level, reporter)
+            level, side = result.at(number), tile_side(result.levels[number])
+            tiles = counted(tiles_of(level, name, side), level, reporter)
             extra = {"extratags": _tags(result, name)} if number == 0 else {"subfiletype": 1}
-            file.write(tiles, shape=(*leading, *level.levels[number]), **options, **extra)
+            file.write(tiles, shape=(*leading, *level.levels[number]), tile=(side, side), **options, **extra)
+
+
+def _colors(result: Result, name: str) -> dict[str, Any]:
+    """Return how the numbers become colors: those of classes by a table, which has room for each integer."""
+    names, dtype = result.outputs[name].label_names, value_dtype(result, name)
+    if names is None:
+        return {"photometric": "minisblack"}
+    table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint16)
+    # The colors of a TIFF have 16 bits.
+    table[:, : len(names)] = np.transpose([class_color(number) for number in range(len(names))]) * _WIDER
+    return {"photometric": "palette", "colormap": table}
 
 
 def _tags(result: Result, name: str) -> list[tuple[int, int, int, Any, bool]]:
@@ -115,7 +130,7 @@ def _tags(result: Result, name: str) -> list[tuple[int, int, int, Any, bool]]:
 
 def _escape(text: str) -> str:
     """Return a text as GDAL has it in its metadata: escaped twice."""
-    return escape(escape(text))
+    return escape(escape(xml_text(text)))
 
 
 def _geo_tags(geometry: Geometry) -> list[tuple[int, int, int, Any, bool]]:

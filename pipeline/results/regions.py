@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.images.grid import Block, Grid
+from pipeline.images.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,24 +20,6 @@ def value_dtype(result: Result, name: str) -> np.dtype[Any]:
     """Return the dtype of the values of a result that every file format knows: there are no halves."""
     dtype = result.outputs[name].encoding.decoded_dtype
     return np.dtype(np.float32) if dtype == np.float16 else dtype
-
-
-def planes_of(result: Result, name: str, block: Block) -> NDArray[Any]:
-    """Read the values of a region of a result.
-
-    Parameters
-    ----------
-    result : Result
-    name : str
-    block : Block
-        A region of the level of the result.
-
-    Returns
-    -------
-    ndarray, shape (J, h, w)
-        Decoded, and NaN or the highest integer where there is no data.
-    """
-    return result.read(name, block).astype(value_dtype(result, name), copy=False)
 
 
 def tiles_of(result: Result, name: str, side: int) -> Iterator[NDArray[Any]]:
@@ -60,7 +42,7 @@ def tiles_of(result: Result, name: str, side: int) -> Iterator[NDArray[Any]]:
     no_data = np.nan if dtype.kind == "f" else output.no_data
     for plane in range(output.n_results):
         for block in grid.blocks():
-            values = planes_of(result, name, block)[plane]
+            values = result.read(name, block, plane)[0].astype(dtype, copy=False)
             if values.shape != (side, side):
                 whole = np.full((side, side), no_data, dtype)
                 whole[: values.shape[0], : values.shape[1]] = values

@@ -65,6 +65,10 @@ def test_the_file_lies_on_the_map(mapped: Path, tmp_path: Path) -> None:
             assert file.overviews(1) == [2, 4]
             if name == "label":
                 assert file.tags()["class 0"] == "tumor & edge"
+                colors = file.colormap(1)
+                # Orange and sky blue, and nothing where there is no data.
+                assert [colors[n] for n in (0, 1)] == [(230, 159, 0, 255), (86, 180, 233, 255)]
+                assert colors[255] == (0, 0, 0, 0)
 
 
 def test_the_pieces_are_in_the_order_of_the_format(mapped: Path, tmp_path: Path) -> None:
