@@ -13,6 +13,7 @@ from pipeline.models.palette import class_color, hex_color
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.models.distribution import Distribution
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
     from pipeline.stores.layers import Layer
@@ -104,10 +105,16 @@ def _describe_channels(layer: Layer, record: Record) -> list[dict[str, Any]]:
                 ends = shown = _encoded(output, output.quantity.value_range or (0.0, 1.0))
             else:
                 ends = _encoded(output, (found.quantile(0), found.quantile(1)))
-                shown = _encoded(output, (found.quantile(_SHOWN[0]), found.quantile(_SHOWN[1])))
+                shown = _encoded(output, _range_of(found))
             is_active = output is layer.outputs[0]
             channels.append(_describe_channel(name, color, ends, shown, is_active=is_active))
     return channels
+
+
+def _range_of(found: Distribution) -> tuple[float, float]:
+    """Return the ends of the bins between which most values are: equal values lie between them too."""
+    start, end = (found.quantile(share) for share in _SHOWN)
+    return float(found.lower[found.lower <= start].max()), float(found.upper[found.upper >= end].min())
 
 
 def _describe_channel(
