@@ -47,7 +47,7 @@ def describe_image(layer: Layer, record: Record) -> dict[str, Any]:
     if layer.is_label:
         described["image-label"] = _describe_classes(layer.outputs[0].label_names or (), int(layer.no_data))
     else:
-        described[CHANNELS] = {"channels": _describe_channels(layer, record)}
+        described[CHANNELS] = {"name": layer.name, "channels": _describe_channels(layer, record)}
     return described
 
 
@@ -58,7 +58,8 @@ def describe_label_as_image(layer: Layer, record: Record) -> dict[str, Any]:
         dataset["path"] = f"{layer.path}/{dataset['path']}"
     last = len(layer.outputs[0].label_names or ())
     channel = _describe_channel(layer.name, _WHITE, (0.0, float(last)), (0.0, float(last)), is_active=True)
-    return {"version": _VERSION, "multiscales": [multiscale], CHANNELS: {"channels": [channel]}}
+    shown = {"name": layer.name, "channels": [channel]}
+    return {"version": _VERSION, "multiscales": [multiscale], CHANNELS: shown}
 
 
 def list_labels(layers: Sequence[Layer]) -> dict[str, Any]:

@@ -133,6 +133,8 @@ def test_what_the_schemas_leave_open(kind: Kind) -> None:
                 assert array["data_type"] in {"uint8", "uint16"}
         assert shapes == sorted(shapes, reverse=True)
         assert len(shapes) == len(images[""]["multiscales"][0]["datasets"]) == record.grid.n_levels
+        if "omero" in attributes:
+            assert attributes["omero"]["name"] == multiscale["name"]
         if "omero" in attributes and axes[0] == "c":
             assert len(attributes["omero"]["channels"]) == shapes[0][0]
 
