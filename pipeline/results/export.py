@@ -102,9 +102,9 @@ def _write(found: Result, names: list[str], kind: Format, path: Path, progress: 
         with reporting(progress, *count_tiles(found, names[0])) as reporter:
             write_cog(found, names[0], path, reporter=reporter)
     elif kind == "geojson":
-        from pipeline.results.geojson import count_bands, write_geojson  # noqa: PLC0415  see above
+        from pipeline.results.geojson import count_label_tiles, write_geojson  # noqa: PLC0415  see above
 
-        with reporting(progress, *count_bands(found)) as reporter:
+        with reporting(progress, *count_label_tiles(found)) as reporter:
             write_geojson(found, names[0], path, reporter=reporter)
     else:
         from pipeline.results.ome_zarr_v2 import count_chunks, write_ome_zarr_v2  # noqa: PLC0415  see above

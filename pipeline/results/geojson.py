@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.images.geometry import Geometry
+    from pipeline.images.grid import Block
     from pipeline.results.outlines import Region
     from pipeline.results.result import Result
     from pipeline.runs.progress import Reporter
 
-# A band of rows has about so many pixels.
-_BAND = 2**24
+# Tiles have about this height and width.
+_SIDE = 1024
 
 
 def write_geojson(result: Result, name: str, path: Path, *, reporter: Reporter) -> None:
-    """Write the regions of a label to a file of GeoJSON, each when its last row has been read.
+    """Write the regions of a label to a file of GeoJSON, each when its outline is closed.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def write_geojson(result: Result, name: str, path: Path, *, reporter: Reporter) 
     path : Path
         A file that doesn't exist yet.
     reporter : Reporter
-        It is told of each band of rows.
+        It is told of each tile.
 
     Notes
     -----
@@ -52,30 +53,30 @@ def write_geojson(result: Result, name: str, path: Path, *, reporter: Reporter) 
     names = result.outputs[name].label_names or ()
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"type": "FeatureCollection",{_crs_member(result.geometry)} "features": [')
-        regions = trace_regions(_bands(result, name, reporter), range(len(names)))
+        regions = trace_regions(
+            _tiles(result, name, reporter), result.levels[result.level], range(len(names))
+        )
         for number, region in enumerate(regions):
             file.write(",\n" if number else "\n")
-            json.dump(_feature(region, names[region.label], result.geometry), file)
+            file.write(json.dumps(_feature(region, names[region.label], result.geometry)))
         file.write("\n]}\n")
 
 
-def count_bands(result: Result) -> tuple[int, int]:
-    """Return how many bands :func:`write_geojson` reads, and how many pixels they have."""
-    return _bands_of(result).n_blocks, _bands_of(result).n_pixels
+def count_label_tiles(result: Result) -> tuple[int, int]:
+    """Return how many tiles :func:`write_geojson` reads, and how many pixels they have."""
+    return _tiles_of(result).n_blocks, _tiles_of(result).n_pixels
 
 
-def _bands_of(result: Result) -> Grid:
-    height, width = result.levels[result.level]
-    rows = max(1, min(height, _BAND // max(1, width)))
-    # Rows of whole chunks are decoded once.
-    chunk = result.record.grid.chunk[0]
-    rows = max(chunk, rows // chunk * chunk)
-    return Grid((height, width), (rows, max(1, width)), (rows, max(1, width)))
+def _tiles_of(result: Result) -> Grid:
+    # Whole chunks, so that each is decoded once.
+    side = tuple(max(1, _SIDE // chunk) * chunk for chunk in result.record.grid.chunk)
+    sides = side[0], side[1]
+    return Grid(result.levels[result.level], sides, sides)
 
 
-def _bands(result: Result, name: str, reporter: Reporter) -> Iterator[NDArray[Any]]:
-    for block in _bands_of(result).blocks():
-        yield result.read(name, block)[0]
+def _tiles(result: Result, name: str, reporter: Reporter) -> Iterator[tuple[Block, NDArray[Any]]]:
+    for block in _tiles_of(result).blocks():
+        yield block, result.read(name, block)[0]
         reporter.advance(block.n_pixels)
 
 

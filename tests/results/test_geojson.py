@@ -31,7 +31,7 @@ def test_areas_are_the_counts_of_the_summary(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The areas of each class add up to its pixels, in pixels and in square micrometers."""
-    monkeypatch.setattr(geojson, "_BAND", 1)
+    monkeypatch.setattr(geojson, "_SIDE", 1)
     content = write(results, tmp_path / "out.geojson")
     summary = open_result(results).summary
     assert summary is not None
@@ -79,7 +79,7 @@ def test_polygons_lie_on_the_map(mapped: Path, tmp_path: Path) -> None:
         assert areas[0] > 0 > max(areas[1:], default=-1)
 
 
-def test_an_export_counts_its_bands(results: Path, tmp_path: Path) -> None:
+def test_an_export_counts_its_tiles(results: Path, tmp_path: Path) -> None:
     """The only label of a store is exported by the end of the name, with progress to the last row."""
     events: list[Progress] = []
     path = export(results, tmp_path / "out.geojson", progress=events.append)
