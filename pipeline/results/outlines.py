@@ -57,8 +57,8 @@ class _Growing:
     def __init__(self, label: int) -> None:
         self.label, self.n_open = label, 0
         # Rings of this tile share one array, until they are kept.
-        self.fresh: list[NDArray[np.int32]] = []
-        self.rings: list[NDArray[np.int32]] = []
+        self.fresh: list[NDArray[Any]] = []
+        self.rings: list[NDArray[Any]] = []
         self._parent = self
 
     def root(self) -> _Growing:
@@ -84,12 +84,15 @@ class _Growing:
 
     def keep(self) -> None:
         """Keep the rings of this tile without the others of the tile."""
-        self.rings += [ring.copy() for ring in self.fresh]
+        self.rings += [ring.astype(np.int32) for ring in self.fresh]
         self.fresh = []
 
     def finish(self) -> Region:
         """Return the region, of which all rings are closed."""
-        rings = [part for ring in (*self.rings, *self.fresh) for part in split_ring(ring.astype(np.int64))]
+        closed = [ring.astype(np.int64, copy=False) for ring in (*self.rings, *self.fresh)]
+        rings = [part for ring in closed for part in split_ring(ring)]
+        if len(rings) == 1:
+            return Region(self.label, area_of(rings[0]), rings[0], ())
         areas = [area_of(ring) for ring in rings]
         (outer,) = (ring for ring, area in zip(rings, areas, strict=True) if area > 0)
         holes = tuple(ring for ring, area in zip(rings, areas, strict=True) if area < 0)
@@ -123,7 +126,7 @@ class _Chain:
 
     def close(self) -> None:
         """Give the ring to the region."""
-        ring = np.concatenate(self.pieces)
+        ring = np.concatenate(self.pieces).astype(np.int64)
         region = self.region.root()
         region.fresh.append(ring[1:] if self.is_straight else ring)
         region.n_open -= 1
@@ -160,7 +163,7 @@ class _Joiner:
         for number, (entry, leaves, is_straight, end, start) in enumerate(opened):
             region = regions[number].root()
             region.n_open += 1
-            piece = found.points[start:end].copy()
+            piece = found.points[start:end].astype(np.int32)
             self._join(_Chain(entry, leaves, piece, region, is_straight=is_straight))
         for region in {id(root): root for root in (one.root() for one in regions)}.values():
             if region.n_open:

@@ -26,7 +26,7 @@ class Fragments(NamedTuple):
 
     Attributes
     ----------
-    points : ndarray of int32, shape (n, 2)
+    points : ndarray of int64, shape (n, 2)
         Row and column of each corner in the image; the corners of a piece lie one after the other. The first
         one of a piece that leaves the tile is where it enters.
     ends : ndarray of int64, shape (m,)
@@ -42,7 +42,7 @@ class Fragments(NamedTuple):
         The piece, or the number as above, of the region that leaves each row to the right; -1 for none.
     """
 
-    points: NDArray[np.int32]
+    points: NDArray[np.int64]
     ends: NDArray[np.int64]
     labels: NDArray[np.int64]
     entries: NDArray[np.int64]
@@ -114,7 +114,7 @@ def trace(labels: NDArray[np.int32], origin: tuple[int, int], stride: int) -> Fr
     )
     pairs, leaving = _connect(labels[1:-1, 1:-1] >= 0, left, right, len(stops))
     return Fragments(
-        (starts[order] + np.array(origin)).astype(np.int32),
+        starts[order] + np.array(origin),
         stops,
         np.concatenate([part.labels for part in parts])[order[firsts]],
         number(directions[begin], starts[begin]),
