@@ -93,7 +93,9 @@ def _describe(result: Result, name: str) -> dict[str, Any]:
     """Return what the OME-XML says."""
     output, size = result.outputs[name], result.geometry.pixel_size
     described: dict[str, Any] = {"axes": "CYX" if output.n_results > 1 else "YX", "Name": name}
-    channel: dict[str, Any] = {"Name": [xml_text(text) for text in result_names(output)]}
+    # Before its release 2026.2.24, tifffile doesn't escape the quotes of an attribute.
+    names = [xml_text(text).replace('"', "'") for text in result_names(output)]
+    channel: dict[str, Any] = {"Name": names}
     if output.class_names is not None:
         channel["Color"] = [_ome_color(class_color(number)) for number in range(output.n_results)]
     described["Channel"] = channel

@@ -80,14 +80,14 @@ def test_large_files_have_long_offsets(
 
 
 def test_any_name_and_any_size_can_be_read(tmp_path: Path) -> None:
-    """A replacement character stands for what XML can't hold, and libvips opens an image of few pixels."""
-    classes = {"a\x00\ud800b": random_mixture(1, 3), "<c> \U0001f600": random_mixture(1, 3, seed=1)}
+    """Other characters stand for those that XML can't hold, and libvips opens an image of few pixels."""
+    classes = {"a\x00\ud800b": random_mixture(1, 3), '<"c"> \U0001f600': random_mixture(1, 3, seed=1)}
     pixels = np.arange(3 * 5 * 7, dtype=np.uint8).reshape(5, 7, 3)
     stream(pixels, {"chances": Posterior(classes)}, tmp_path / "out.zarr", progress="none")
     write(tmp_path / "out.zarr", "chances", tmp_path / "out.ome.tif")
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as file:
         described = ET.fromstring(file.ome_metadata or "")  # noqa: S314  written above
     names = [one.get("Name") for one in described.iter() if one.tag.endswith("Channel")]
-    assert names == ["chances a\ufffd\ufffdb", "chances <c> \U0001f600"]
+    assert names == ["chances a\ufffd\ufffdb", "chances <'c'> \U0001f600"]
     first: Any = pyvips.Image.new_from_file(str(tmp_path / "out.ome.tif")).numpy()
     np.testing.assert_array_equal(first, open_result(tmp_path / "out.zarr")["chances"][0])
