@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dask.base import compute
 
+from pipeline.evaluation import evaluate
 from pipeline.images.opencv import import_opencv
 from pipeline.images.opening import open_image
 from pipeline.models.mixture_quantities import LogRatio
+from pipeline.models.output import make_outputs
 from pipeline.models.published import load_model
+from pipeline.results.napari_layers import value_layer
 from pipeline.results.result import open_result
 from pipeline.runs.stream import stream
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     import dask.array as da
     from numpy.typing import NDArray
+
+    from pipeline.results.napari_layers import LayerData
 
 _PHOTO = 512
 _TILES = 16
@@ -66,6 +71,19 @@ def run_demo(output: Path) -> Iterator[str]:
 def load_photo() -> NDArray[np.uint8]:
     """Return NASA's portrait of astronaut Eileen Collins, shape (512, 512, 3), red, green, blue."""
     return open_image(Path(__file__).parent / "data" / "astronaut.webp").compute()
+
+
+def demo_layers() -> list[LayerData]:
+    """Return the photo and its log-ratio of skin and other colors as layers, the sample data of napari."""
+    import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
+
+    photo = load_photo()
+    quantity = LogRatio(load_model("jones-rehg-skin"), load_model("jones-rehg-nonskin"))
+    (output,) = make_outputs(quantity)
+    ratio = da.from_array(evaluate(photo, quantity))
+    values, options, kind = value_layer(output.name, output, [ratio], None)
+    single: dict[str, Any] = {"multiscale": False}
+    return [(photo, {"name": "photo", "rgb": True}, "image"), (values[0], {**options, **single}, kind)]
 
 
 def _write_mosaic(path: Path, photo: NDArray[np.uint8]) -> None:

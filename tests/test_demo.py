@@ -48,3 +48,14 @@ def test_the_photo_ships() -> None:
     assert photo.dtype == np.uint8
     # The upper left corner of NASA's portrait, as scikit-image ships it.
     assert photo[0, 0].tolist() == [154, 147, 151]
+
+
+def test_sample_data_of_napari(photo: NDArray[np.uint8], skin: Mixture) -> None:
+    """The sample data are the photo and its log-ratio, with colors that are symmetric around 0."""
+    (image, shown, _), (values, options, kind) = demo.demo_layers()
+    np.testing.assert_array_equal(image, photo)
+    assert shown == {"name": "photo", "rgb": True}
+    np.testing.assert_array_equal(values, evaluate(photo, LogRatio(skin, load_model("jones-rehg-nonskin"))))
+    low, high = options["contrast_limits"]
+    assert low == -high
+    assert (kind, options["multiscale"]) == ("image", False)

@@ -71,6 +71,8 @@ class ImageTiles:
         first three channels, or the first one of fewer than three.
     coarsest : int
         The coarsest level whose tiles can be read.
+    overview_pixels : int
+        How many pixels of the file are read for all of the coarsest level.
 
     Raises
     ------
@@ -104,7 +106,8 @@ class ImageTiles:
         self._directly = min(
             n_levels(self.extent) - 1, int(math.log2(min(last.down, last.across) * _MOST_STEP))
         )
-        is_small = math.prod(last.source.extent) <= _MOST_FOR_OVERVIEW
+        self.overview_pixels = math.prod(last.source.extent)
+        is_small = self.overview_pixels <= _MOST_FOR_OVERVIEW
         self.coarsest = n_levels(self.extent) - 1 if is_small else self._directly
         self._composing = threading.RLock()
         self._composed = lru_cache(_KEPT_TILES)(self._compose)
