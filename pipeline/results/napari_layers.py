@@ -37,7 +37,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 # Height and width of the chunks that napari reads, which are those of a store inside its shards.
 _CHUNK = 1024
-# An image is shown at first if no more pixels than these are read for it; that takes about a second.
+# An image is shown at first if no more pixels are read for its overview, which takes about a second.
 _MOST_SHOWN = 2**26
 _BRIGHTEST = 255
 
@@ -84,6 +84,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     result = open_result(os.fspath(path) if isinstance(path, str) else path[0])
     levels = [result.at(number) for number in range(len(result.levels))]
     layers = _image_layers(result)
+    n_images = len(layers)
     for output in result.outputs.values():
         if output.label_names is not None:
             layers.append(_label_layer(output, levels))
@@ -93,8 +94,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
             data = [_lazy(level, output, number) for level in levels]
             found = None if result.summary is None else result.summary.distributions[title]
             layers.append(value_layer(title, output, data, found, color))
-    has_image = len(layers) > 0 and layers[0][1].get("rgb", False)
-    for _, options, _ in layers[1 + has_image :]:
+    for _, options, _ in layers[n_images + 1 :]:
         options["visible"] = False
     place = _place(result)
     return [(data, {**options, **place}, kind) for data, options, kind in layers]
@@ -167,7 +167,8 @@ def _image_layers(result: Result) -> list[LayerData]:
     """Return the layer of the image, or none if it isn't there any more, or can't be read."""
     try:
         tiles = ImageTiles(result.image)
-    except (OSError, ValueError, ModuleNotFoundError):
+    # A file of any format that isn't there any more, was changed, or lacks its reader.
+    except (OSError, ValueError, TypeError, ImportError):
         return []
     levels = [_lazy_tiles(tiles, number) for number in range(tiles.coarsest + 1)]
     options = {
