@@ -31,7 +31,7 @@ def test_everything_that_an_image_says() -> None:
         "transform: x = 10 column + 0 row + 500000, y = 0 column + -10 row + 4900000",
         "validity: no data where 0",
         "read: in tiles of 32 x 20",
-        READING.format("6 blocks of 1024 x 1020", "35.16 MiB", "13.95 MiB"),
+        READING.format("6 blocks of 1024 x 1024", "35.16 MiB", "14.00 MiB"),
     ]
 
 

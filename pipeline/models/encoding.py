@@ -187,7 +187,7 @@ class Range(Encoding):
             "scale_factor": self.step,
             "add_offset": self._start - self._reserved * self.step,
             "exponential": self.kind == "log",
-            "below_low": 0 if self._reserved else None,
+            **({"below_low": 0} if self._reserved else {}),
             "_FillValue": no_data_value(self.dtype),
         }
 

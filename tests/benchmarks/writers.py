@@ -26,6 +26,7 @@ from pipeline.images.description import Description
 from pipeline.images.grid import Block, Grid, choose_grid
 from pipeline.models.output import make_outputs
 from pipeline.runs.threads import Threads
+from pipeline.stores.layers import arrange
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # Rows of a block that the NumPy answer takes at once: its temporaries are 16 times the float64 pixels.
 _ROWS = 16
 OUTPUTS = make_outputs(Density(load_model("jones-rehg-skin")))
+(LAYER,) = arrange(OUTPUTS)
 
 
 def copy_floats(source: zarr.Array[Any], output: Path) -> None:
@@ -59,12 +61,11 @@ def copy_bytes(source: zarr.Array[Any], output: Path) -> None:
 
 
 def _create(output: Path, grid: Grid, dtype: type[np.number[Any]]) -> zarr.Array[Any]:
-    image = zarr.create_group(output).create_group("density")
-    return image.create_array(
-        "0",
-        shape=grid.shape,
-        shards=grid.block,
-        chunks=grid.chunk,
+    return zarr.create_group(output).create_array(
+        LAYER.array_path(),
+        shape=(1, *grid.shape),
+        shards=(1, *grid.block),
+        chunks=(1, *grid.chunk),
         dtype=dtype,
         compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
     )
@@ -82,9 +83,9 @@ def _copy_zarr(pipeline: str, source: zarr.Array[Any], output: Path, values: Val
             # Reading one channel alone takes zarrs many times as long.
             pixels = np.asarray(image[block.region])
             if values is None:
-                target[block.region] = pixels[..., 0].astype(np.float32)
+                target[(0, *block.region)] = pixels[..., 0].astype(np.float32)
             else:
-                target[block.region] = values[: pixels.shape[0], : pixels.shape[1]]
+                target[(0, *block.region)] = values[: pixels.shape[0], : pixels.shape[1]]
 
         with ThreadPoolExecutor(CPU_COUNT) as pool:
             list(pool.map(task, grid.blocks()))
@@ -105,7 +106,7 @@ def _copy_tensorstore(flushes: bool, source: zarr.Array[Any], output: Path, valu
         kept = {"driver": "file", "path": str(path)}
         return tensorstore.open({"driver": "zarr3", "kvstore": kept}, context=context).result()
 
-    image, target = opened(Path(source.store.root)), opened(output / "density" / "0")  # type: ignore[attr-defined]
+    image, target = opened(Path(source.store.root)), opened(output / LAYER.array_path())  # type: ignore[attr-defined]
 
     def task(block: Block) -> None:
         if values is None:
@@ -113,7 +114,7 @@ def _copy_tensorstore(flushes: bool, source: zarr.Array[Any], output: Path, valu
         else:
             pixels = image[block.region].read().result()
             made = values[: pixels.shape[0], : pixels.shape[1]]
-        target[block.region].write(made, can_reference_source_data_indefinitely=True).result()
+        target[(0, *block.region)].write(made, can_reference_source_data_indefinitely=True).result()
 
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         list(pool.map(task, grid.blocks()))
@@ -160,7 +161,7 @@ def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[...,
 
     def task(_: None, part: Any, block: Block) -> Callable[[], None]:
         pixels, _valid = part.read()
-        return store.write_block(OUTPUTS[0], block, make(pixels)[np.newaxis]).publish
+        return store.write_block(LAYER, block, [make(pixels)]).publish
 
     calls = ((block, (image.part(block.region), block)) for block in grid.blocks())
     with Threads() as executor:
@@ -177,11 +178,11 @@ def is_same(copier: Copier, source: zarr.Array[Any], directory: Path) -> bool:
     values = np.random.default_rng(0).random(source.shape[:2], dtype=np.float32)
     copier.copy(source, given, values)
     ours, theirs, written = (
-        zarr.open_array(path / "density" / "0", mode="r") for path in (mine, other, given)
+        zarr.open_array(path / LAYER.array_path(), mode="r") for path in (mine, other, given)
     )
     same = (
         np.array_equal(theirs[...], ours[...])
-        and np.array_equal(written[...], values)
+        and np.array_equal(written[0], values)
         and (theirs.shards, theirs.chunks, theirs.dtype) == (ours.shards, ours.chunks, ours.dtype)
         and theirs.metadata.codecs == ours.metadata.codecs  # type: ignore[union-attr]
     )

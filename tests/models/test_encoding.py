@@ -205,7 +205,7 @@ def test_attributes_suffice_to_decode() -> None:
         values = attributes["add_offset"] + attributes["scale_factor"] * stored.astype(float)
         if attributes["exponential"]:
             values = np.exp(values)
-        if attributes["below_low"] is not None:
+        if "below_low" in attributes:
             values[stored == attributes["below_low"]] = 0
         np.testing.assert_allclose(encoding.decode(stored), values, rtol=1e-6, atol=1e-7)
 
