@@ -69,7 +69,9 @@ FAULTS = st.builds(
 
 
 @settings(max_examples=4)
-@given(st.lists(FAULTS, max_size=6, unique_by=lambda fault: (*fault[:2], fault.level)), st.data())
+@given(
+    st.lists(FAULTS, max_size=6, unique_by=lambda fault: (fault.layer, fault.block, fault.level)), st.data()
+)
 def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fault], data: Any) -> None:
     """Each shard that is deleted or has another byte is named and mended, and no other is touched."""
     before = files_of(store)

@@ -72,7 +72,7 @@ FAULTS = st.builds(
 DAMAGES = st.lists(
     st.tuples(FAULTS, st.integers(0, 2**20), st.integers(1, 255)),
     max_size=6,
-    unique_by=lambda damage: (*damage[0][:2], damage[0].level),
+    unique_by=lambda damage: (damage[0].layer, damage[0].block, damage[0].level),
 )
 
 
