@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.images.remote import is_url
-from pipeline.images.reopening import reopen
+from pipeline.images.reopening import innermost, reopen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def read_overview(image: Image, side: int) -> NDArray[np.uint8]:
     if place is None and image.tile != (1, 1):
         raise ValueError("the image is computed chunk by chunk, which may take long")
     if place is not None:
-        if is_url(_innermost(place)["image"]):
+        if is_url(innermost(place)["image"]):
             raise ValueError("the image is remote")
         image = _coarser(image, place, side)
     if math.prod(image.extent) > _MOST_PIXELS:
@@ -62,17 +62,12 @@ def read_overview(image: Image, side: int) -> NDArray[np.uint8]:
     return _as_colors(np.asarray(image[::step, ::step]), image.channels)
 
 
-def _innermost(place: dict[str, Any]) -> dict[str, Any]:
-    inner = place["image"]
-    return _innermost(inner) if isinstance(inner, dict) else place
-
-
 def _coarser(image: Image, place: dict[str, Any], side: int) -> Image:
     """Return an image at the coarsest level that has so many pixels, or the image itself if it has none."""
-    innermost = _innermost(place)
+    file = innermost(place)
     if not _is_same_at_levels(place):
         return image
-    whole = reopen({key: value for key, value in innermost.items() if key in {"image", *_CHOICE}})
+    whole = reopen({key: value for key, value in file.items() if key in {"image", *_CHOICE}})
     levels = whole.levels
     if whole.extent not in levels:
         return image

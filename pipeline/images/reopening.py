@@ -79,6 +79,13 @@ def reopen(place: dict[str, Any]) -> Image:
     return Image.of(view(source, rows, columns), is_ordered=True)
 
 
+def innermost(place: dict[str, Any]) -> dict[str, Any]:
+    """Return the place within a place that names a file."""
+    while isinstance(place["image"], dict):
+        place = place["image"]
+    return place
+
+
 def _stated(source: Source, fact: str) -> Source:
     """Return the mask of a name that a source states."""
     masks = source.stated_masks()

@@ -1,4 +1,4 @@
-"""Color maps of the page: lookup tables of 256 colors."""
+"""Color maps of the page, of thumbnails and of napari: lookup tables of 256 colors."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.images.remote import is_url
-from pipeline.images.reopening import reopen
+from pipeline.images.reopening import innermost, reopen
 from pipeline.images.view import view
 from pipeline.results.tiles import SIDE, Place, n_levels
 
@@ -87,7 +87,7 @@ class ImageTiles:
         place = description.place
         if place is None:
             raise FileNotFoundError("the image was in memory only")
-        address = _innermost(place)["image"]
+        address = innermost(place)["image"]
         if is_url(address):
             raise FileNotFoundError(f"the image is at {address}, from which nothing is requested")
         image = reopen(place)
@@ -203,13 +203,6 @@ def _span(places: range, ratio: float, offset: float, length: int) -> slice:
     return slice(start, max(stop, start + 1), max(1, int(ratio / _SAMPLES)))
 
 
-def _innermost(place: dict[str, Any]) -> dict[str, Any]:
-    """Return the place within a place that names a file."""
-    while isinstance(place["image"], dict):
-        place = place["image"]
-    return place
-
-
 def _at_level(place: dict[str, Any], level: int) -> dict[str, Any]:
     """Return the place of another level of the same file."""
     inner = place["image"]
@@ -235,7 +228,7 @@ def _open_levels(place: dict[str, Any], image: Image, shown: tuple[int, ...]) ->
     if _is_arranged(whole) or min(rows.step, columns.step) < 1:
         return levels
     finest = reopen(whole)
-    first = _innermost(place).get("level", 0)
+    first = innermost(place).get("level", 0)
     extent = finest.extent
     for number in range(first + 1, first + _MOST_LEVELS):
         try:

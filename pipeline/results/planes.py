@@ -15,6 +15,8 @@ from pipeline.results.color_maps import DIVERGING
 from pipeline.results.tiles import Place, Scale, n_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from pipeline.models.output import Output
@@ -50,6 +52,15 @@ class Plane(NamedTuple):
         return self.output.quantity.error_is_relative
 
 
+def list_planes(outputs: Iterable[Output]) -> list[Plane]:
+    """Return the planes of some outputs, in their order."""
+    return [
+        Plane(name, output, None if output.class_names is None else number)
+        for output in outputs
+        for number, name in enumerate(result_names(output))
+    ]
+
+
 class Planes:
     """The planes of a result, and their tiles at every level. It may be used by several threads at once.
 
@@ -66,11 +77,7 @@ class Planes:
     def __init__(self, result: Result) -> None:
         self._levels = [result.at(level) for level in range(len(result.levels))]
         self.extent = result.levels[0]
-        self.planes = tuple(
-            Plane(name, output, None if output.class_names is None else number)
-            for output in result.outputs.values()
-            for number, name in enumerate(result_names(output))
-        )
+        self.planes = tuple(list_planes(result.outputs.values()))
         self._summary = result.summary
         self._read_kept = lru_cache(_KEPT_TILES)(self._read)
 

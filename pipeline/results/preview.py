@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.output import Output
-    from pipeline.results.coarse import Plane
+    from pipeline.results.planes import Plane
 
 # Panels and lines of a legend, at most.
 _MOST_PANELS = 12
@@ -191,7 +191,7 @@ def _draw(plane: Plane, result: Result, panel: Axes, size: int, background: NDAr
     if handles:
         _add_legend(panel, handles)
     panel.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    panel.set_title(_shortened(plane.title), parse_math=False, fontfamily=_families())
+    panel.set_title(_shortened(plane.name), parse_math=False, fontfamily=_families())
     bar = choose_bar(result.at(0).geometry, width)
     if bar is not None:
         _add_bar(panel, *bar)
@@ -216,7 +216,7 @@ def _draw_values(
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415  an extra
 
     output, summary = plane.output, result.summary
-    distribution = None if summary is None else summary.distributions[plane.title]
+    distribution = None if summary is None else summary.distributions[plane.name]
     scale = choose_scale(output, distribution, values)
     # The logarithm of 0 would count as no data.
     shown = np.maximum(values, scale.low) if scale.is_logarithmic else values

@@ -61,8 +61,10 @@ class Result(Mapping[str, "da.Array"]):
         self.geometry = record.image.geometry.coarser(2**level, 2**level)
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{store.address} has no level {level}; wanted 0 to {len(self.levels) - 1}")
-        layers = {output: layer for layer in arrange(record.outputs) for output in layer.outputs}
-        self._arrays = {output.name: _open(store, layers[output], output, level) for output in record.outputs}
+        self._layers = {output.name: layer for layer in arrange(record.outputs) for output in layer.outputs}
+        self._arrays = {
+            name: _open(store, self._layers[name], output, level) for name, output in self.outputs.items()
+        }
 
     def at(self, level: int) -> Result:
         """Return the results at another level of resolution.
@@ -94,8 +96,7 @@ class Result(Mapping[str, "da.Array"]):
         ndarray, shape (J, h, w)
             J is 1 for a result that isn't a posterior of several classes, and for one class.
         """
-        output = self.outputs[name]
-        (layer,) = (layer for layer in arrange(self.record.outputs) if output in layer.outputs)
+        output, layer = self.outputs[name], self._layers[name]
         planes = layer.planes_of(output)
         if class_number is not None:
             planes = slice(planes.start + class_number, planes.start + class_number + 1)

@@ -8,30 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dask.utils import format_bytes
 
-from pipeline.images.opencv import import_opencv
 from pipeline.images.thumbnail import LARGEST, thumbnail_html
 from pipeline.models.palette import class_color, hex_color
 from pipeline.models.summary import result_names
 from pipeline.results.coarse import choose_planes, read_coarse
+from pipeline.results.color_maps import DIVERGING, color_table
 from pipeline.results.scale import choose_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.output import Output
-    from pipeline.results.coarse import Plane
+    from pipeline.results.planes import Plane
     from pipeline.results.result import Result
 
 _MOST_PICTURES = 12
 _MOST_CLASSES = 16
 _NO_DATA = (220, 220, 220)
-# From blue over white to red: RdBu of ColorBrewer, https://colorbrewer2.org, reversed.
-_DIVERGING = np.array(
-    [
-        *((5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240), (247, 247, 247)),
-        *((253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31)),
-    ]
-)
 _HEADS = ("result", "quantity", "shape", "dtype", "size", "values")
 
 
@@ -88,7 +81,7 @@ def _pictures(result: Result) -> str:
             picture = thumbnail_html(_colors(result, plane))
         except Exception:  # noqa: BLE001  a damaged store raises anything, and its facts are shown all the same
             return ""
-        caption = f"<figcaption>{html.escape(plane.title)}</figcaption>"
+        caption = f"<figcaption>{html.escape(plane.name)}</figcaption>"
         figures.append(f'<figure style="margin: 0; max-width: {LARGEST}px">{picture}{caption}</figure>')
     figures += [f"<p>and {left_out} more</p>"] if left_out else []
     return "".join(figures)
@@ -99,17 +92,12 @@ def _colors(result: Result, plane: Plane) -> NDArray[np.uint8]:
     values, _ = read_coarse(result, plane, LARGEST // 2)
     if plane.output.label_names is not None:
         return _label_colors(values, plane.output)
-    distribution = None if result.summary is None else result.summary.distributions[plane.title]
+    distribution = None if result.summary is None else result.summary.distributions[plane.name]
     scale = choose_scale(plane.output, distribution, values)
     missing = np.isnan(values)
+    table = color_table("viridis" if scale.neutral is None else DIVERGING)
     places = np.where(missing, 0, scale.spread(values))
-    if scale.neutral is None:
-        cv2 = import_opencv()
-        indices = np.asarray(np.round(places * 255), np.uint8)
-        colors: NDArray[Any] = cv2.applyColorMap(indices, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    else:
-        stops = np.linspace(0, 1, len(_DIVERGING))
-        colors = np.stack([np.interp(places, stops, channel) for channel in _DIVERGING.T], axis=-1)
+    colors = table[np.round(places * (len(table) - 1)).astype(np.intp), :3]
     return np.where(missing[..., np.newaxis], _NO_DATA, colors).astype(np.uint8)
 
 

@@ -132,9 +132,8 @@ def run_task(
                 shards.add(job.store.write_block(layer, block, planes, error=lossy.get(layer.name)))
         for layer in layers:
             if layer not in missing:
-                whole = job.store.read_block(layer, block)
-                stored |= {output.name: whole[layer.planes_of(output)] for output in layer.outputs}
-        _write_coarser(job.store, layers, stored, coarser, shards)
+                stored |= _read_outputs(job.store, layer, block)
+            _write_coarser(job.store, layer, coarser, shards, stored.copy)
         summary = _summarize(job, block, stored, None if zones is None else zones.read())
         after = high_water()
         memory = after if after > before + _GRAIN else resident()
@@ -161,18 +160,10 @@ def coarsen_task(job: Job, level: int, block: Block, coarser: Mapping[int, Block
     callable
         It publishes the shards in the store and returns their size in bytes.
     """
-    faults = [
-        fault
-        for number, smaller in coarser.items()
-        for fault in job.store.check_block(job.layers, smaller.index, level=number)
-    ]
-    names = {fault.layer for fault in faults}
     with _Shards() as shards:
         for layer in job.layers:
-            if layer.name in names:
-                planes = job.store.read_block(layer, block, level=level)
-                stored = {output.name: planes[layer.planes_of(output)] for output in layer.outputs}
-                _write_coarser(job.store, [layer], stored, coarser, shards)
+            read = partial(_read_outputs, job.store, layer, block, level)
+            _write_coarser(job.store, layer, coarser, shards, read)
         return partial(_publish, shards.keep(), shards.n_bytes)
 
 
@@ -202,22 +193,32 @@ def _planes(layer: Layer, stored: Mapping[str, NDArray[Any]]) -> list[NDArray[An
     return [plane for output in layer.outputs for plane in stored[output.name]]
 
 
+def _read_outputs(store: Store, layer: Layer, block: Block, level: int = 0) -> dict[str, NDArray[Any]]:
+    """Read the stored numbers of each output of a layer."""
+    planes = store.read_block(layer, block, level=level)
+    return {output.name: planes[layer.planes_of(output)] for output in layer.outputs}
+
+
 def _write_coarser(
     store: Store,
-    layers: Iterable[Layer],
-    stored: Mapping[str, NDArray[Any]],
+    layer: Layer,
     coarser: Mapping[int, Block],
     shards: _Shards,
+    read: Callable[[], Mapping[str, NDArray[Any]]],
 ) -> None:
-    """Write the shards of coarser levels that a store lacks, each level made of the one below."""
-    for layer in layers:
-        finer = {output.name: stored[output.name] for output in layer.outputs}
-        lacking = [n for n, block in coarser.items() if store.check_block([layer], block.index, level=n)]
-        for level, block in coarser.items():
-            if level <= max(lacking, default=0):
-                finer = {output.name: coarsen(output, finer[output.name]) for output in layer.outputs}
-            if level in lacking:
-                shards.add(store.write_block(layer, block, _planes(layer, finer), level=level))
+    """Write the shards of coarser levels that a layer lacks, each level made of the one below.
+
+    The numbers of the finest level are read only if a shard is lacking.
+    """
+    lacking = [n for n, block in coarser.items() if store.check_block([layer], block.index, level=n)]
+    if not lacking:
+        return
+    finer = read()
+    for level, block in coarser.items():
+        if level <= max(lacking):
+            finer = {output.name: coarsen(output, finer[output.name]) for output in layer.outputs}
+        if level in lacking:
+            shards.add(store.write_block(layer, block, _planes(layer, finer), level=level))
 
 
 def _summarize(

@@ -61,10 +61,9 @@ def image_attributes(geometry: Geometry, grid: Grid, coarsening: Coarsening) -> 
             }
         )
     return {
+        **level_attributes(geometry, grid),
         "zarr_conventions": [_convention(name) for name in _CONVENTIONS],
         "multiscales": {"layout": layout, "resampling_method": _RESAMPLING[coarsening]},
-        **_projection(geometry),
-        **_spatial(geometry, grid),
     }
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline import Density, Label, Mixture, Packed, Posterior, open_result, stream
-from pipeline.results.coarse import Plane, choose_planes, read_coarse
+from pipeline.results.coarse import choose_planes, read_coarse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.results.planes import Plane
     from pipeline.results.result import Result
 
 DARK = Mixture([1.0], [[10.0]], [[900.0]])
@@ -34,7 +35,7 @@ def result(tmp_path: Path) -> Result:
 
 def planes_of(result: Result) -> dict[str, Plane]:
     """Return all planes by their titles."""
-    return {plane.title: plane for plane in choose_planes(result, result, 99)[0]}
+    return {plane.name: plane for plane in choose_planes(result, result, 99)[0]}
 
 
 @pytest.mark.parametrize("side", [1, 7, 40, 299, 300, 1000])
@@ -65,5 +66,5 @@ def test_results_come_before_further_classes(result: Result) -> None:
         (1, ["density"], 3),
     ]:
         planes, found = choose_planes(result, result, most)
-        assert ([plane.title for plane in planes], found) == (titles, left_out)
-    assert [plane.title for plane in choose_planes(result, ["label"], 9)[0]] == ["label"]
+        assert ([plane.name for plane in planes], found) == (titles, left_out)
+    assert [plane.name for plane in choose_planes(result, ["label"], 9)[0]] == ["label"]

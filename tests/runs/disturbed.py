@@ -103,8 +103,8 @@ def begin(image: Any, store: Path, **options: Any) -> None:
 
 
 def wait_for_shards(process: Running, store: Path) -> None:
-    """Wait until a process has written a block of an unfinished store, or has ended."""
-    while not process.has_ended() and not list(
-        store.parent.glob(f"{store.name}.partial/labels/label/0/label/c/*/*")
-    ):
+    """Wait until a process has published a block of an unfinished store, or has ended."""
+    folder = store.with_name(f"{store.name}.partial") / "labels/label/0/label/c"
+    # A shard that isn't published yet has another name.
+    while not process.has_ended() and not list(folder.glob("*/[0-9]")):
         time.sleep(0.005)
