@@ -78,6 +78,7 @@ def look(store: Path, kind: str, wanted: Path, old: Path) -> None:
         return
     if kind in REPLACING:
         assert not found.is_unfinished
+    assert found.is_created, "the record was lost, or can't be read"
     recorded = found.read_record()
     undisturbed = old if recorded.outputs[0].name == "old" else wanted
     verification = verify(store, progress="none")
