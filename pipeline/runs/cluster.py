@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
+from dask.utils import format_bytes
 
-from pipeline.runs.executor import Executor
-from pipeline.runs.threads import Threads
+from pipeline.images.kept import KEPT
+from pipeline.runs.dispatch import LostError
+from pipeline.runs.executor import Capacity, Executor
+from pipeline.runs.limits import available_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from distributed import Client
@@ -21,12 +31,20 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_PACKAGE = "mixture-pipeline"
 # Tasks in flight for each thread of the cluster: one is computed while the next is on its way.
 _QUEUE = 2
+# Further tasks, which wait at the scheduler: by them an adaptive cluster knows how many workers it needs, and
+# the scheduler has work for a worker that joins. Without them, each block costs twice as many messages.
+_BACKLOG = 30
+# They aren't submitted while so many bytes are in flight, as where tasks carry the pixels of an array.
+_HEAVY = 2**26
+# Seconds between two questions for the workers that there are, and between two reports that there are none.
+_LOOK, _EVERY = 1.0, 10.0
 
 
 class Cluster(Executor):
-    """The workers of a Dask cluster.
+    """The workers of a Dask cluster, which may come and go.
 
     Parameters
     ----------
@@ -34,6 +52,7 @@ class Cluster(Executor):
     """
 
     is_local = False
+    repeats = True
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -42,74 +61,242 @@ class Cluster(Executor):
         self._group = f"task-{uuid.uuid4().hex}"
         self._n_submitted = 0
         # A remote task is canceled when nobody holds its future any more.
-        self._held: dict[int, RemoteFuture[Any]] = {}
+        self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
+        self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
+        self._n_threads, self._looked = 0, float("-inf")
+        # Without the scheduler the client forgets where it was.
+        self._address = client.scheduler.address if client.scheduler else "which is closed"
 
     @property
-    def threads(self) -> int:
-        """The threads of the worker that has the most."""
-        return int(max(self._client.nthreads().values(), default=1))
+    def capacities(self) -> tuple[Capacity, ...]:
+        """That of each worker, with its memory up to where Dask pauses it.
 
-    @property
-    def n_processes(self) -> int:
-        """The number of workers, and at least 1."""
-        return max(1, len(self._client.nthreads()))
-
-    @property
-    def available_memory(self) -> int:
-        """The smallest limit of a worker, up to where Dask pauses the worker, in bytes."""
-        workers: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        limits = [worker["memory_limit"] for worker in workers.values() if worker["memory_limit"]]
-        if not limits:
-            return Threads().available_memory
+        While there is none, a worker of one thread is assumed, with the memory that is free here.
+        """
         share = float(dask.config.get("distributed.worker.memory.pause", 0.8) or 1)
-        return int(min(limits) * share)
+        workers: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        capacities = tuple(
+            Capacity(
+                int(worker["nthreads"]),
+                int(worker["memory_limit"] * share) or available_memory(int(worker["nthreads"])),
+            )
+            for worker in workers.values()
+        )
+        return capacities or (Capacity(1, available_memory(1)),)
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The number of workers with their threads and memory, and the address of the dashboard."""
+        if not self.is_ready:
+            workers = "none yet"
+        else:
+            capacities = self.capacities
+            threads = _range([capacity.threads for capacity in capacities], str)
+            memory = _range([capacity.memory for capacity in capacities], format_bytes)
+            noun = "thread" if threads == "1" else "threads"
+            workers = f"{len(capacities)}, with {threads} {noun} and {memory} each"
+        link = self._client.dashboard_link
+        return (("workers", workers), *([("dashboard", link)] if link else []))
 
     @property
     def slots(self) -> int:
-        """Two tasks for each thread of each worker that there was when the run began."""
-        return int(self._slots)
+        """Two tasks for each thread that there is now, and a backlog for workers that may join."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK:
+            try:
+                self._n_threads = sum(self._client.nthreads().values())
+            except (OSError, TimeoutError):
+                # Whether the scheduler is lost or not, the tasks that are in flight will tell.
+                self._n_threads = max(1, self._n_threads)
+            self._looked = now
+        n_bytes = sum(n_bytes for _, n_bytes in list(self._remotes.values()))
+        backlog = _BACKLOG if n_bytes < _HEAVY else 0
+        return max(1, _QUEUE * self._n_threads + backlog)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a worker."""
+        return bool(self._client.nthreads())
+
+    def await_workers(self, tell: Callable[[str], object]) -> None:
+        """Wait until there is a worker; an adaptive cluster starts one because a task waits."""
+        request = self._client.submit(int, key=f"{self._group}-first", pure=False)
+        due = time.monotonic()
+        while not self.is_ready:
+            if time.monotonic() >= due:
+                tell(f"waiting for the first worker of {self._address}")
+                due = time.monotonic() + _EVERY
+            time.sleep(_LOOK / 4)
+        request.release()
 
     def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, as a future
-        """Send the value to every worker."""
-        return self._client.scatter(value, broadcast=True, hash=False)
+        """Send the value to the scheduler, from which each worker gets it once.
 
-    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
-        """Start a task on one of the workers."""
-        promise: Future[R] = Future()
-        number = self._n_submitted
-        self._n_submitted += 1
+        It is a task, so that it is made again if all workers that had it are lost.
+        """
+        from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
-        def settle(remote: RemoteFuture[R]) -> None:
-            try:
-                promise.set_result(remote.result())
-            except Exception as error:  # noqa: BLE001  a task may fail in any way; whoever waits is told
-                promise.set_exception(error)
-            finally:
-                self._held.pop(number, None)
+        with _large_graphs():
+            return self._client.submit(_load, dumps(value), key=f"shared-{uuid.uuid4().hex}", pure=False)
 
-        remote = self._client.submit(
-            _complete, task, shared, *arguments, key=(self._group, number), pure=False
-        )
-        self._held[number] = remote
-        remote.add_done_callback(settle)
-        return promise
+    def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
+        """Start tasks on any workers, with one message to the scheduler."""
+        from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
+
+        contents = [dumps((task, arguments)) for arguments in calls]
+        keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
+        self._n_submitted += len(calls)
+        try:
+            with _large_graphs():
+                remotes = self._client.map(
+                    _complete, [shared] * len(calls), contents, wanted=_version(), key=keys, pure=False
+                )
+        except Exception as error:
+            if self._client.status == "running":
+                raise
+            raise ConnectionError(self._disconnected) from error
+        promises: list[Future[R]] = []
+        for remote, content in zip(remotes, contents, strict=True):
+            promise: Future[R] = Future()
+            self._remotes[promise] = remote, len(content)
+            promises.append(promise)
+            remote.add_done_callback(lambda _, promise=promise: self._ended.put(promise))
+        return promises
+
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Cancel tasks that wait at the scheduler, or that nobody needs."""
+        known = {future: self._remotes[future] for future in futures if future in self._remotes}
+        at_work: set[Any] = set()
+        if known and self._client.status == "running":
+            at_work = {key for keys in self._client.processing().values() for key in keys}
+        for future, (remote, _) in known.items():
+            # Whoever takes a future out settles it, this thread or the one that collects.
+            if remote.key not in at_work and self._remotes.pop(future, None) is not None:
+                remote.release()
+                future.cancel()
+                future.set_running_or_notify_cancel()
 
     def __enter__(self) -> Self:
-        """Check that the cluster can take tasks."""
+        """Check that the workers have this package in this version."""
         if self._client.status != "running":
             raise RuntimeError(f"the client is {self._client.status}. Connect a new one: Client(address).")
-        threads = self._client.nthreads()
-        if not threads:
-            raise RuntimeError("the cluster has no workers. Start some, or wait: client.wait_for_workers(1).")
-        self._slots = _QUEUE * sum(threads.values())
+        # Not a function of this package, which a worker may lack.
+        _check_versions(self._client.run(installed_version, _PACKAGE, on_error="return"))
+        self._collecting = threading.Thread(target=self._collect, name="mixture-pipeline", daemon=True)
+        self._collecting.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the cluster as it is."""
+        """Let the workers forget the giant pieces of images that their tasks shared."""
+        self._ended.put(None)
+        self._collecting.join()
+        if self._client.status == "running":
+            self._client.run(_release, on_error="ignore")
+
+    @property
+    def _disconnected(self) -> str:
+        return (
+            f"the scheduler of the cluster, {self._address}, can't be reached any more. "
+            "Connect a new client, and resume"
+        )
+
+    def _collect(self) -> None:
+        """Fetch the results of tasks that have ended, all that there are by now at once, until the end."""
+        while True:
+            ended = [self._ended.get()]
+            while not self._ended.empty():
+                ended.append(self._ended.get())
+            taken = {future: self._remotes.pop(future, None) for future in ended if future is not None}
+            # Those that were canceled meanwhile are settled already.
+            self._settle({future: known[0] for future, known in taken.items() if known is not None})
+            if None in ended:
+                return
+
+    def _settle(self, remotes: dict[Future[Any], RemoteFuture[Any]]) -> None:
+        """Give futures the results or the errors of their tasks."""
+        done = {future: remote for future, remote in remotes.items() if remote.status == "finished"}
+        try:
+            results = dict(zip(done, self._client.gather(list(done.values())), strict=True))
+        except BaseException:  # noqa: BLE001  a worker may be lost with results; each task tells of itself
+            results = {}
+        for future, remote in remotes.items():
+            try:
+                future.set_result(results[future] if future in results else remote.result())
+            except BaseException as error:  # noqa: BLE001  a task may fail in any way; whoever waits is told
+                future.set_exception(self._explain(error))
+
+    def _explain(self, error: BaseException) -> BaseException:
+        """Return the error of a task in terms of this package."""
+        from distributed import KilledWorker  # noqa: PLC0415  costs time where no cluster is used
+
+        if isinstance(error, KilledWorker):
+            return LostError(
+                f"{error.allowed_failures + 1} workers ended while they computed it, one after the other, at "
+                f"last {error.last_worker.address}. Their logs may say why. If they ran out of memory, use "
+                "smaller blocks, or workers with more memory"
+            )
+        if isinstance(error, CancelledError):
+            return ConnectionError(self._disconnected)
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "pipeline":
+            return RuntimeError(f"a worker has no {_PACKAGE}. {_remedy()}")
+        return error
 
 
-def _complete(task: Task[R], shared: Any, *arguments: Any) -> R:  # noqa: ANN401  as `task` takes them
+def _range(numbers: Sequence[int], show: Callable[[int], str]) -> str:
+    low, high = show(min(numbers)), show(max(numbers))
+    return low if low == high else f"{low} to {high}"
+
+
+def _large_graphs() -> Any:  # noqa: ANN401  Dask's context
+    """Let Dask not warn of large tasks: it can't know that few of them are in flight."""
+    return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"})
+
+
+def _check_versions(found: dict[str, Any]) -> None:
+    """Raise RuntimeError unless all workers have this version of this package."""
+    wanted = _version()
+    # A worker that can't answer is about to end, and no reason to refuse the others.
+    others = {
+        address: which if isinstance(which, str) else "none"
+        for address, which in found.items()
+        if which != wanted and isinstance(which, str | PackageNotFoundError)
+    }
+    if others:
+        listed = ", ".join(f"{address} has {which}" for address, which in others.items())
+        raise RuntimeError(
+            f"{len(others)} of {len(found)} workers don't have {_PACKAGE} {wanted}: {listed:.500}. "
+            f"{_remedy()}"
+        )
+
+
+def _remedy() -> str:
+    return (
+        "Install the same version on all workers, and start them again: pip install "
+        f"'{_PACKAGE}=={_version()}'"
+    )
+
+
+@cache
+def _version() -> str:
+    return installed_version(_PACKAGE)
+
+
+def _load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
+    """Return the shared value, on a worker."""
+    from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
+
+    return loads(content)
+
+
+def _complete(shared: Any, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
     """Compute a task and finish it, on a worker."""
+    if _version() != wanted:
+        raise RuntimeError(f"a worker has {_PACKAGE} {_version()}; the run needs {wanted}. Install it there")
+    task, arguments = _load(content)
     return task(shared, *arguments)()
+
+
+def _release() -> None:
+    KEPT.release()

@@ -108,6 +108,7 @@ def execute(
             engine_reason="; ".join(dict.fromkeys(reasons.values())),
             largest_errors=store.largest_errors(job.layers),
             skipped=tally.skipped,
+            retries=tally.retries,
             warning=tally.nearness.warning,
             validity=image.masking.facts,
             summary=totals.result(grid.n_pixels, image.source.geometry.pixel_area),
@@ -144,6 +145,7 @@ def _coarsen(shared: Any, grid: Grid, executor: Executor, tally: _Tally, reporte
                 if outcome.error is not None:
                     raise failure(outcome.key, f"level {level}", outcome.error) from outcome.error
                 tally.n_bytes += outcome.result
+                tally.retries += outcome.retries
                 if time.monotonic() > due:
                     reporter.begin(f"making levels {levels}: block {number} of {tier.n_blocks}")
                     due = time.monotonic() + _EVERY
@@ -211,12 +213,13 @@ class _Tally:
 
     def __init__(self, image: str, on_error: str, totals: Totals) -> None:
         self._image, self._on_error, self._totals = image, on_error, totals
-        self.kept = self.n_bytes = 0
+        self.kept = self.n_bytes = self.retries = 0
         self.nearness = Nearness()
         self.skipped: list[dict[str, Any]] = []
 
     def add(self, outcome: Outcome[Block, Done], reporter: Reporter) -> None:
         """Count a block that has ended; raise the error of a block that failed, or note it."""
+        self.retries += outcome.retries
         if outcome.error is not None:
             self._add_failed(outcome.key, outcome.error)
             reporter.advance(outcome.key.n_pixels, skipped=True)

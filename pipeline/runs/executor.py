@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from concurrent.futures import wait
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
+
+from pipeline.runs.dispatch import Dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -16,23 +16,45 @@ K = TypeVar("K")
 R = TypeVar("R")
 Task: TypeAlias = "Callable[..., Callable[[], R]]"
 
-# After this many tasks all that are in flight are awaited: Dask's scheduler notes each task of a computation
-# for as long as the computation goes on, and a new one begins when nothing is in flight.
-_STINT = 500
-
 
 class Outcome(Generic[K, R]):
-    """How a task ended: with a result or with an error."""
+    """How a task ended: with a result or with an error.
 
-    def __init__(self, key: K, future: Future[R]) -> None:
+    Attributes
+    ----------
+    key : object
+        The key of the call.
+    error : BaseException or None
+        The error of a task that failed.
+    retries : int
+        How often the task was tried again after an error.
+    """
+
+    def __init__(self, key: K, future: Future[R], retries: int = 0) -> None:
         self.key = key
         self.error = future.exception()
+        self.retries = retries
         self._future = future
 
     @property
     def result(self) -> R:
-        """What the task returned; raises the error of a task that failed."""
+        """The result of the task; raises the error of a task that failed."""
         return self._future.result()
+
+
+class Capacity(NamedTuple):
+    """The capacity of a process that computes tasks.
+
+    Attributes
+    ----------
+    threads : int
+        The number of tasks that it computes at once.
+    memory : int
+        The resident memory that it may use, in bytes.
+    """
+
+    threads: int
+    memory: int
 
 
 class Executor(ABC):
@@ -47,37 +69,74 @@ class Executor(ABC):
     ----------
     is_local : bool
         Whether tasks are computed in this process.
+    repeats : bool
+        Whether a task that takes far longer than others may be started a second time, elsewhere.
     """
 
     is_local: bool
+    repeats: bool = False
 
     @property
     @abstractmethod
+    def capacities(self) -> tuple[Capacity, ...]:
+        """The capacity of each process that computes tasks now; at least one."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The facts about it that a plan shows, each with its name."""
+
+    @property
     def threads(self) -> int:
-        """How many tasks a process computes at once."""
+        """The largest number of tasks that a process computes at once."""
+        return max(capacity.threads for capacity in self.capacities)
 
     @property
-    @abstractmethod
-    def n_processes(self) -> int:
-        """How many processes compute tasks."""
+    def total_threads(self) -> int:
+        """The number of tasks that all processes compute at once."""
+        return sum(capacity.threads for capacity in self.capacities)
 
     @property
-    @abstractmethod
     def available_memory(self) -> int:
-        """The memory in bytes that each process may use."""
+        """The memory in bytes that any of the processes may use."""
+        return min(capacity.memory for capacity in self.capacities)
 
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many tasks should be in flight now."""
+        """The number of tasks that should be in flight now."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a process that can compute tasks."""
+        return True
+
+    def await_workers(self, tell: Callable[[str], object]) -> None:  # noqa: B027  most are always ready
+        """Wait until there is a process that can compute tasks.
+
+        Parameters
+        ----------
+        tell : callable
+            It is called with a sentence now and then while there is none.
+        """
 
     @abstractmethod
     def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, or a handle to it
-        """Send a value to every process once, and return what :meth:`submit` takes in its place."""
+        """Send a value to every process once, and return the handle that :meth:`submit` takes."""
 
     @abstractmethod
-    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
-        """Start ``task(value, *arguments)()`` for a shared value."""
+    def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
+        """Start ``task(value, *arguments)()`` for a shared value and the arguments of each call.
+
+        Raises
+        ------
+        ConnectionError
+            If the processes can't be reached any more.
+        """
+
+    @abstractmethod
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Cancel tasks that haven't begun, whose futures are done then; tasks at work go on."""
 
     @abstractmethod
     def __enter__(self) -> Self:
@@ -103,6 +162,8 @@ class Executor(ABC):
     ) -> Generator[Outcome[K, R]]:
         """Compute many calls of a task, as many at once as there are slots.
 
+        A task that fails to read or write is tried again a few times, after pauses.
+
         Parameters
         ----------
         task : callable
@@ -114,28 +175,7 @@ class Executor(ABC):
         Yields
         ------
         Outcome
-            In the order in which tasks end. If the caller stops early, the tasks in flight are awaited.
+            In the order in which tasks end. If the caller stops early, the tasks at work are awaited.
         """
-        in_flight: dict[Future[R], K] = {}
-        ended: SimpleQueue[Future[R]] = SimpleQueue()
-        waiting = iter(calls)
-        submitted = 0
-        try:
-            while True:
-                slots = self.slots
-                stint = max(_STINT, 50 * slots)
-                while len(in_flight) < slots and (submitted % stint or not in_flight):
-                    if (call := next(waiting, None)) is None:
-                        break
-                    submitted += 1
-                    key, arguments = call
-                    future = self.submit(task, shared, *arguments)
-                    in_flight[future] = key
-                    future.add_done_callback(ended.put)
-                if not in_flight:
-                    return
-                future = ended.get()
-                yield Outcome(in_flight.pop(future), future)
-        finally:
-            # Nothing may write any more once the caller goes on.
-            wait(in_flight)
+        for key, future, retries in Dispatch(self, task, shared, calls).ended():
+            yield Outcome(key, future, retries)

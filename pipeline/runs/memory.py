@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
+from dask.utils import parse_bytes
 
 from pipeline.compute.engines import ENGINES
 from pipeline.compute.numba_engine import NumbaEngine
@@ -17,12 +18,107 @@ if TYPE_CHECKING:
 
     from pipeline.images.footprint import Footprint
     from pipeline.images.grid import Grid
+    from pipeline.images.image import Image
+    from pipeline.images.labels import Labels
     from pipeline.models.output import Output
+    from pipeline.runs.executor import Executor
+    from pipeline.runs.task import Job
 
 # An interpreter that has imported all that a run uses: 130 MiB with the decoders of TIFF and with Dask.
 _INTERPRETER = 140 * 2**20
 # What a thread keeps besides its block: memory that the allocator doesn't give back.
 _THREAD = 32 * 2**20
+
+
+class Need(NamedTuple):
+    """The memory that a process needs for a run, and the memory that it may use.
+
+    Attributes
+    ----------
+    memory : int
+        The projected resident memory in bytes.
+    limit : int
+        The memory that the process may use, in bytes.
+    threads : int
+        The number of blocks that the process computes at once.
+    """
+
+    memory: int
+    limit: int
+    threads: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the process may use as much as it needs."""
+        return self.memory <= self.limit
+
+
+def project_need(
+    job: Job,
+    image: Image,
+    zones: Labels | None,
+    grid: Grid,
+    executor: Executor,
+    *,
+    limit: int | None,
+    threads: int | None = None,
+) -> Need:
+    """Project the memory that a run needs in the process that has the least room for it.
+
+    Parameters
+    ----------
+    job : Job
+    image : Image
+    zones : Labels or None
+    grid : Grid
+    executor : Executor
+    limit : int or None
+        The memory that each process may use, in bytes; None for what each has.
+    threads : int, optional
+        The number of blocks that a process computes at once, if it isn't as the executor says.
+
+    Returns
+    -------
+    Need
+    """
+    footprint = image.footprint(grid.largest)
+    if zones is not None:
+        footprint = footprint.followed_by(zones.footprint(grid.largest))
+
+    def need(n_threads: int, memory: int) -> Need:
+        needed = project_memory(
+            footprint,
+            image.dtype,
+            grid,
+            job.outputs,
+            engines=job.engines,
+            threads=n_threads,
+            is_local=executor.is_local,
+            counts_by_loop=job.counts_by_loop,
+        )
+        return Need(needed, memory if limit is None else limit, n_threads)
+
+    kinds = {(threads or capacity.threads, capacity.memory) for capacity in executor.capacities}
+    return max((need(*kind) for kind in kinds), key=lambda one: one.memory / max(1, one.limit))
+
+
+def parse_limit(limit: int | str | None) -> int | None:
+    """Return a limit of memory in bytes, or None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it isn't a size.
+    """
+    if limit is None:
+        return None
+    try:
+        size = int(parse_bytes(limit or 0))
+    except (TypeError, ValueError, AttributeError, OverflowError):  # parse_bytes raises any of them
+        size = 0
+    if size <= 0:
+        raise ValueError(f"memory_limit is {limit!r}; wanted bytes, or a size like '2 GiB'")
+    return size
 
 
 def project_memory(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dask.utils import format_bytes, format_time, parse_bytes
+from dask.utils import format_bytes, format_time
 
 from pipeline.compute.counters import is_worth_compiling
 from pipeline.compute.engines import ENGINES, Choice, choose_engines
@@ -17,8 +17,9 @@ from pipeline.images.opening import open_image
 from pipeline.models.table import emphasize, html_facts
 from pipeline.runs.execution import execute, numerics
 from pipeline.runs.executors import choose_executor
-from pipeline.runs.memory import project_memory
+from pipeline.runs.memory import Need, parse_limit, project_need
 from pipeline.runs.probe import probe
+from pipeline.runs.progress import reporting
 from pipeline.runs.task import Job
 from pipeline.stores.store_kinds import open_store
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.models.output import Output
     from pipeline.runs.executor import Executor
     from pipeline.runs.options import Options
+    from pipeline.runs.progress import Listener
     from pipeline.runs.receipt import Receipt
     from pipeline.stores.record import Record
     from pipeline.stores.store import Store
@@ -53,7 +55,8 @@ class Plan:
     tasks : int
         The number of tasks, one for each block.
     threads : int
-        How many blocks a process computes at once.
+        The number of blocks that a process computes at once. Of several processes, this and the next two are
+        those of the one that has the least room.
     peak_memory : int
         Projected resident memory of a process that computes blocks, in bytes.
     memory_limit : int
@@ -153,7 +156,7 @@ class Plan:
             *([("validity", "; ".join(facts))] if facts else []),
             ("blocks", f"{self.tasks} of {_sides(self.grid.block)}, in chunks of {_sides(self.grid.chunk)}"),
             *((f"engine of {name}", engine) for name, engine in self.engines.items()),
-            ("threads", f"{self.threads}"),
+            *self._executor.facts,
             ("peak memory", f"{format_bytes(self.peak_memory)} of {format_bytes(self.memory_limit)}"),
             ("output", f"{size}{free}"),
         ]
@@ -172,40 +175,22 @@ class Plan:
             else choose_grids(self._image.extent, tile=self._image.tile, unit=self._image.unit, block=None)
         )
         for grid in grids:
-            needed = self._project(grid, self.threads)
-            if needed <= self.memory_limit:
-                return f"Leave block out, or pass block={grid.block}: that needs {format_bytes(needed)}."
-        needed = self._project(grids[-1], 1)
-        least = f"The run takes at least {format_bytes(needed)}"
-        if self.threads == 1 or needed > self.memory_limit:
+            need = self._project(grid)
+            if need.fits:
+                return f"Leave block out, or pass block={grid.block}: that needs {format_bytes(need.memory)}."
+        need = self._project(grids[-1], threads=1)
+        least = f"The run takes at least {format_bytes(need.memory)}"
+        if self.threads == 1 or not need.fits:
             return f"{least}. Raise the limit."
         if not self._executor.is_local:
             return f"{least}, on workers with one thread."
         return f"{least}, with one thread: dask.config.set(num_workers=1), or DASK_NUM_WORKERS=1 outside."
 
-    def _project(self, grid: Grid, threads: int) -> int:
-        return _project(
-            self._job, self._image, self._zones, executor=self._executor, grid=grid, threads=threads
+    def _project(self, grid: Grid, threads: int | None = None) -> Need:
+        limit = parse_limit(self._options["memory_limit"])
+        return project_need(
+            self._job, self._image, self._zones, grid, self._executor, limit=limit, threads=threads
         )
-
-
-def _project(
-    job: Job, image: Image, zones: Labels | None, *, executor: Executor, grid: Grid, threads: int
-) -> int:
-    """Project the memory of a process that computes blocks."""
-    footprint = image.footprint(grid.largest)
-    if zones is not None:
-        footprint = footprint.followed_by(zones.footprint(grid.largest))
-    return project_memory(
-        footprint,
-        image.dtype,
-        grid,
-        job.outputs,
-        engines=job.engines,
-        threads=threads,
-        is_local=executor.is_local,
-        counts_by_loop=job.counts_by_loop,
-    )
 
 
 def make_plan(
@@ -213,6 +198,8 @@ def make_plan(
     outputs: tuple[Output, ...],
     store: str | os.PathLike[str],
     options: Options,
+    *,
+    awaits_workers: bool = False,
 ) -> Plan:
     """Plan a run, without estimates of its time and size.
 
@@ -223,6 +210,8 @@ def make_plan(
     store : path
     options : Options
         The complete options, with their defaults: see :func:`complete`.
+    awaits_workers : bool
+        Whether to wait for the first worker of a cluster that has none yet, whose memory the plan depends on.
 
     Returns
     -------
@@ -234,17 +223,20 @@ def make_plan(
         As :func:`stream` says.
     """
     place = open_store(store)
-    executor = choose_executor(options["client"])
+    executor, limit = choose_executor(options["client"]), parse_limit(options["memory_limit"])
     model = outputs[0].quantity
     image = open_image(
         image, channel_axis=options["channel_axis"], mask=options["mask"], no_data=options["no_data"]
     ).fitted(model.n_channels, model.channels)
-    zones = None
-    if options["zones"] is not None:
-        zones = open_labels(options["zones"], image.extent, by="feature", role="zones")
-        check_zones(outputs, len(zones.names or ()))
+    zones = _open_zones(options["zones"], image, outputs)
+    sources = image.sources if zones is None else (*image.sources, zones.source)
+    paths = [path for source in sources for path in source.paths]
+    place.check(paths, overwrite=options["overwrite"], resume=options["resume"])
+    _check_pieces(sources, executor)
+    if awaits_workers:
+        _await_workers(executor, options["progress"])
     begun = _read_begun(place) if options["resume"] else None
-    block, at_once = options["block"], executor.threads * executor.n_processes
+    block, at_once = options["block"], executor.total_threads
     grids = choose_grids(image.extent, tile=image.tile, unit=image.unit, block=block, n_threads=at_once)
     if begun and block is None:
         grids = [begun.grid]
@@ -252,29 +244,24 @@ def make_plan(
     engines = {name: choice.engine for name, choice in choices.items()}
     for name in set(engines.values()) if executor.is_local else ():
         ENGINES[name].prepare()
-    sources = image.sources if zones is None else (*image.sources, zones.source)
-    paths = [path for source in sources for path in source.paths]
-    place.check(paths, overwrite=options["overwrite"], resume=options["resume"])
-    _check_pieces(sources, executor)
-    limit = _memory_limit(options["memory_limit"], executor)
     job = Job(place, outputs, engines)
     for grid in grids:
-        needed = _project(job, image, zones, executor=executor, grid=grid, threads=executor.threads)
-        if needed <= limit:
+        need = project_need(job, image, zones, grid, executor, limit=limit)
+        if need.fits:
             break
     if is_worth_compiling(outputs, engines.values(), grid.n_pixels, has_zones=zones is not None):
         counting = replace(job, counts_by_loop=True)
-        more = _project(counting, image, zones, executor=executor, grid=grid, threads=executor.threads)
-        if more <= limit:
-            job, needed = counting, more
+        more = project_need(counting, image, zones, grid, executor, limit=limit)
+        if more.fits:
+            job, need = counting, more
     return Plan(
         store=place.address,
         grid=grid,
         engines={name: f"{choice.engine} ({choice.reason})" for name, choice in choices.items()},
         tasks=grid.n_blocks,
-        threads=executor.threads,
-        peak_memory=needed,
-        memory_limit=limit,
+        threads=need.threads,
+        peak_memory=need.memory,
+        memory_limit=need.limit,
         output_bytes=None,
         free_disk=place.free_bytes,
         seconds=None,
@@ -286,6 +273,22 @@ def make_plan(
         _reasons={name: choice.reason for name, choice in choices.items()},
         _options=options,
     )
+
+
+def _open_zones(zones: ImageLike | None, image: Image, outputs: Sequence[Output]) -> Labels | None:
+    """Open the zones of a run, if there are any."""
+    if zones is None:
+        return None
+    opened = open_labels(zones, image.extent, by="feature", role="zones")
+    check_zones(outputs, len(opened.names or ()))
+    return opened
+
+
+def _await_workers(executor: Executor, progress: str | Listener) -> None:
+    """Wait for the first worker, and report it."""
+    if not executor.is_ready:
+        with reporting(progress, 0, 0) as reporter:
+            executor.await_workers(reporter.begin)
 
 
 def _check_pieces(sources: Sequence[Source], executor: Executor) -> None:
@@ -301,18 +304,6 @@ def _check_pieces(sources: Sequence[Source], executor: Executor) -> None:
             "cluster, such as an open file. Pass the path of the file, or store it before there is a client: "
             "open_image(...).to_dask().to_zarr(...)"
         )
-
-
-def _memory_limit(limit: int | str | None, executor: Executor) -> int:
-    if limit is None:
-        return executor.available_memory
-    try:
-        size = int(parse_bytes(limit or 0))
-    except (TypeError, ValueError, AttributeError, OverflowError):  # parse_bytes raises any of them
-        size = 0
-    if size <= 0:
-        raise ValueError(f"memory_limit is {limit!r}; wanted bytes, or a size like '2 GiB'")
-    return size
 
 
 def _read_begun(store: Store) -> Record | None:

@@ -74,7 +74,7 @@ def probe(job: Job, image: Image, executor: Executor, grid: Grid) -> Estimate:
     if grid.n_levels > 1:
         # The piece has coarser levels too.
         piece = replace(piece, chunk=(piece.block[0] // 4, piece.block[1] // 4))
-    at_once = min(executor.threads * executor.n_processes, grid.n_blocks)
+    at_once = min(executor.total_threads, grid.n_blocks)
     here = at_once if executor.is_local else 1
 
     def compute(directory: Path) -> Done:

@@ -44,6 +44,8 @@ class Receipt:
         The largest error of each packed result, over all blocks: see :class:`Packed`.
     skipped : list of dict
         Blocks that failed and were skipped: ``"block"``, ``"rows"``, ``"columns"`` and ``"error"``.
+    retries : int
+        How often a block was tried again because it couldn't be read or written.
     warning : str or None
         A sentence that says why the model doesn't suit the pixels, if hardly any pixel lies near a kernel,
         and what would suit it; a few pixels of each block are looked at.
@@ -67,6 +69,7 @@ class Receipt:
     engine_reason: str
     largest_errors: dict[str, float] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    retries: int = 0
     warning: str | None = None
     validity: list[str] = field(default_factory=list)
     summary: Summary | None = None
@@ -87,11 +90,12 @@ class Receipt:
         rate = pixels / self.seconds / 1e6 if self.seconds else 0.0
         kept = f"{self.kept_blocks} of them kept, " if self.kept_blocks else ""
         skipped = f"{len(self.skipped)} of them skipped, " if self.skipped else ""
+        retries = f"{self.retries} {'retry' if self.retries == 1 else 'retries'}, " if self.retries else ""
         validity = "; ".join(self.validity)
         memory = f"peak memory {self.peak_memory / 2**30:.2f} GiB, " if self.peak_memory else ""
         return (
             f"{pixels / 1e6:.1f} megapixels in {self.seconds:.1f} s ({rate:.1f} megapixels a second), "
-            f"{blocks}, {kept}{skipped}{self.bytes_written / 1e6:.1f} MB written, {memory}"
+            f"{blocks}, {kept}{skipped}{retries}{self.bytes_written / 1e6:.1f} MB written, {memory}"
             f"engine {self.engine} ({self.engine_reason})"
             f"{f'. Validity: {validity}' if validity else ''}"
             f"{f'. Warning: {self.warning}' if self.warning else ''}"
@@ -113,6 +117,7 @@ class Receipt:
             *((f"largest error of {name}", f"{error:.3g}") for name, error in self.largest_errors.items()),
             *([("validity", "; ".join(self.validity))] if self.validity else []),
             *([("warning", emphasize(self.warning))] if self.warning else []),
+            *([("retries", f"{self.retries}")] if self.retries else []),
             *([("skipped", emphasize(skipped))] if self.skipped else []),
         ]
         lost = [["rows", "columns", "error"]]

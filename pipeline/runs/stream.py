@@ -103,15 +103,17 @@ def stream(
         an interrupted run.
     on_error : str
         ``"raise"`` ends the run with the first block that fails. ``"skip"`` goes on; the receipt lists the
-        skipped blocks, which have no data in the store.
+        skipped blocks, which have no data in the store. A block that can't be read or written is tried again
+        three times before it counts as failed.
     progress : str or callable
         ``"auto"`` draws a bar in a notebook or terminal, and otherwise logs lines at level INFO to the logger
         ``pipeline.progress``; ``"bar"`` and ``"log"`` do one of them, ``"none"`` neither. A function is
         called with a :class:`Progress` for each block, and before the first one if loops must be compiled.
     client : distributed.Client, optional
         The cluster to run on. By default the current client if there is one, or else threads of this process,
-        as many as Dask's setting ``num_workers`` says, by default one for each core. The workers must find
-        the image and the store under the same paths.
+        as many as Dask's setting ``num_workers`` says, by default one for each core. The workers must have
+        this package in the same version, and find the image and the store under the same paths. If there
+        are none yet, the run waits for the first one; those that join later get blocks too.
 
     Returns
     -------
@@ -130,12 +132,14 @@ def stream(
         don't fit the image; if there is no such option, or it can't
         have its value; if the run doesn't fit the memory; if the run to resume was begun with another image,
         mask, model, grid or version.
+    RuntimeError
+        If the client is closed, or a worker lacks this package in the same version.
     OSError, ValueError, RuntimeError
-        If a block fails, depending on its error; the message names the block. What was written is kept for
-        ``resume=True``.
+        If a block fails, depending on its error, or ends every worker that computes it; the message names
+        the block. If the scheduler of the cluster is lost, it is a ConnectionError. What was written is kept
+        for ``resume=True``.
     """
-    planned = make_plan(image, make_outputs(quantities), store, complete(options))
-    return planned.execute()
+    return make_plan(image, make_outputs(quantities), store, complete(options), awaits_workers=True).execute()
 
 
 def resume(
@@ -188,7 +192,7 @@ def resume(
         "progress": progress,
         "client": client,
     }
-    return make_plan(opened, record.outputs, store, complete(options)).execute()
+    return make_plan(opened, record.outputs, store, complete(options), awaits_workers=True).execute()
 
 
 def _reopen_zones(description: Description) -> Any:  # noqa: ANN401  an Image, or the path of polygons

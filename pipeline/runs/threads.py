@@ -9,11 +9,11 @@ import dask
 from dask.system import CPU_COUNT
 
 from pipeline.images.kept import KEPT
-from pipeline.runs.executor import Executor
+from pipeline.runs.executor import Capacity, Executor
 from pipeline.runs.limits import available_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from pipeline.runs.executor import Task
@@ -30,19 +30,19 @@ class Threads(Executor):
         self._threads = n_threads()
 
     @property
+    def capacities(self) -> tuple[Capacity, ...]:
+        """That of this process: the memory that it has, and that the machine and the limits leave it."""
+        return (Capacity(self._threads, available_memory(self._threads)),)
+
+    @property
     def threads(self) -> int:
-        """How many tasks are computed at once."""
+        """The number of tasks that are computed at once."""
         return self._threads
 
     @property
-    def n_processes(self) -> int:
-        """There is one process, this one."""
-        return 1
-
-    @property
-    def available_memory(self) -> int:
-        """What this process has, and what the machine, control groups and resource limits leave it."""
-        return available_memory(self._threads)
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The number of threads."""
+        return (("threads", f"{self._threads}"),)
 
     @property
     def slots(self) -> int:
@@ -53,8 +53,11 @@ class Threads(Executor):
         """Return the value itself: all threads see it."""
         return value
 
-    def submit(self, task: Task[R], shared: Any, *arguments: Any) -> Future[R]:  # noqa: ANN401  as `task` takes them
-        """Start a task in the next free thread; another one finishes it, so that this one is free again."""
+    def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
+        """Start each task in the next free thread; another thread finishes it, so that this one is free."""
+        return [self._submit(task, shared, arguments) for arguments in calls]
+
+    def _submit(self, task: Task[R], shared: Any, arguments: tuple[Any, ...]) -> Future[R]:  # noqa: ANN401  as `task` takes them
         promise: Future[R] = Future()
 
         def settle(step: Callable[[], object]) -> None:
@@ -69,6 +72,9 @@ class Threads(Executor):
 
         self._computing.submit(settle, compute)
         return promise
+
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Cancel nothing, because hardly any task waits for a thread."""
 
     def __enter__(self) -> Self:
         """Start the threads."""

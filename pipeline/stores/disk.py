@@ -39,6 +39,8 @@ class Draft(AbstractContextManager["Draft"]):
         Where the file will be. Missing directories are created.
     content : iterable of bytes or memoryview
         The parts of the content one after the other.
+    base : Path, optional
+        A directory above the file, which isn't created if it is missing, nor are those above it.
 
     Attributes
     ----------
@@ -51,13 +53,18 @@ class Draft(AbstractContextManager["Draft"]):
         If the file can't be written. Nothing is left of it then.
     """
 
-    def __init__(self, path: Path, content: Iterable[bytes | memoryview]) -> None:
+    def __init__(
+        self, path: Path, content: Iterable[bytes | memoryview], *, base: Path | None = None
+    ) -> None:
         self.n_bytes = 0
         self._path = path
         self._file: int | None = None
         # A killed writer leaves this file.
         self._temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if base is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            _make_below(base, path.parent)
         with self._removed_on_error():
             # Windows would translate the ends of lines without the last flag.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -125,6 +132,13 @@ def make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for place in missing:
         sync_directory(place.parent)
+
+
+def _make_below(base: Path, directory: Path) -> None:
+    """Create the directories below one that must exist."""
+    if not directory.is_dir():
+        for parent in [*reversed(directory.relative_to(base).parents[:-1]), directory.relative_to(base)]:
+            (base / parent).mkdir(exist_ok=True)
 
 
 def sync_directory(directory: Path) -> None:

@@ -56,11 +56,16 @@ class LocalStore(Store):
     directory : Path, optional
         The directory that is written to and read, by default the one at the address. While a run is at work,
         it is another one.
+    run : str, optional
+        The name of the run that writes. Nothing is written once another run is at work there.
     """
 
-    def __init__(self, address: str | os.PathLike[str], directory: Path | None = None) -> None:
+    def __init__(
+        self, address: str | os.PathLike[str], directory: Path | None = None, run: str | None = None
+    ) -> None:
         self.address = os.fspath(address)
         self.directory = Path(address) if directory is None else directory
+        self._run = run
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r}, {str(self.directory)!r})"
@@ -73,8 +78,8 @@ class LocalStore(Store):
     def opened_for_run(self, *, overwrite: bool, resume: bool) -> Iterator[Self]:
         """Give a run the store that it writes to, and publish it under the address once it is whole."""
         path = Path(self.address)
-        with placement.opened_for_run(path, overwrite=overwrite, resume=resume) as directory:
-            yield type(self)(self.address, directory)
+        with placement.opened_for_run(path, overwrite=overwrite, resume=resume) as (directory, run):
+            yield type(self)(self.address, directory, run)
 
     def find(self, *, to_resume: bool = False) -> Self:
         """Return the store that a run left: the published one, or first the unfinished one `to_resume`."""
@@ -149,6 +154,7 @@ class LocalStore(Store):
 
         A damaged shard stays until then.
         """
+        self._check_run()
         files: list[tuple[str, Iterable[bytes]]] = []
         if layer.encoding.is_lossy and level == 0:
             if error is None:
@@ -158,7 +164,15 @@ class LocalStore(Store):
             files.append((layout.error_path(layer, block.index), [content]))
         shard = layout.encode_block(self._metadata(layer.array_path(level)), planes)
         files.append((layout.shard_path(layer, block.index, level), shard))
-        return _Shard(disk.Draft(self.directory / path, parts) for path, parts in files)
+        drafts = (disk.Draft(self.directory / path, parts, base=self.directory) for path, parts in files)
+        written = _Shard(drafts)
+        try:
+            # Another run that begins later removes the drafts, so that they can't be published any more.
+            self._check_run()
+        except OSError:
+            written.__exit__()
+            raise
+        return written
 
     def read_block(
         self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
@@ -228,6 +242,19 @@ class LocalStore(Store):
 
     def _open(self, path: str) -> zarr.Array[Any]:
         return zarr.open_array(self.directory, path=path, mode="r")
+
+    def _check_run(self) -> None:
+        """Raise OSError unless the run that this store was given to is the one at work in the directory."""
+        if self._run is None:
+            return
+        if not self.directory.is_dir():
+            raise FileNotFoundError(
+                f"{self.directory} isn't there. On a cluster, each worker must see the store under this "
+                "path; where there is no shared disk, write to object storage"
+            )
+        mark = self.directory / target.MARK
+        if not mark.is_file() or mark.read_text(encoding="utf-8") != self._run:
+            raise BlockingIOError(f"another run has taken over {self.address}, so nothing more is written")
 
     def _write_files(self, files: Mapping[str, bytes]) -> None:
         """Write files under their paths in the store, those that aren't there with this content."""

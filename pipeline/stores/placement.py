@@ -5,8 +5,10 @@ old one by exchanging their names, so that there is one of the two at any moment
 that, the old one is ``OUT.replaced`` for a moment.
 
 Two marks say what a directory is, whatever its name and whenever a run was killed. The directory of a run
-carries one, so that a foreign directory that happens to have such a name is never removed. A store carries
-the other from before it is replaced or discarded until nothing else is left of it.
+carries one, so that a foreign directory that happens to have such a name is never removed. It holds the name
+of the run, so that the tasks of a run that has ended, but which a cluster still computes, write nothing into
+the directory of another one. A store carries the other mark from before it is replaced or discarded until
+nothing else is left of it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pipeline.stores import disk
 from pipeline.stores.layout import METADATA, SHARDS
@@ -72,7 +75,7 @@ def holds_shards(directory: Path) -> bool:
 
 
 @contextmanager
-def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
+def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tuple[Path, str]]:
     """Give a run its directory, and move the directory to its place once it is whole.
 
     Parameters
@@ -87,9 +90,11 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
 
     Yields
     ------
-    Path
+    directory : Path
         The directory ``path.partial``, which no other run uses, or `path` itself if it is mended. If the run
         fails, its directory is kept for another run to resume, unless no block was written.
+    run : str
+        The name of the run, which no other run has. The mark in the directory holds it.
 
     Raises
     ------
@@ -104,8 +109,10 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
         # The path was checked when the run was planned, and time may have passed since.
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
+        run = uuid4().hex
+        disk.write_file(directory / MARK, run.encode())
         try:
-            yield directory
+            yield directory, run
         except BaseException:
             if directory != path and not holds_shards(directory):
                 # The error that ended the run is the one to report.
@@ -114,6 +121,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Pat
             raise
         if directory != path:
             _replace(directory, path)
+        (path / MARK).unlink(missing_ok=True)
 
 
 def _prepare(path: Path, *, overwrite: bool, resume: bool) -> Path:
@@ -179,7 +187,6 @@ def _replace(directory: Path, path: Path) -> None:
     disk.sync_directory(path.parent)
     if old.exists():
         _discard(old)
-    (path / MARK).unlink(missing_ok=True)
 
 
 def _discard(directory: Path) -> None:

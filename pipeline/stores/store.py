@@ -205,6 +205,8 @@ class Store(ABC):
     ) -> Written:
         """Write one block of a layer, which is a part of the store once it is published.
 
+        A store that a run was given writes nothing once that run has ended and another has begun.
+
         Parameters
         ----------
         layer : Layer
@@ -221,6 +223,11 @@ class Store(ABC):
         Returns
         -------
         Written
+
+        Raises
+        ------
+        BlockingIOError
+            If another run is writing there.
         """
 
     @abstractmethod

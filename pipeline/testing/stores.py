@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -223,6 +224,33 @@ class StoreContract(ABC):
             assert all(opened.check_block(LAYERS, block.index) == [] for block in GRID.blocks())
             opened.finish(make_receipt(record))
         assert store.find().read_record().is_complete
+
+    @pytest.mark.parametrize("options", [REPLACING, RESUMED], ids=["overwrite", "resume"])
+    def test_a_task_of_an_ended_run_writes_nothing(self, store: Store, options: dict[str, bool]) -> None:
+        """Once another run has begun, a task that a cluster still computes for an older one can't write."""
+        values = make_values(LAYERS[0], GRID[1, 1])
+        left: list[Any] = []
+
+        def run() -> None:
+            with store.opened_for_run(**FRESH) as older:
+                fill(older, make_record(), n_blocks=1)
+                left.extend([older, older.write_block(LAYERS[0], GRID[1, 1], values)])
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        older, late = left
+        with store.opened_for_run(**options) as opened:
+            if not opened.is_created:
+                opened.create(make_record(identity="2"))
+            with pytest.raises(BlockingIOError, match="another run has taken over"):
+                older.write_block(LAYERS[0], GRID[1, 1], values).publish()
+            # The block of a run that is gone on with is the same block.
+            with suppress(OSError), late:
+                late.publish()
+            if options == REPLACING:
+                missing = [Fault("density", (1, 1), "missing")]
+                assert opened.check_block(LAYERS[:1], (1, 1)) == missing
 
     def test_metadata_are_told_from_those_of_another_grid(self, filled: Store) -> None:
         """Mending the metadata of a whole store changes no block, and those of another grid are noticed."""

@@ -16,6 +16,7 @@ from pipeline import (
     stream,
 )
 from pipeline.images.source import RegionPart
+from pipeline.runs import dispatch
 from pipeline.stores import disk
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try blocks that fail again at once."""
+    monkeypatch.setattr(dispatch, "_PAUSES", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")

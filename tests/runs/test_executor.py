@@ -1,20 +1,19 @@
-"""The seam of executors: the order of calls, and rests between many of them."""
+"""The seam of executors: the order of calls."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
 from typing import Any, Self
 
-from pipeline.runs import executor as module
-from pipeline.runs.executor import Executor, Outcome
+from pipeline.runs.executor import Capacity, Executor, Outcome
 
 
 class Immediate(Executor):
     """An executor that computes each task when it is submitted, and notes how many are in flight."""
 
     is_local = True
-    threads = n_processes = 1
-    available_memory = 2**30
+    capacities = (Capacity(1, 2**30),)
+    facts = ()
     slots = 3
 
     def __init__(self) -> None:
@@ -24,12 +23,20 @@ class Immediate(Executor):
         """Return the value."""
         return value
 
-    def submit(self, task: Any, shared: Any, *arguments: Any) -> Future[Any]:
+    def submit(self, task: Any, shared: Any, calls: Any) -> list[Future[Any]]:
         """Compute the task."""
-        self.submitted += 1
-        future: Future[Any] = Future()
-        future.set_result(task(shared, *arguments)())
-        return future
+        futures = []
+        for arguments in calls:
+            self.submitted += 1
+            futures.append(Future[Any]())
+            try:
+                futures[-1].set_result(task(shared, *arguments)())
+            except Exception as error:  # noqa: BLE001  a task may fail in any way
+                futures[-1].set_exception(error)
+        return futures
+
+    def cancel(self, futures: Any) -> None:
+        """Cancel nothing: all tasks have ended."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -48,22 +55,6 @@ def test_calls_are_taken_as_slots_are_free() -> None:
         assert first.result == 2 * first.key
         assert sorted(outcome.key for outcome in (first, *outcomes)) == list(range(10))
     assert executor.submitted == 10
-
-
-def test_all_in_flight_are_awaited_now_and_then(monkeypatch: Any) -> None:
-    """After a stint nothing is in flight before more calls are taken."""
-    monkeypatch.setattr(module, "_STINT", 6)
-    monkeypatch.setattr(Immediate, "slots", 1)
-    executor = Immediate()
-    taken: list[int] = []
-
-    def calls() -> Any:
-        for number in range(14):
-            taken.append(number)
-            yield number, (number,)
-
-    seen = [outcome.key for outcome in executor.outcomes(lambda _, n: lambda: n, None, calls())]
-    assert sorted(seen) == taken == list(range(14))
 
 
 def test_an_outcome_has_a_result_or_an_error() -> None:

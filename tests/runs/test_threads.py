@@ -50,7 +50,7 @@ def test_a_task_is_computed_while_another_is_finished() -> None:
         return lambda: computed.wait(60)
 
     with dask.config.set(num_workers=1), Threads() as executor:
-        futures = [executor.submit(task, 0, number) for number in range(2)]
+        futures = executor.submit(task, 0, [(number,) for number in range(2)])
         assert all(future.result(timeout=60) for future in futures)
 
 

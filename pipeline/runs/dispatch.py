@@ -1,0 +1,213 @@
+"""The dispatch of calls to an executor: slots are kept filled, and calls that fail may be tried again.
+
+A call that fails to read or write is tried again after a pause. A call during which processes ended is tried
+once more while nothing else is at work, since the processes may have ended because of another one. A call
+that is far behind all others is started a second time, if the executor allows that, and the first of the two
+that ends counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import time
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from concurrent.futures import Future
+
+    from pipeline.runs.executor import Executor, Task
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+# After this many calls all that are in flight are awaited: Dask's scheduler notes each task of a computation
+# for as long as the computation goes on, and a new one begins when nothing is in flight.
+_STINT = 500
+# Seconds before a call is tried again, each time it fails.
+_PAUSES = (0.5, 2.0, 8.0)
+# Seconds between two looks at the slots, which change as workers come and go.
+_TICK = 0.5
+# A call is far behind if nothing has ended for so many seconds, and for so many times the longest call. It is
+# started so often at most.
+_PATIENCE, _TIMES, _MOST = 10.0, 3.0, 4
+# Errors that trying again doesn't mend. The first of them says that another run is at work.
+_LASTING = (
+    BlockingIOError,
+    FileExistsError,
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    io.UnsupportedOperation,
+)
+_LASTING_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+class LostError(RuntimeError):
+    """The error of a task whose processes ended while they computed it, one after the other."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether an error of reading or writing may be gone when the task is tried again."""
+    return (
+        isinstance(error, OSError) and not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS
+    )
+
+
+@dataclass(eq=False)
+class _Call(Generic[K, R]):
+    """A call, with the futures of its attempts that are in flight."""
+
+    key: K
+    arguments: tuple[Any, ...]
+    retries: int = 0
+    due: float = 0.0
+    started: float = 0.0
+    is_alone: bool = False
+    n_started: int = 0
+    futures: list[Future[R]] = field(default_factory=list)
+
+
+class Dispatch(Generic[K, R]):
+    """The dispatch of calls of a task.
+
+    Parameters
+    ----------
+    executor : Executor
+    task, shared, calls
+        As for :meth:`Executor.outcomes`.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        task: Task[R],
+        shared: Any,  # noqa: ANN401  a value of any kind, or a handle to it
+        calls: Iterable[tuple[K, tuple[Any, ...]]],
+    ) -> None:
+        self._executor, self._task, self._shared = executor, task, shared
+        self._calls = (_Call[K, R](key, arguments) for key, arguments in calls)
+        self._submitted = 0
+        self._in_flight: dict[Future[R], _Call[K, R]] = {}
+        self._ended: SimpleQueue[Future[R]] = SimpleQueue()
+        # Calls that wait for their pause to end, and calls during which processes ended.
+        self._pausing: list[_Call[K, R]] = []
+        self._suspects: list[_Call[K, R]] = []
+        self._longest, self._heard = 0.0, time.monotonic()
+
+    def ended(self) -> Generator[tuple[K, Future[R], int]]:
+        """Yield each call's key with the future of its last attempt and the number of retries."""
+        try:
+            while True:
+                self._fill()
+                if not self._in_flight and not self._pausing:
+                    return
+                for future in self._wait():
+                    # An attempt whose twin has ended first isn't in flight any more.
+                    call = self._in_flight.pop(future, None)
+                    if call is not None and self._is_over(call, future):
+                        yield call.key, future, call.retries
+        finally:
+            # Nothing may write any more once the caller goes on.
+            self._executor.cancel(self._in_flight)
+            wait(self._in_flight)
+
+    def _wait(self) -> list[Future[R]]:
+        """Return the attempts that have ended by now, or none if none does for a while."""
+        try:
+            ended = [self._ended.get(timeout=_TICK if self._in_flight else self._pause())]
+        except Empty:
+            self._repeat_late()
+            return []
+        while not self._ended.empty():
+            ended.append(self._ended.get())
+        return ended
+
+    def _pause(self) -> float:
+        """Return the seconds until the first call that waits is due."""
+        return max(0.0, min(call.due for call in self._pausing) - time.monotonic())
+
+    def _fill(self) -> None:
+        """Submit calls until all slots are taken."""
+        if self._suspects:
+            if not self._in_flight:
+                suspect = self._suspects.pop()
+                suspect.is_alone = True
+                self._submit([suspect])
+            return
+        if any(call.is_alone for call in self._in_flight.values()):
+            return
+        slots = self._executor.slots
+        stint = max(_STINT, 50 * slots)
+        batch: list[_Call[K, R]] = []
+        while len(self._in_flight) + len(batch) < slots:
+            if (call := self._take(stint, is_resting=bool(self._in_flight or batch))) is None:
+                break
+            batch.append(call)
+        if batch:
+            self._submit(batch)
+
+    def _take(self, stint: int, *, is_resting: bool) -> _Call[K, R] | None:
+        """Return the next call, or None if there is none now."""
+        now = time.monotonic()
+        due = next((call for call in self._pausing if call.due <= now), None)
+        if due is not None:
+            self._pausing.remove(due)
+            return due
+        if is_resting and self._submitted and self._submitted % stint == 0:
+            return None
+        next_call = next(self._calls, None)
+        self._submitted += next_call is not None
+        return next_call
+
+    def _submit(self, calls: list[_Call[K, R]]) -> None:
+        futures = self._executor.submit(self._task, self._shared, [call.arguments for call in calls])
+        self._heard = time.monotonic()
+        for call, future in zip(calls, futures, strict=True):
+            call.started = call.started or self._heard
+            call.n_started += 1
+            call.futures.append(future)
+            self._in_flight[future] = call
+            future.add_done_callback(self._ended.put)
+
+    def _is_over(self, call: _Call[K, R], future: Future[R]) -> bool:
+        """Return whether a call is over, of which an attempt has ended; if not, see to the next attempt."""
+        call.futures.remove(future)
+        error = future.exception()
+        self._heard = time.monotonic()
+        if error is None:
+            self._longest = max(self._longest, self._heard - call.started)
+            for twin in call.futures:
+                del self._in_flight[twin]
+            self._executor.cancel(call.futures)
+            return True
+        if call.futures:
+            return False
+        if isinstance(error, LostError) and not call.is_alone:
+            self._suspects.append(call)
+            return False
+        if may_pass(error) and call.retries < len(_PAUSES):
+            call.due = self._heard + _PAUSES[call.retries]
+            call.retries += 1
+            self._pausing.append(call)
+            return False
+        return True
+
+    def _repeat_late(self) -> None:
+        """Start calls a second time that are far behind: their process may hang, or be paused."""
+        silence = time.monotonic() - self._heard
+        if not self._executor.repeats or not self._longest:
+            return
+        if silence > max(_PATIENCE, _TIMES * self._longest):
+            late = [
+                call
+                for call in self._in_flight.values()
+                if len(call.futures) == 1 and not call.is_alone and call.n_started < _MOST
+            ]
+            if late:
+                self._submit(late)
