@@ -20,6 +20,7 @@ from pipeline.cli_arguments import (
     opened_image,
     run_arguments,
 )
+from pipeline.cli_cluster import cluster_options
 from pipeline.cli_export import export_result
 from pipeline.cli_fitting import fit, score
 from pipeline.cli_info import describe_image
@@ -118,6 +119,7 @@ _on_error = click.option(
 @main.command(short_help="Evaluate mixtures over an image and write the results to a store.")
 @run_arguments
 @_on_error
+@cluster_options(reports=True)
 def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
 
@@ -129,6 +131,7 @@ def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  
       mixture-pipeline run slide.tif out.zarr --density jones-rehg-skin
       mixture-pipeline run slide.tif out.zarr --log-ratio jones-rehg-skin jones-rehg-nonskin
       mixture-pipeline run slide.tif labels.zarr --label skin=jones-rehg-skin --label other=jones-rehg-nonskin
+      mixture-pipeline run slide.tif out.zarr --density jones-rehg-skin --scheduler tcp://10.0.0.1:8786
     """  # noqa: D301  click reads the backspace
     opened, options = image_and_options(image, arguments)
     _report(output, stream(opened, make_quantities(arguments), output, on_error=on_error, **options))
@@ -136,6 +139,7 @@ def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  
 
 @main.command(short_help="Say what `run` would do and need. Status 2 if it can't fit.")
 @run_arguments
+@cluster_options(reports=False)
 def plan(image: str, output: Path, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Say what `run` would do and need: blocks, engines, memory, bytes and time. Status 2 if it can't fit.
 
@@ -155,6 +159,7 @@ def plan(image: str, output: Path, **arguments: Any) -> None:  # noqa: ANN401  o
 @identity_option
 @_on_error
 @memory_limit_option
+@cluster_options(reports=True)
 def resume(store: Path, **options: Any) -> None:  # noqa: ANN401  of the options above
     """Go on with an interrupted run, or mend a damaged store, by what the store records.
 

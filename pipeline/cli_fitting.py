@@ -11,6 +11,7 @@ import click
 
 from pipeline.classifying import fit_classes, score_classes
 from pipeline.cli_arguments import image_options, numbers_of, opened_image, pairs_of
+from pipeline.cli_cluster import cluster_options
 from pipeline.compute.moments import COVARIANCE_TYPES
 from pipeline.fitting import fit_mixture
 from pipeline.models.classes import Classes
@@ -74,6 +75,7 @@ def _labels(*, required: bool) -> Callable[..., Any]:
     "--picture", type=click.Path(path_type=Path), help="A picture of the kernels, as PNG, SVG or PDF."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing model.")
+@cluster_options(reports=False)
 def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of the options above
     """Fit a mixture to the colors of IMAGE, or with --labels one to the pixels of each class.
 
@@ -142,6 +144,7 @@ def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of 
     help="Also give the threshold of each class's log-ratio for this rate of false alarms.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@cluster_options(reports=False)
 def score(model: str, image: str, **arguments: Any) -> None:  # noqa: ANN401  of the options above
     """Score the classes of CLASSES.json, which `fit --labels` wrote, by the labeled pixels of IMAGE.
 

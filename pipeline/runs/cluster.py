@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -105,9 +106,10 @@ class Cluster(Executor):
         if now - self._looked > _LOOK:
             try:
                 self._n_threads = sum(self._client.nthreads().values())
-            except (OSError, TimeoutError):
-                # Whether the scheduler is lost or not, the tasks that are in flight will tell.
-                self._n_threads = max(1, self._n_threads)
+            except Exception as error:
+                if self._client.status == "closed":
+                    raise ConnectionError(self._disconnected) from error
+                # The client may find the scheduler again; if not, the tasks in flight will tell.
             self._looked = now
         n_bytes = sum(n_bytes for _, n_bytes in list(self._remotes.values()))
         backlog = _BACKLOG if n_bytes < _HEAVY else 0
@@ -168,7 +170,9 @@ class Cluster(Executor):
         known = {future: self._remotes[future] for future in futures if future in self._remotes}
         at_work: set[Any] = set()
         if known and self._client.status == "running":
-            at_work = {key for keys in self._client.processing().values() for key in keys}
+            # If the scheduler is lost just now, nothing tells what is at work.
+            with suppress(Exception):
+                at_work = {key for keys in self._client.processing().values() for key in keys}
         for future, (remote, _) in known.items():
             # Whoever takes a future out settles it, this thread or the one that collects.
             if remote.key not in at_work and self._remotes.pop(future, None) is not None:
@@ -192,8 +196,14 @@ class Cluster(Executor):
         """Let the workers forget the giant pieces of images that their tasks shared."""
         self._ended.put(None)
         self._collecting.join()
+        from distributed import fire_and_forget  # noqa: PLC0415  costs time where no cluster is used
+
         if self._client.status == "running":
-            self._client.run(_release, on_error="ignore")
+            # Nobody waits for it, since a worker may hang.
+            with suppress(Exception):
+                for address in self._client.nthreads():
+                    key = f"release-{uuid.uuid4().hex}"
+                    fire_and_forget(self._client.submit(_release, key=key, workers=[address], pure=False))
 
     @property
     def _disconnected(self) -> str:

@@ -81,6 +81,8 @@ def execute(
             try:
                 if executor.is_local and grid.n_blocks:
                     _compile(job, image, reporter)
+                elif not executor.is_local:
+                    reporter.begin("; ".join(f"{name}: {fact}" for name, fact in executor.facts))
                 # The outcomes are closed before the executor, so that no block is at work afterwards.
                 with executor:
                     shared = executor.share(replace(job, store=store))

@@ -1,58 +1,275 @@
-"""Clusters that lose workers."""
+"""Clusters that lose workers, the scheduler or the client: only what was in flight is computed again."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dask
+import dask.array as da
+import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from references import random_mixture
 from runs.disturbed import (
+    ASKED,
     QUANTITIES,
     assert_same,
     resume_with,
+    wait_for_shards,
 )
 
-from pipeline import (
-    Progress,
-    stream,
-)
+from pipeline import Density, LogDensity, Progress, resume, stream, verify
+from pipeline.runs import dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from forked import Server
+    from numpy.typing import NDArray
+
+PIXELS = np.random.default_rng(14).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+DENSITY = Density(random_mixture(2, 3))
+OPTIONS: dict[str, Any] = {"block": 16, "identity": "random pixels"}
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[Client]:
-    """Run a cluster whose workers may die; another takes a dead one's place."""
-    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the store of a run in this process that nothing disturbs."""
+    store = tmp_path_factory.mktemp("wanted") / "out.zarr"
+    stream(PIXELS, DENSITY, store, progress="none", **OPTIONS)
+    return store
+
+
+@contextmanager
+def cluster_of(n_workers: int, *, failures: int = 3) -> Iterator[tuple[LocalCluster, Client]]:
+    """Run a cluster of worker processes of one thread, each of which is started again when it dies."""
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
+    settings = {"distributed.comm.timeouts.connect": "3s", "distributed.scheduler.allowed-failures": failures}
     with (
-        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
-        LocalCluster(n_workers=2, threads_per_worker=1, silence_logs=50, **options) as cluster,
+        dask.config.set(settings),
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, **options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield client
+        yield cluster, client
 
 
-@pytest.mark.parametrize("losses", [1, 2])
-def test_lost_workers(tmp_path: Path, small: Path, undisturbed: Path, mortal: Client, losses: int) -> None:
-    """When a worker is killed the run goes on without it; when all are, it goes on or can be resumed."""
-    mortal.wait_for_workers(2)
-    pids = list(mortal.run(os.getpid).values())
+def noting(log: Path, act: Callable[[tuple[int, int], int], None] = lambda *_: None) -> da.Array:
+    """Make an image of which each read of a block is noted with the process, and may do something else."""
+    path = os.fspath(log)
+
+    def read(block: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
+        if block_info:
+            index = block_info[0]["chunk-location"][:2]
+            with open(path, "a+", encoding="utf-8") as file:  # noqa: PTH123  pickled with its text
+                file.write(f"{os.getpid()} {index}\n")
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123  the same
+                act(index, sum(line.endswith(f" {index}\n") for line in file))
+        return block
+
+    return da.from_array(PIXELS, chunks=(16, 16, 3)).map_blocks(read, dtype=np.uint8)
+
+
+def living(client: Client, number: int) -> dict[str, int]:
+    """Return the process of each worker, once there are so many that answer."""
+    while True:
+        client.wait_for_workers(number)
+        found = client.run(os.getpid, on_error="ignore")
+        if len(found) == number and all(isinstance(pid, int) for pid in found.values()):
+            return found
+        time.sleep(0.1)
+
+
+def processes_in(log: Path) -> Counter[int]:
+    """Count the blocks that each process has read."""
+    return Counter(int(line.partition(" ")[0]) for line in log.read_text(encoding="utf-8").splitlines())
+
+
+def test_workers_die_leave_and_join(tmp_path: Path, wanted: Path) -> None:
+    """Killed three times, one retired, one that joins late: the same bytes, and little is done twice."""
+    store, log = tmp_path / "out.zarr", tmp_path / "log"
+    joined: dict[str, int] = {}
+    with cluster_of(2) as (cluster, client):
+
+        def disturb(event: Progress) -> None:
+            if event.blocks in {8, 24, 40}:
+                pids = living(client, 2)
+                os.kill(pids[min(pids)], signal.SIGKILL)
+            elif event.blocks == 56:
+                before = living(client, 2)
+                cluster.scale(3)
+                joined.update({key: pid for key, pid in living(client, 3).items() if key not in before})
+                client.retire_workers([min(before)])
+
+        receipt = stream(noting(log), DENSITY, store, progress=disturb, client=client, **OPTIONS)
+    assert receipt.blocks == 100
+    assert_same(store, wanted)
+    read = processes_in(log)
+    assert len(read) >= 5
+    # A worker computes one block, and has another one that waits.
+    assert 100 <= read.total() <= 100 + 4 * 2
+    assert set(joined.values()) & set(read)
+
+
+def test_both_workers_die(tmp_path: Path, small: Path, undisturbed: Path) -> None:
+    """When all workers that had what tasks share are lost, it is sent again."""
     store = tmp_path / "out.zarr"
+    with cluster_of(2) as (_, client):
 
-    def kill(event: Progress) -> None:
-        if event.blocks == 6:
-            for pid in pids[:losses]:
-                os.kill(pid, signal.SIGKILL)
+        def kill(event: Progress) -> None:
+            if event.blocks == 6:
+                for pid in living(client, 2).values():
+                    os.kill(pid, signal.SIGKILL)
 
-    try:
-        stream(small, QUANTITIES, store, block=16, progress=kill, client=mortal)
-    except (OSError, RuntimeError) as error:
-        assert losses == 2, error  # noqa: PT017  the run may fail, and must be resumable then
-        assert "mixture-pipeline resume" in error.__notes__[0]  # noqa: PT017  the same
-        assert resume_with(small, store).kept_blocks >= 6
+        stream(small, QUANTITIES, store, block=16, progress=kill, client=client)
     assert_same(store, undisturbed)
+
+
+def test_a_block_that_ends_every_worker_is_named(tmp_path: Path) -> None:
+    """The error names the block that is to blame, not one that waited beside it; the others are kept."""
+
+    def act(index: tuple[int, int], _: int) -> None:
+        if index == (1, 4):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    message = r"block \(1, 4\).* rows 16 to 32, columns 64 to 80: 2 workers ended .* Their logs may say why"
+    with cluster_of(2, failures=1) as (_, client), pytest.raises(RuntimeError, match=message) as caught:
+        stream(noting(tmp_path / "log", act), DENSITY, tmp_path / "out.zarr", client=client, **OPTIONS)
+    assert "mixture-pipeline resume" in caught.value.__notes__[0]
+
+
+def test_a_worker_that_hangs_is_passed_over(
+    tmp_path: Path, wanted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of a worker that doesn't answer any more are computed by another one."""
+    monkeypatch.setattr(dispatch, "_PATIENCE", 1.0)
+    store, stopped = tmp_path / "out.zarr", []
+    with cluster_of(2) as (_, client):
+
+        def stop(event: Progress) -> None:
+            if event.blocks == 20:
+                stopped.append(next(iter(living(client, 2).values())))
+                os.kill(stopped[0], signal.SIGSTOP)
+
+        try:
+            stream(noting(tmp_path / "log"), DENSITY, store, progress=stop, client=client, **OPTIONS)
+        finally:
+            os.kill(stopped[0], signal.SIGKILL)
+    assert_same(store, wanted)
+
+
+def test_blocks_that_cant_be_read_at_first(tmp_path: Path, wanted: Path) -> None:
+    """A block that fails on one worker is tried again, and the receipt tells how often."""
+
+    def act(index: tuple[int, int], times: int) -> None:
+        if index in {(0, 3), (7, 7)} and times < 3:
+            raise OSError(errno.EIO, "Input/output error")
+
+    store = tmp_path / "out.zarr"
+    with cluster_of(2) as (_, client):
+        receipt = stream(noting(tmp_path / "log", act), DENSITY, store, client=client, **OPTIONS)
+    assert (receipt.retries, receipt.skipped) == (4, [])
+    assert "4 retries" in str(receipt)
+    assert_same(store, wanted)
+
+
+def test_a_run_waits_for_its_first_worker(tmp_path: Path, wanted: Path) -> None:
+    """An adaptive cluster without workers starts some, more than one, because blocks wait."""
+    events: list[Progress] = []
+
+    def act(*_: object) -> None:
+        time.sleep(0.05)
+
+    with cluster_of(0) as (cluster, client):
+        cluster.adapt(minimum=0, maximum=2, interval="200ms", target_duration="500ms")
+        image, store = noting(tmp_path / "log", act), tmp_path / "out.zarr"
+        stream(image, DENSITY, store, progress=events.append, client=client, **OPTIONS)
+    assert events[0].stage.startswith("waiting for the first worker of tcp://127.0.0.1:")
+    assert events[1].stage.startswith("workers: 1, with 1 thread and ")
+    assert len(processes_in(tmp_path / "log")) == 2
+    assert_same(store, wanted)
+
+
+@contextmanager
+def dask_processes(folder: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a scheduler and a worker in processes of their own, and give the address and the scheduler."""
+    address = f"tcp://127.0.0.1:{port}"
+    common = ["--host", "127.0.0.1", "--no-dashboard"]
+    worker = [address, "--nworkers", "1", "--nthreads", "1", "--local-directory", os.fspath(folder), *common]
+    with (folder / "dask.txt").open("wb") as log:
+        started = [
+            subprocess.Popen([sys.executable, "-m", "dask", *arguments], stdout=log, stderr=log)
+            for arguments in (["scheduler", "--port", str(port), *common], ["worker", *worker])
+        ]
+        try:
+            yield address, started[0]
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait()
+
+
+def test_the_scheduler_is_lost(tmp_path: Path, wanted: Path, unused_port: int) -> None:
+    """The error says so, what was written stays, and a run without a cluster goes on with it."""
+    store = tmp_path / "out.zarr"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
+        dask_processes(tmp_path, unused_port) as (address, scheduler),
+        Client(address, set_as_default=False, timeout=60) as client,
+    ):
+
+        def kill(event: Progress) -> None:
+            if event.blocks == 10:
+                scheduler.kill()
+
+        message = rf"the scheduler of the cluster, {address}, can't be reached any more"
+        image = noting(tmp_path / "log")
+        with pytest.raises(ConnectionError, match=message) as caught:
+            stream(image, DENSITY, store, progress=kill, client=client, **OPTIONS)
+    assert caught.value.__notes__[0].startswith("10 of 100 blocks are done. Go on with resume=True")
+    receipt = resume(store, image=PIXELS, identity="random pixels", progress="none")
+    assert receipt.kept_blocks >= 10
+    assert_same(store, wanted)
+
+
+def test_the_client_is_killed(
+    tmp_path: Path, small: Path, undisturbed: Path, command: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed command leaves tasks at work; a new client goes on at once, or replaces what is there."""
+    monkeypatch.chdir(tmp_path)
+    with cluster_of(2) as (cluster, client):
+        place = cluster.scheduler_address
+        for number, overwrite in enumerate((False, True)):
+            store = tmp_path / f"{number}.zarr"
+            process = command.start(
+                "run", os.fspath(small), store.name, *ASKED, "--block", "16", "--scheduler", place
+            )
+            wait_for_shards(process, store)
+            process.end(signal.SIGKILL)
+            assert process.wait().returncode == -signal.SIGKILL
+            if overwrite:
+                # The tasks of the killed run may write nothing into the new store.
+                other = {"density": LogDensity(random_mixture(2, 3))}
+                stream(small, other, store, block=16, overwrite=True, client=client)
+                assert verify(store, progress="none").intact
+                stream(small, QUANTITIES, store, block=16, overwrite=True, client=client)
+            else:
+                resume_with(small, store, client=client)
+            assert_same(store, undisturbed)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Give a number of a port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,0 +1,86 @@
+"""The options of commands that can run on a Dask cluster."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import ExitStack
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+import dask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SCHEDULER = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="The scheduler of a Dask cluster to run on, as tcp://host:8786. By default that in the environment "
+    "variable DASK_SCHEDULER_ADDRESS, if there is one.",
+)
+_WORKERS = click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Start a Dask cluster of N processes on this machine, and run on it.",
+)
+_REPORT = click.option(
+    "--performance-report",
+    metavar="FILE.html",
+    help="Write what Dask knows of the run to a page: tasks, workers, memory. It needs bokeh.",
+)
+
+
+def cluster_options(*, reports: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that lets a command run on a Dask cluster, which is the current one inside it.
+
+    Parameters
+    ----------
+    reports : bool
+        Whether the command can write a performance report.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(
+            *positional: Any,  # noqa: ANN401  of the command
+            scheduler: str | None,
+            workers: int | None,
+            performance_report: str | None = None,
+            **arguments: Any,  # noqa: ANN401  of the command
+        ) -> None:
+            with ExitStack() as stack:
+                _connect(stack, scheduler, workers, performance_report)
+                command(*positional, **arguments)
+
+        return _SCHEDULER(_WORKERS(_REPORT(run) if reports else run))
+
+    return decorate
+
+
+def _connect(stack: ExitStack, scheduler: str | None, workers: int | None, report: str | None) -> None:
+    """Connect to the cluster that the options name, if they name one, until the stack is closed."""
+    if scheduler and workers:
+        raise click.UsageError("got both --scheduler and --workers; wanted one of them, or neither.")
+    if scheduler is None and workers is None:
+        scheduler = dask.config.get("scheduler-address", None)
+    if scheduler is None and workers is None:
+        if report is not None:
+            raise click.UsageError("--performance-report goes with a cluster: give --scheduler or --workers.")
+        return
+    if report is not None and find_spec("bokeh") is None:
+        raise click.UsageError("--performance-report needs bokeh: pip install bokeh.")
+    from distributed import Client, LocalCluster, performance_report  # noqa: PLC0415  takes half a second
+
+    if workers:
+        dashboard = "127.0.0.1:0" if find_spec("bokeh") else None
+        local = LocalCluster(n_workers=workers, host="127.0.0.1", dashboard_address=dashboard)
+        stack.enter_context(Client(stack.enter_context(local)))
+    else:
+        try:
+            stack.enter_context(Client(scheduler))
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"no scheduler of Dask answers at {scheduler}: {error}") from None
+    if report is not None:
+        stack.enter_context(performance_report(report))
