@@ -57,7 +57,8 @@ def cut_power(folder: Path, kind: str, wanted: Path, old: Path, *, mixtures: int
     with Recorder(folder, *MODELS, *map(Mixed, range(mixtures))) as recorder:
         run(folder / "out.zarr", **options)
     assert recorder.missed == []
-    for number, tree in enumerate(recorder.trees):
+    # The last first: where a flush was forgotten, these are the wrong ones.
+    for number, tree in reversed(list(enumerate(recorder.trees))):
         for way in (go_on, start_again)[number % step :: step]:
             store = folder.with_name(f"{folder.name} {number} {way.__name__}") / "out.zarr"
             store.parent.mkdir()
