@@ -173,12 +173,17 @@ def _mp_quantity(logs: tuple[Any, ...], quantity: Any) -> Any:
 def mpmath_reference(image: NDArray[Any], quantity: Quantity) -> Array:
     """Return any quantity, computed with 50 digits and rounded at the end, with classes along the last axis.
 
-    Log-densities are kept until the session ends.
+    Log-densities and results are kept until the session ends.
     """
-    raw = np.ascontiguousarray(image, dtype=np.float64).tobytes()
+    values = _mp_values(np.ascontiguousarray(image, dtype=np.float64).tobytes(), quantity)
+    return values.reshape(*image.shape[:-1], *values.shape[1:]).copy()
+
+
+@cache
+def _mp_values(raw: bytes, quantity: Quantity) -> Array:
+    """Return a quantity at pixels, which are passed as the bytes of float64."""
     logs = [_mp_logs(mixture, raw) for mixture in quantity.mixtures]
-    values = [_mp_quantity(each, quantity) for each in zip(*logs, strict=True)]
-    return np.array(values, dtype=np.float64).reshape(*image.shape[:-1], *np.shape(values[0]))
+    return np.array([_mp_quantity(each, quantity) for each in zip(*logs, strict=True)], dtype=np.float64)
 
 
 def _of_density(density: Callable[[NDArray[Any], Mixture], Array], *, normalized: bool) -> Reference:
@@ -332,12 +337,19 @@ def _matrix(covariance: Array) -> Array:
     return np.diag(covariance) if covariance.ndim == 1 else covariance
 
 
+@lru_cache(maxsize=8)
+def _scaled_matrices(mixture: Mixture) -> tuple[Array, Array]:
+    """Return the covariance matrices of all kernels, and the logarithms of their scales."""
+    matrices = np.array([_matrix(covariance) for covariance in mixture.covariances])
+    two_pi = mixture.n_channels * np.log(2 * np.pi)
+    return matrices, np.log(mixture.weights) - (np.linalg.slogdet(matrices)[1] + two_pi) / 2
+
+
 def _log(pixel: Array, mixture: Mixture) -> float:
-    terms = []
-    for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.covariances, strict=True):
-        matrix, d = _matrix(covariance), pixel - mean
-        terms.append(np.log(weight) - (np.linalg.slogdet(matrix)[1] + d @ np.linalg.solve(matrix, d)) / 2)
-    return float(logsumexp(terms) - len(pixel) / 2 * np.log(2 * np.pi))
+    matrices, scales = _scaled_matrices(mixture)
+    d = pixel - mixture.means
+    squares = np.sum(d * np.linalg.solve(matrices, d[..., np.newaxis])[..., 0], axis=-1)
+    return float(np.logaddexp.reduce(scales - squares / 2))
 
 
 def _crossing(function: Callable[[Array], float], start: Array, end: Array) -> list[Array]:
