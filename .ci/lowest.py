@@ -20,7 +20,7 @@ def main() -> None:
     extras = project["optional-dependencies"]
     tested = [extras[name] for name in extras if name not in {"bench", "notebook"}]
     for requirement in [*project["dependencies"], *itertools.chain(*tested)]:
-        bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement)
+        bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)(?:,<[\w.]+)?", requirement)
         if bound:
             sys.stdout.write(f"{bound[1]}=={bound[2]}\n")
 

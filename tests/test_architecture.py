@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,9 @@ def test_everything_public_is_documented() -> None:
     assert pipeline.__version__.count(".") >= 2
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pipeline.nothing
+
+
+@pytest.mark.xdist_group("any")
+def test_groups_stay_together(request: pytest.FixtureRequest) -> None:
+    """In several processes a test is known by its group, or else what a group shares is set up in each."""
+    assert request.node.nodeid.endswith("@any") is ("PYTEST_XDIST_WORKER" in os.environ)
