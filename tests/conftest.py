@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -11,6 +12,8 @@ import tifffile
 from distributed import Client, LocalCluster
 from forked import Server
 from hypothesis import settings
+from numexpr import interpreter
+from numexpr.necompiler import NumExpr
 
 from pipeline import Mixture, load_model
 from pipeline.demo import load_photo
@@ -27,6 +30,17 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("untimed")
+
+
+@cache
+def parts_of_expression(text: str, signature: tuple[tuple[str, type], ...]) -> tuple[Any, ...]:
+    """Compile an expression of numexpr, and return what an object that evaluates it is made of."""
+    made = NumExpr(text, signature)
+    return made.signature, made.tempsig, made.program, made.constants, made.input_names
+
+
+# Many tests evaluate the same expressions in many threads, and compiling one takes longer than evaluating it.
+numexpr.NumExpr = lambda text, signature: interpreter.NumExpr(*parts_of_expression(text, tuple(signature)))
 
 
 @pytest.fixture(scope="session")
