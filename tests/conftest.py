@@ -25,11 +25,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Fixtures of a session that are slow to set up.
+SHARED = {"processes", "command"}
 # How long an example takes says more of the machine than of the code. Many more examples are tried by
 # `pytest --hypothesis-profile=thorough`.
 settings.register_profile("untimed", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, and let one process have all that share what is slow to set up."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+    for item in items:
+        for shared in SHARED & set(getattr(item, "fixturenames", ())):
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @cache
