@@ -161,7 +161,11 @@ def page(driver: Any, scene: Path) -> Iterator[Page]:
     ]
     assert asked
     # The browser's own pages are no requests.
-    assert not [url for url in asked if not url.startswith((viewer.url, "about:", "chrome:", "data:"))]
+    assert not [
+        url
+        for url in asked
+        if not url.startswith((viewer.url, "about:", "chrome:", "chrome-untrusted:", "data:"))
+    ]
 
 
 def test_full_resolution_shows_the_stored_values(page: Page, scene: Path) -> None:
