@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+import os
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,6 +15,7 @@ from forked import Server
 from hypothesis import settings
 from numexpr import interpreter
 from numexpr.necompiler import NumExpr
+from object_server import ObjectServer
 
 from pipeline import Mixture, load_model
 from pipeline.demo import load_photo
@@ -92,6 +94,23 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give the command, each call of which is a process of its own."""
     with Server(tmp_path_factory.mktemp("command")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Give a server of S3."""
+    with ObjectServer(tmp_path_factory.mktemp("objects")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of an empty bucket that this process may write to."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in object_server.variables.items():
+        monkeypatch.setenv(name, value)
+    return object_server.make_bucket()
 
 
 @pytest.fixture

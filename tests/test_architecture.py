@@ -19,7 +19,11 @@ MAY_IMPORT = {
     "models": set(),
     "compute": {"models"},
     "images": set(),
-    "stores": {"models", "images.grid", "images.description", "images.geometry", "images.no_data"},
+    "stores": {
+        "models",
+        *("images.grid", "images.description", "images.geometry", "images.no_data"),
+        *("images.object_storage", "images.remote"),
+    },
     "runs": {"models", "compute", "images", "stores"},
     "results": {"models", "images", "stores", "runs.progress"},
 }
@@ -129,7 +133,7 @@ TOLD_APART = {
         "Confidence",
         "Entropy",
     ),
-    *("Store", "LocalStore", "Executor", "Threads", "Cluster"),
+    *("Store", "LocalStore", "ObjectStore", "Executor", "Threads", "Cluster"),
 }
 
 

@@ -1,7 +1,10 @@
-"""Files behind URLs that fsspec understands: read by ranges, and told apart by what their server says.
+"""Files behind URLs: read by ranges, and told apart by what their server says.
 
-Credentials come from the places where fsspec looks for them, or stand in the URL. Those in the URL are
-used for reading, and are never shown or recorded.
+Cloud storage is read by obstore (:mod:`pipeline.images.object_storage`), other URLs by fsspec. So are those
+of cloud storage if obstore isn't installed, or if fsspec's configuration says something about their scheme.
+
+Credentials come from the places where these libraries look for them, or stand in the URL. Those in the URL
+are used for reading, and are never shown or recorded.
 """
 
 from __future__ import annotations
@@ -11,9 +14,14 @@ import io
 import re
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from urllib.request import url2pathname
+
+from pipeline.images import object_storage
+from pipeline.images.object_clients import url_of_store
+from pipeline.images.object_storage import MISSING, ObjectFolder, is_object_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +98,11 @@ def remote_stamp(path: str) -> tuple[int, int]:
     OSError
         If the server can't be reached, or doesn't say how large the file is.
     """
+    if _is_object(path):
+        with _told_of_object(path):
+            folder, name = object_storage.locate(_url_of(path))
+            found = folder.facts(name)
+        return _number_of([found.version, found.modified]), found.size
     with _told(path):
         system, place = _locate(path)
         facts = system.info(place)
@@ -98,7 +111,7 @@ def remote_stamp(path: str) -> tuple[int, int]:
     if facts.get("size") is None:
         raise OSError(f"{path}: its server doesn't say how large it is. Download it, and open the copy.")
     version = [f"{name} {facts[name]}" for name in _VERSION if facts.get(name)]
-    return int.from_bytes(hashlib.sha256("\n".join(version).encode()).digest()[:8], "big"), int(facts["size"])
+    return _number_of(version), int(facts["size"])
 
 
 def open_remote(path: str) -> io.RawIOBase:
@@ -111,6 +124,10 @@ def open_remote(path: str) -> io.RawIOBase:
     FileNotFoundError, ImportError, OSError
         As for :func:`remote_stamp`.
     """
+    if _is_object(path):
+        with _told_of_object(path):
+            folder, name = object_storage.locate(_url_of(path))
+            return _RemoteFile(path, folder.open(name, _READ_AHEAD))
     with _told(path):
         system, place = _locate(path)
         file = system.open(place, "rb", block_size=_READ_AHEAD, cache_type="readahead")
@@ -126,13 +143,17 @@ def open_remote_zarr(path: str) -> zarr.Array[Any] | zarr.Group | None:
     if urlsplit(_url_of(path)).query:
         # The names of its files can't stand behind a query.
         return None
-    with _told(path):
-        _locate(path)
+    with _told_of_object(path) if _is_object(path) else _told(path):
         # The store begins with the outermost group, which may say what the axes of an array in it are.
         url = _url_of(path)
         found = _ZARR.search(url)
         end = found.end() if found else len(url)
-        store = zarr.storage.FsspecStore.from_url(url[:end], read_only=True)
+        store: Any
+        if _is_object(path):
+            store = ObjectFolder(url[:end]).zarr_store()
+        else:
+            _locate(path)
+            store = zarr.storage.FsspecStore.from_url(url[:end], read_only=True)
         # Zarr's warning about metadata of both formats would show the URL with its secrets.
         for zarr_format in (3, 2):
             for open_node in (zarr.open_array, zarr.open_group):
@@ -157,8 +178,8 @@ class _RemoteFile(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read bytes, all that are left by default."""
-        with _told(self._path):
-            return bytes(self._file.read(size))
+        with _told(self._path) if not _is_object(self._path) else object_storage.told(self._path, ""):
+            return bytes(self._file.read(size) if size >= 0 else self._file.read())
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  a writable buffer
         """Read bytes into a buffer, and return their number."""
@@ -185,6 +206,38 @@ def _url_of(path: str) -> str:
     return path.url if isinstance(path, RemotePath) else path
 
 
+def _is_object(path: str) -> bool:
+    """Return whether a URL is read by obstore."""
+    url = _url_of(path)
+    if not is_object_url(url) or find_spec("obstore") is None:
+        return False
+    from fsspec.config import conf  # noqa: PLC0415  readers are imported where they are used
+
+    return urlsplit(url).scheme.lower() not in conf
+
+
+def _number_of(version: list[str]) -> int:
+    return int.from_bytes(hashlib.sha256("\n".join(version).encode()).digest()[:8], "big")
+
+
+@contextmanager
+def _told_of_object(path: str) -> Iterator[None]:
+    """Say of an object that isn't there what was wanted; all else is said already."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if "bucket" in str(error).removeprefix(path):
+            raise
+        missing = _missing(path)
+    else:
+        return
+    raise missing
+
+
+def _missing(path: str) -> FileNotFoundError:
+    return FileNotFoundError(f"{path} is not there; wanted an image file or a Zarr array")
+
+
 def _locate(path: str) -> tuple[Any, str]:
     """Return fsspec's file system of a URL, and the place in it."""
     from fsspec.core import url_to_fs  # noqa: PLC0415  readers are imported where they are used
@@ -201,7 +254,8 @@ def _told(path: str) -> Iterator[None]:
     except ImportError as error:
         is_http = path.startswith("http")
         remedy = "pip install 'mixture-pipeline[remote]'" if is_http else str(error)
-        reason = ImportError(f"{path} can't be read: its library is missing. Install it: {remedy}")
+        missing = MISSING if is_object_url(path) else f"its library is missing. Install it: {remedy}"
+        reason = ImportError(f"{path} can't be read: {missing}")
     except FileNotFoundError as error:
         # fsspec raises it for any failure of HTTP, with the failure as its cause.
         reason = _reason(path, error.__cause__ or error)
@@ -222,7 +276,7 @@ def _reason(path: str, error: BaseException) -> Exception:
         return ValueError(f"{path} is a URL that fsspec doesn't know. Download it, and open the copy.")
     status = getattr(error, "status", None)
     if status == HTTPStatus.NOT_FOUND or isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{path} is not there; wanted an image file or a Zarr array")
+        return _missing(path)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or isinstance(error, PermissionError):
         return PermissionError(
             f"{path}: its server refuses to send it. Give fsspec the credentials, or pass the image by "
@@ -240,12 +294,17 @@ def _no_ranges(path: str) -> ValueError:
 
 def address_of(node: zarr.Array[Any] | zarr.Group) -> str | None:
     """Return the URL of a remote Zarr array or group, without secrets, or None if it isn't a remote one."""
+    url = url_of_zarr(node.store)
+    return None if url is None or url.startswith("memory:") else f"{url}/{node.path}".rstrip("/")
+
+
+def url_of_zarr(store: object) -> str | None:
+    """Return the URL of a store of Zarr, without secrets, or None if it has none."""
     import zarr  # noqa: PLC0415  as above
 
-    store = node.store
+    if isinstance(store, zarr.storage.ObjectStore):
+        return url_of_store(store.store)
     if not isinstance(store, zarr.storage.FsspecStore):
         return None
     system = getattr(store.fs, "sync_fs", store.fs)
-    if "memory" in system.protocol:
-        return None
-    return without_secrets(f"{system.unstrip_protocol(store.path).rstrip('/')}/{node.path}".rstrip("/"))
+    return without_secrets(str(system.unstrip_protocol(store.path)).rstrip("/"))

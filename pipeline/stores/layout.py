@@ -24,7 +24,7 @@ from pipeline.stores.layers import LABELS, PACKED, arrange
 from pipeline.stores.shard import encode_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from zarr.storage import StoreLike
 
@@ -226,6 +226,19 @@ def encode_error(metadata: bytes, index: Index, error: float) -> bytes:
     return content.to_bytes()
 
 
+def decode_error(metadata: bytes, index: Index, content: bytes) -> float:
+    """Return the largest error of a block that :func:`encode_error` encoded; NaN if the content is empty."""
+    path = "/".join(["c", *map(str, index)])
+    error: Any = zarr.open_array(in_memory({METADATA: metadata, path: content}), mode="r")[index]
+    return float(error)
+
+
+def in_memory(files: Mapping[str, bytes]) -> MemoryStore:
+    """Return a store of Zarr that holds files under their paths."""
+    buffer = default_buffer_prototype().buffer
+    return MemoryStore({path: buffer.from_bytes(content) for path, content in files.items()})
+
+
 def find_damaged(root: StoreLike, record: Record) -> list[Layer]:
     """Return the layers with groups or arrays whose metadata aren't as :func:`create_layer` writes them.
 
@@ -283,3 +296,8 @@ def read_attribute(root: StoreLike) -> Any:  # noqa: ANN401  JSON may hold anyth
         return zarr.open_group(root, mode="r").attrs.get(ATTRIBUTE)
     except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
         return None
+
+
+def read_attribute_of(root: bytes) -> Any:  # noqa: ANN401  JSON may hold anything
+    """Return the content of the record in the metadata file of a root, as :func:`read_attribute` does."""
+    return read_attribute(in_memory({METADATA: root}))

@@ -15,7 +15,7 @@ MARK = ".mixture-pipeline"
 # A file that marks a store as one that is replaced or discarded. It is the last that is removed of the store.
 OBSOLETE = ".mixture-pipeline-obsolete"
 # A store with such a name would be taken for an image.
-_IMAGE_SUFFIXES = {
+IMAGE_SUFFIXES = {
     ".bmp",
     ".exr",
     ".gif",
@@ -76,7 +76,7 @@ def check_target(path: Path, *, sources: Iterable[Path], overwrite: bool, resume
 
 def _check_suffix(path: Path) -> None:
     """Raise ValueError for a new store that would have the name of an image file."""
-    if path.suffix.lower() in _IMAGE_SUFFIXES and not unfinished(path.resolve()).exists():
+    if path.suffix.lower() in IMAGE_SUFFIXES and not unfinished(path.resolve()).exists():
         raise ValueError(
             f"output {path} has the name of an image file, but results are written to a directory, which "
             f"becomes a Zarr store. Choose another name, for example {path.with_suffix('.zarr')}."

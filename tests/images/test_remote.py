@@ -301,10 +301,11 @@ def test_no_server_and_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(remote, "_locate", refuse)
-    with pytest.raises(
-        ImportError, match=r"s3://b/x\.tif can't be read: its library is missing. Install it: Install s3fs"
-    ):
+    monkeypatch.setattr(remote, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"s3://b/x\.tif can't be .* pip install 'mixture-pipeline\[s3\]'"):
         open_image("s3://b/x.tif")
+    with pytest.raises(ImportError, match=r"hdfs://b/x\.tif can't .* missing. Install it: Install s3fs"):
+        open_image("hdfs://b/x.tif")
     with pytest.raises(
         ImportError, match=r"http://b/x\.tif can't .* pip install 'mixture-pipeline\[remote\]'"
     ):

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import obstore.store
 import pytest
+import zarr
 
 from pipeline.stores import store_kinds
 from pipeline.stores.local import LocalStore
+from pipeline.stores.objects import ObjectStore
 from pipeline.stores.store_kinds import open_store
 
 
@@ -24,15 +27,38 @@ def test_a_path_is_a_local_store(address: str, kind: Any) -> None:
     assert Path(store.address) == store.directory == Path(address)
 
 
-@pytest.mark.parametrize(
-    "address", ["s3://b/o.zarr", "https://host/out.zarr", "GS://b/o", "file:///data/o.zarr"]
-)
-def test_a_url_is_refused_as_it_was_given(address: str) -> None:
-    """The message has the URL with both slashes."""
-    with pytest.raises(ValueError, match=f"^{address}: .* got a URL. Pass the path of a directory.$"):
-        open_store(address)
-    with pytest.raises(ValueError, match="got a URL"):
+@pytest.mark.parametrize("address", ["s3://b/o.zarr", "gs://b/deep/o.zarr", "az://b/o", "S3://b/o.zarr/"])
+def test_a_url_of_objects_is_their_store(address: str) -> None:
+    """A URL of cloud storage is a store there, and is told from a path."""
+    store = open_store(address)
+    assert isinstance(store, ObjectStore)
+    assert store.address == address
+    with pytest.raises(
+        ValueError, match=r"^the store is .*, a URL as a Path; wanted text like (s3|S3|gs|az)://"
+    ):
         open_store(Path(address))
+
+
+@pytest.mark.parametrize("address", ["https://host/out.zarr", "file:///data/o.zarr"])
+def test_other_urls_are_refused_as_they_were_given(address: str) -> None:
+    """The message has the URL with both slashes, and no secrets."""
+    with pytest.raises(
+        ValueError, match=f"^{address}: results aren't written to such a URL; wanted .* s3://"
+    ):
+        open_store(address)
+    with pytest.raises(ValueError, match="such a URL"):
+        open_store(Path(address))
+    with pytest.raises(ValueError, match=f"^{address}: results"):
+        open_store(address.replace("//", "//anna:hush@") + "?token=hush")
+
+
+def test_stores_of_zarr_are_refused_with_their_url(bucket: str) -> None:
+    """A store of Zarr is no output; the message says what to pass."""
+    store = zarr.storage.ObjectStore(obstore.store.from_url(f"{bucket}/out.zarr"))
+    with pytest.raises(TypeError, match=rf"wanted the path of a directory, or the URL: {bucket}/out\.zarr"):
+        open_store(store)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"wanted the path of a directory$"):
+        open_store(zarr.storage.FsspecStore.from_url("memory://out.zarr"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [None, 5, ["out.zarr"]])

@@ -1,0 +1,214 @@
+"""Whenever a run is killed, what opens under the address is whole, and another run goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock, current_thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+
+from pipeline.images import object_storage
+from pipeline.images.grid import Grid
+from pipeline.images.object_storage import ObjectFolder
+from pipeline.stores import lease, object_placement
+from pipeline.stores.objects import ObjectStore
+from pipeline.testing.filling import FRESH, LAYERS, REPLACING, RESUMED, make_receipt, make_record, make_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SMALL, LAYER = Grid((16, 16), (16, 16), (16, 16)), LAYERS[0]
+CHANGES = {"put", "delete", "copy"}
+
+
+class Killed(BaseException):
+    """The process doesn't live any more."""
+
+
+class Dying:
+    """Obstore in a process that is killed before a request that changes something."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left: float = np.inf
+        self._ask, self._counting = object_storage.ask, Lock()
+        monkeypatch.setattr(object_storage, "ask", self.ask)
+
+    def ask(self, function: str, *arguments: Any, **options: Any) -> Any:
+        """Send a request of a process that lives."""
+        is_renewal = current_thread().name == "lease"
+        with self._counting:
+            if function in CHANGES and not is_renewal:
+                self.left -= 1
+            if self.left < 0:
+                # A thread of its own would report what ends it.
+                raise BlockingIOError if is_renewal else Killed
+        return self._ask(function, *arguments, **options)
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Dying:
+    """Give what kills this process, and renew leases often."""
+    monkeypatch.setattr(lease, "INTERVAL", 0.1)
+    return Dying(monkeypatch)
+
+
+@pytest.fixture
+def places(bucket: str) -> Iterator[Iterator[ObjectStore]]:
+    """Give stores whose places are empty."""
+    return iter(ObjectStore(f"{bucket}/{number}/out.zarr") for number in range(1000))
+
+
+def write(store: ObjectStore, options: dict[str, bool], identity: str) -> None:
+    """Run on an image of an identity, or go on with the run that began."""
+    with store.opened_for_run(**options) as opened:
+        if opened.is_created:
+            record = opened.read_record()
+        else:
+            record = make_record(SMALL, LAYER.outputs, identity)
+            opened.create(record)
+        for block in SMALL.blocks():
+            if opened.check_block([LAYER], block.index):
+                values = make_values(LAYER, block, int(record.image.identity or 0))
+                opened.write_block(LAYER, block, values).publish()
+        opened.finish(make_receipt(record))
+
+
+def read_identity(store: ObjectStore) -> str | None:
+    """Return the identity of the image of the store that opens under the address, which must be right."""
+    folder = ObjectFolder(store.address)
+    try:
+        array = np.asarray(zarr.open_group(folder.zarr_store(), mode="r")["0/image"])
+    except FileNotFoundError:
+        return None
+    record = ObjectStore(store.address).read_record()
+    assert record.is_complete
+    np.testing.assert_array_equal(array, make_values(LAYER, SMALL[0, 0], int(record.image.identity or 0)))
+    return record.image.identity
+
+
+def killed(dying: Dying, after: int, store: ObjectStore, options: dict[str, bool], identity: str) -> bool:
+    """Return whether a run was killed after so many changes."""
+    dying.left = after
+    try:
+        write(store, options, identity)
+    except Killed:
+        return True
+    finally:
+        dying.left = np.inf
+    return False
+
+
+@pytest.mark.parametrize("then", [RESUMED, REPLACING], ids=["resume", "overwrite"])
+@pytest.mark.parametrize("is_old", [False, True], ids=["fresh", "replacing"])
+def test_a_run_is_killed_at_any_moment(
+    dying: Dying, places: Iterator[ObjectStore], then: dict[str, bool], is_old: bool
+) -> None:
+    """The old store, the new one or none opens, and the next run ends with a whole store and nothing else.
+
+    A run that resumes keeps what was written, even while it was being published.
+    """
+    seen, number = set(), 0
+    for number, store in enumerate(places):
+        if is_old:
+            write(store, FRESH, "1")
+        if not killed(dying, number, store, REPLACING if is_old else FRESH, "2"):
+            break
+        found = read_identity(store)
+        seen.add(found)
+        try:
+            left = store.find(to_resume=True)
+            assert found is not None or left.is_unfinished
+            wanted = left.read_record().image.identity if then is RESUMED else "3"
+        except FileNotFoundError:
+            assert not is_old
+            wanted = "3"
+        write(store, then, "3")
+        assert read_identity(store) == wanted
+        names = [name for name, _ in ObjectFolder(store.address.removesuffix("out.zarr")).names()]
+        assert all(name.startswith("out.zarr/") for name in names), (number, names)
+        assert len(names) == 4
+    assert number > 10
+    assert seen == ({"1", "2", None} if is_old else {"2", None})
+
+
+def test_foreign_objects_stay(places: Iterator[ObjectStore]) -> None:
+    """What no run wrote is neither replaced nor removed."""
+    store = next(places)
+    folder = ObjectFolder(store.address)
+    folder.write("notes.txt", [b"mine"])
+    for options in (FRESH, REPLACING, RESUMED):
+        with pytest.raises(FileExistsError, match=r"out\.zarr exists and isn't a result of mixture-pipeline"):
+            store.check([], **options)
+    beside = object_placement.beside(folder)
+    beside.write("other/notes.txt", [b"mine"])
+    folder.remove(["notes.txt"])
+    write(store, FRESH, "1")
+    write(store, REPLACING, "2")
+    assert beside.read("other/notes.txt") == b"mine"
+
+
+def test_places_that_can_not_be_outputs(bucket: str, places: Iterator[ObjectStore]) -> None:
+    """A bucket, a place in a Zarr store and the name of an image are refused."""
+    with pytest.raises(ValueError, match=r"is a whole bucket. Choose a name in it"):
+        ObjectStore(bucket).check([], **FRESH)
+    store = next(places)
+    write(store, FRESH, "1")
+    with pytest.raises(
+        ValueError, match=r"deep/out\.zarr lies inside the Zarr store s3://.*/0/out\.zarr\. Choose"
+    ):
+        ObjectStore(f"{store.address}/deep/out.zarr").check([], **FRESH)
+    with pytest.raises(ValueError, match=r"x\.TIF has the name of an image file.* for example x\.zarr"):
+        ObjectStore(f"{bucket}/x.TIF").check([], **FRESH)
+
+
+def test_an_unfinished_store_is_found_without_its_lease(dying: Dying, places: Iterator[ObjectStore]) -> None:
+    """If somebody removes the lease, the newest store that a run began is resumed."""
+    store = next(places)
+    assert killed(dying, 9, store, FRESH, "2")
+    beside = object_placement.beside(ObjectFolder(store.address))
+    beside.remove([lease.NAME])
+    assert store.find(to_resume=True).is_unfinished
+    write(store, RESUMED, "3")
+    assert read_identity(store) == "2"
+
+
+def test_an_unfinished_store_without_metadata_is_named(dying: Dying, places: Iterator[ObjectStore]) -> None:
+    """If the metadata of an unfinished store are gone, that is said, and overwriting goes on."""
+    store = next(places)
+    assert killed(dying, 9, store, FRESH, "2")
+    store.find(to_resume=True).folder.remove(["zarr.json"])
+    with pytest.raises(FileExistsError, match=r"can't be resumed, because its zarr\.json can't be read"):
+        write(store, RESUMED, "3")
+    write(store, REPLACING, "3")
+    assert read_identity(store) == "3"
+
+
+def test_another_program_writes_the_root(
+    dying: Dying, places: Iterator[ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A root that appears while a run publishes isn't replaced, and the results stay."""
+    store = next(places)
+    copy = ObjectFolder.copy
+
+    def copy_and_write(self: ObjectFolder, path: str, target: ObjectFolder) -> None:
+        target.write("zarr.json", [b"{}"])
+        copy(self, path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectFolder, "copy", copy_and_write)
+        with pytest.raises(FileExistsError, match="was written by another program"):
+            write(store, FRESH, "2")
+    ObjectFolder(store.address).remove(["zarr.json"])
+    write(store, RESUMED, "3")
+    assert read_identity(store) == "2"
+    assert dying.left == np.inf
+
+
+def test_each_keeps_the_order() -> None:
+    """Results come in the order of the paths, and the error of one is raised."""
+    assert object_placement.each(len, ["a" * n for n in range(2500)]) == list(range(2500))
+    with pytest.raises(FileNotFoundError):
+        object_placement.each(lambda path: Path(path).read_bytes(), ["/nowhere"])
