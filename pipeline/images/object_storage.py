@@ -255,9 +255,9 @@ def _reason(url: str, error: Exception) -> Exception:
     """Return the exception for one of obstore."""
     text = str(error).partition("\n\nDebug source")[0]
     code, said = (re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("Code", "Message"))
+    if code and code[1] == "NoSuchBucket":
+        return FileNotFoundError(f"{url}: there is no such bucket. Make it, or choose another one.")
     if isinstance(error, FileNotFoundError):
-        if code and code[1] == "NoSuchBucket":
-            return FileNotFoundError(f"{url}: there is no such bucket. Make it, or choose another one.")
         return FileNotFoundError(f"{url} doesn't exist")
     kind = type(error).__name__
     if kind in {"PermissionDeniedError", "UnauthenticatedError"}:

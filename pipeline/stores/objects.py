@@ -185,10 +185,11 @@ class ObjectStore(Store):
         self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
     ) -> NDArray[Any]:
         """Read the stored numbers of a block of a layer, shape (J, h, w), or some planes of them."""
-        path = layer.array_path(level)
-        if path not in self._arrays:
-            self._arrays[path] = self._open(path)
-        array = self._arrays[path]
+        array = self._array(layer, level)
+        if planes == slice(None) and _is_shard(array, block):
+            # One request for the shard as a whole, instead of one for each of its chunks.
+            content = self._read_or_none(layout.shard_path(layer, block.index, level))
+            array = self._of_shard(layer, block.index, level, content)
         if layer.is_label:
             return np.asarray(array[block.region])[None]
         return np.asarray(array[(planes, *block.region)])
@@ -219,8 +220,8 @@ class ObjectStore(Store):
 
     def finish(self, receipt: Mapping[str, Any]) -> None:
         """Add the receipt of the run to the record. The ranges of channels are written too."""
-        record = replace(self.read_record(), receipt=dict(receipt))
         self.check_lease()
+        record = replace(self.read_record(), receipt=dict(receipt))
         self._write_all(layout.encode_ranges(record))
         self._write_root(record)
 
@@ -246,6 +247,21 @@ class ObjectStore(Store):
     def _open(self, path: str) -> zarr.Array[Any]:
         return zarr.open_array(self.folder.zarr_store(), path=path, mode="r", zarr_format=3)
 
+    def _array(self, layer: Layer, level: int) -> zarr.Array[Any]:
+        """Return the array of a layer's level, which a process opens once."""
+        path = layer.array_path(level)
+        if path not in self._arrays:
+            self._arrays[path] = self._open(path)
+        return self._arrays[path]
+
+    def _of_shard(self, layer: Layer, index: Index, level: int, shard: bytes | None) -> zarr.Array[Any]:
+        """Return an array in memory that holds one shard, or none."""
+        path = layer.array_path(level)
+        files = {layout.METADATA: self._metadata(path)}
+        if shard is not None:
+            files[layout.shard_path(layer, index, level).removeprefix(f"{path}/")] = shard
+        return zarr.open_array(layout.in_memory(files), mode="r", zarr_format=3)
+
     def _read_or_none(self, path: str) -> bytes | None:
         try:
             return self.folder.read(path)
@@ -266,7 +282,12 @@ class ObjectStore(Store):
     def _metadata(self, path: str) -> bytes:
         """Return the metadata of the array at a path."""
         if path not in self._known:
-            self._known[path] = self.folder.read(f"{path}/{layout.METADATA}")
+            try:
+                self._known[path] = self.folder.read(f"{path}/{layout.METADATA}")
+            except FileNotFoundError:
+                # The store of a run that has ended may be gone.
+                self.check_lease()
+                raise
         return self._known[path]
 
     def _is_whole(self, layer: Layer, shard: bytes, index: Index, level: int) -> bool:
@@ -275,9 +296,7 @@ class ObjectStore(Store):
             # zarr takes an empty object for an absent one.
             return False
         try:
-            metadata, path = self._metadata(layer.array_path(level)), layer.array_path(level)
-            place = layout.shard_path(layer, index, level).removeprefix(f"{path}/")
-            array = zarr.open_array(layout.in_memory({layout.METADATA: metadata, place: shard}), mode="r")
+            array = self._of_shard(layer, index, level, shard)
             lengths = (array.shards or ())[-2:]
             rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
             for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
@@ -298,3 +317,12 @@ class ObjectStore(Store):
         except Exception:  # noqa: BLE001  damaged bytes or metadata make zarr raise any exception
             return False
         return not np.isnan(error)
+
+
+def _is_shard(array: zarr.Array[Any], block: Block) -> bool:
+    """Return whether a block is all that a shard of an array holds."""
+    sides, shape = (array.shards or array.chunks)[-2:], array.shape[-2:]
+    return block.region == tuple(
+        slice(number * side, min((number + 1) * side, length))
+        for number, side, length in zip(block.index, sides, shape, strict=True)
+    )
