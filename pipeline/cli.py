@@ -27,6 +27,7 @@ from pipeline.cli_info import describe_image
 from pipeline.cli_preview import preview
 from pipeline.cli_view import view
 from pipeline.demo import run_demo
+from pipeline.images.object_storage import is_object_url
 from pipeline.images.remote import is_url
 from pipeline.models.published import list_models, load_model
 from pipeline.runs.options import ON_ERROR
@@ -120,7 +121,7 @@ _on_error = click.option(
 @run_arguments
 @_on_error
 @cluster_options(reports=True)
-def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
+def run(image: str, output: str, *, on_error: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Evaluate mixtures at every pixel of IMAGE, in one pass, and write the results to OUT.zarr.
 
     A MODEL is the name of a published model or a JSON file. Classes are given once each, as NAME=MODEL, or as
@@ -140,7 +141,7 @@ def run(image: str, output: Path, *, on_error: str, **arguments: Any) -> None:  
 @main.command(short_help="Say what `run` would do and need. Status 2 if it can't fit.")
 @run_arguments
 @cluster_options(reports=False)
-def plan(image: str, output: Path, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
+def plan(image: str, output: str, **arguments: Any) -> None:  # noqa: ANN401  of run_arguments
     """Say what `run` would do and need: blocks, engines, memory, bytes and time. Status 2 if it can't fit.
 
     \b
@@ -154,13 +155,13 @@ def plan(image: str, output: Path, **arguments: Any) -> None:  # noqa: ANN401  o
 
 
 @main.command(short_help="Go on with an interrupted run, or mend a damaged store.")
-@click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
+@click.argument("store", metavar="OUT.zarr")
 @click.option("--image", help="The image, if it isn't where it was.")
 @identity_option
 @_on_error
 @memory_limit_option
 @cluster_options(reports=True)
-def resume(store: Path, **options: Any) -> None:  # noqa: ANN401  of the options above
+def resume(store: str, **options: Any) -> None:  # noqa: ANN401  of the options above
     """Go on with an interrupted run, or mend a damaged store, by what the store records.
 
     \b
@@ -172,8 +173,8 @@ def resume(store: Path, **options: Any) -> None:  # noqa: ANN401  of the options
 
 
 @main.command(short_help="Check that a store is complete and undamaged. Status 1 if not.")
-@click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
-def verify(store: Path) -> None:
+@click.argument("store", metavar="OUT.zarr")
+def verify(store: str) -> None:
     """Check that a store is complete and every checksum is right. Status 1 if not.
 
     \b
@@ -214,7 +215,8 @@ def info(path: str, **arguments: Any) -> None:  # noqa: ANN401  of image_options
       mixture-pipeline info out.zarr
     """  # noqa: D301  click reads the backspace
     try:
-        is_store = not is_url(path) and open_store(path).find().is_created
+        may_be_store = is_object_url(path) or not is_url(path)
+        is_store = may_be_store and open_store(path).find().is_created
     except FileNotFoundError:
         is_store = False
     for line in _describe_store(path) if is_store else describe_image(path, opened_image(path, arguments)):
@@ -240,7 +242,7 @@ def demo(output: Path) -> None:
         click.echo(line)
 
 
-def _report(store: Path, receipt: Receipt) -> None:
+def _report(store: str, receipt: Receipt) -> None:
     """Print what a run did; exit with status 1 if it skipped blocks."""
     for block in receipt.skipped:
         rows, columns = ("{} to {}".format(*block[side]) for side in ("rows", "columns"))

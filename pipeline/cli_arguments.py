@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -153,7 +152,7 @@ def run_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the arguments that describe a run."""
     options: list[Callable[..., Any]] = [
         click.argument("image"),
-        click.argument("output", metavar="OUT.zarr", type=click.Path(path_type=Path)),
+        click.argument("output", metavar="OUT.zarr"),
         *_quantity_options(),
         click.option("--prior", metavar="NAME=P", multiple=True, help="The prior probability of a class."),
         click.option("--only", metavar="NAME", help="The one class whose posterior is stored."),

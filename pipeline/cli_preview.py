@@ -12,7 +12,7 @@ from pipeline.stores.disk import write_file
 
 
 @click.command(short_help="Draw results with color bars, legends and a scale bar.")
-@click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
+@click.argument("store", metavar="OUT.zarr")
 @click.argument("picture", metavar="OUT.png", type=click.Path(path_type=Path))
 @click.option("--result", "results", metavar="NAME", multiple=True, help="A result to draw; all by default.")
 @click.option(
@@ -21,7 +21,7 @@ from pipeline.stores.disk import write_file
 @click.option("--overlay", is_flag=True, help="Draw results over the image, if it is still there.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
 def preview(
-    store: Path, picture: Path, *, results: tuple[str, ...], size: int, overlay: bool, overwrite: bool
+    store: str, picture: Path, *, results: tuple[str, ...], size: int, overlay: bool, overwrite: bool
 ) -> None:
     """Draw the results in OUT.zarr from a coarse level, as PNG, SVG, PDF, or another format by its ending.
 

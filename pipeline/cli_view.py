@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from pipeline.results.viewer import view as view_result
 
 
 @click.command(short_help="Show a result over its image in the browser.")
-@click.argument("store", metavar="OUT.zarr", type=click.Path(path_type=Path))
+@click.argument("store", metavar="OUT.zarr")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -19,7 +17,7 @@ from pipeline.results.viewer import view as view_result
     help="The port on 127.0.0.1.",
 )
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Whether to open the browser.")
-def view(store: Path, *, port: int, browser: bool) -> None:
+def view(store: str, *, port: int, browser: bool) -> None:
     """Show a result over its image in the browser, until Ctrl-C is pressed.
 
     The page is served to this machine only, at the address that is printed.

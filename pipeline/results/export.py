@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
+from pipeline.images.remote import is_url
 from pipeline.results.result import open_result
 from pipeline.runs.progress import reporting
 
@@ -78,7 +79,7 @@ def export(
     found, target = open_result(store), Path(path)
     kind = _choose_format(target, format)
     names = _choose_results(found, kind, result)
-    _check_target(target, Path(store), overwrite=overwrite)
+    _check_target(target, None if is_url(store) else Path(store), overwrite=overwrite)
     temporary = target.with_name(f"{target.name}.{uuid4().hex}.partial")
     try:
         _write(found, names, kind, temporary, progress)
@@ -153,11 +154,12 @@ def _either(labels: list[str]) -> str:
     return f"one of {', '.join(labels)}" if labels else "a store with a label"
 
 
-def _check_target(target: Path, store: Path, *, overwrite: bool) -> None:
+def _check_target(target: Path, store: Path | None, *, overwrite: bool) -> None:
     """Raise an error if writing would destroy something."""
-    resolved, source = target.resolve(), store.resolve()
-    if resolved == source or source in resolved.parents or resolved in source.parents:
-        raise ValueError(f"{target} and {store} lie inside one another; choose another file")
+    if store is not None:
+        resolved, source = target.resolve(), store.resolve()
+        if resolved == source or source in resolved.parents or resolved in source.parents:
+            raise ValueError(f"{target} and {store} lie inside one another; choose another file")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent} is no directory; create it, or choose another place")
     if target.exists() and not overwrite:

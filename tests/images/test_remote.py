@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
+import obstore.fsspec
 import pytest
 import tifffile
 import zarr
 from images.examples import HEIGHT, WIDTH, noise, write_tiff
 
+from pipeline import Density, load_model, open_result, resume, stream
 from pipeline.images import remote
+from pipeline.images.object_storage import ObjectFolder
 from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
 from pipeline.images.remote import RemotePath, as_local, is_url, without_secrets
@@ -30,6 +33,8 @@ from pipeline.testing.sources import SourceContract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from object_server import ObjectServer
 
     from pipeline.testing.sources import Case
 
@@ -100,12 +105,26 @@ def server(tmp_path: Path) -> Iterator[Server]:
         thread.join()
 
 
+def put_images(folder: Path, bucket: str) -> tuple[str, str]:
+    """Put a TIFF and a Zarr group into a bucket; return the URLs of the file and of an array."""
+    place = folder / "objects"
+    place.mkdir()
+    write_tiff(place / "x.tif", PIXELS, **TILES)
+    zarr.create_group(place / "x.zarr").create_array("image", data=PIXELS, chunks=(32, 32, 3))
+    for path in place.rglob("*"):
+        if path.is_file():
+            ObjectFolder(f"{bucket}/in").write(path.relative_to(place).as_posix(), [path.read_bytes()])
+    return f"{bucket}/in/x.tif", f"{bucket}/in/x.zarr/image"
+
+
 class TestContract(SourceContract):
     """TIFFs and Zarr arrays behind URLs keep the contract of sources."""
 
-    @pytest.fixture(params=["TIFF", "Zarr 2", "Zarr 3"])
-    def case(self, request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> Case:
+    @pytest.fixture(params=["TIFF", "Zarr 2", "Zarr 3", "TIFF in S3", "Zarr in S3"])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path, server: Server, bucket: str) -> Case:
         """Return an image behind a URL of each kind."""
+        if request.param.endswith("in S3"):
+            return open_source(put_images(tmp_path, bucket)[request.param.startswith("Zarr")]), PIXELS
         if request.param == "TIFF":
             write_tiff(tmp_path / "x.tif", PIXELS, **TILES)
             return open_source(f"{server.url}/x.tif"), PIXELS
@@ -250,6 +269,74 @@ def test_threads_and_processes_read(tmp_path: Path, server: Server) -> None:
             np.testing.assert_array_equal(read, PIXELS[n : n + 40, n:80])
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
         np.testing.assert_array_equal(processes.submit(parts[3].read).result(), PIXELS[3:43, 3:80])
+
+
+def test_objects_have_a_version(tmp_path: Path, bucket: str) -> None:
+    """An image in object storage is found again by its place, and another version of it isn't read."""
+    for url in put_images(tmp_path, bucket):
+        image = open_image(url)
+        place = image.source.place()
+        assert (image.name, image.paths, place) == (url, (), {"image": url})
+        np.testing.assert_array_equal(reopen({"image": url}), image)
+    file = ObjectFolder(f"{bucket}/in")
+    image = open_image(f"{file.url}/x.tif")
+    identity = image.description.identity
+    assert re.fullmatch(r"\d+ bytes, version [0-9a-f]{16}", str(identity))
+    file.write("x.tif", [file.read("x.tif") + b" "])
+    with pytest.raises(ValueError, match=r"s3://.*/x\.tif changed since it was opened"):
+        image.compute()
+    assert open_image(f"{file.url}/x.tif").description.identity != identity
+
+
+def test_objects_are_read_by_ranges(tmp_path: Path, bucket: str, object_server: ObjectServer) -> None:
+    """A region of a TIFF in object storage takes few requests, and hardly more bytes than its tiles."""
+    tile = noise(256, 256)
+    tiles = (tile for _ in range(16 * 16))
+    options: dict[str, Any] = {"tile": (256, 256), "compression": "zstd"}
+    tifffile.imwrite(tmp_path / "x.tif", tiles, shape=(4096, 4096), dtype="uint8", **options)
+    ObjectFolder(bucket).write("x.tif", [(tmp_path / "x.tif").read_bytes()])
+    source = open_source(f"{bucket}/x.tif")
+    before = len(object_server.requests(bucket))
+    read = source.read((slice(3000, 3512), slice(1000, 1512)))
+    np.testing.assert_array_equal(read[..., 0], np.tile(tile, (16, 16))[3000:3512, 1000:1512])
+    assert len(object_server.requests(bucket)) - before < 20
+
+
+def test_a_run_on_a_remote_image_is_resumed(tmp_path: Path, bucket: str) -> None:
+    """The place of an image in object storage is recorded, by its URL or by a store of Zarr that reads it."""
+    file, array = put_images(tmp_path, bucket)
+    system = obstore.fsspec.FsspecStore("s3", asynchronous=True)
+    stores = (
+        zarr.storage.ObjectStore(obstore.store.from_url(f"{bucket}/in/x.zarr")),
+        zarr.storage.FsspecStore(system, path=f"{bucket.removeprefix('s3://')}/in/x.zarr"),
+    )
+    opened = [zarr.open_array(store, path="image", mode="r") for store in stores]
+    for number, image in enumerate((file, array, *opened)):
+        out = tmp_path / f"{number}.zarr"
+        stream(image, {"density": Density(load_model("jones-rehg-skin"))}, out)
+        (out / "0" / "image" / "c" / "0" / "0" / "0").unlink()
+        assert resume(out).kept_blocks == 0
+        assert open_result(out).image.place == {"image": file if image is file else array}
+
+
+def test_objects_that_can_not_be_read(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What isn't there is named by its URL; fsspec reads what its configuration says something of."""
+    url = f"{bucket}/in"
+    put_images(tmp_path, bucket)
+    for name, message in (
+        ("none.tif", r"/in/none\.tif is not there; wanted an image file or a Zarr array$"),
+        ("none.zarr", r"/in/none\.zarr is no Zarr array or group that is there"),
+        ("", r"/in/ is not there"),
+    ):
+        with pytest.raises(FileNotFoundError, match=message):
+            open_image(f"{url}/{name}")
+    for name in ("x.tif", "x.zarr"):
+        with pytest.raises(FileNotFoundError, match=r"nowhere-at-all.*(no such bucket|is not? )"):
+            open_image(f"s3://nowhere-at-all/{name}")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {})
+    monkeypatch.setattr(remote, "_locate", lambda _: fsspec.url_to_fs("memory://none.tif"))
+    with pytest.raises(FileNotFoundError, match=r"/in/x\.tif is not there"):
+        open_image(f"{url}/x.tif")
 
 
 def test_what_can_not_be_read(tmp_path: Path, server: Server) -> None:
