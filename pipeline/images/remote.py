@@ -226,7 +226,7 @@ def _told_of_object(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if "bucket" in str(error).removeprefix(path):
+        if "no such bucket" in str(error):
             raise
         missing = _missing(path)
     else:

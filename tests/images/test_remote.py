@@ -319,8 +319,8 @@ def test_a_run_on_a_remote_image_is_resumed(tmp_path: Path, bucket: str) -> None
         assert open_result(out).image.place == {"image": file if image is file else array}
 
 
-def test_objects_that_can_not_be_read(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What isn't there is named by its URL; fsspec reads what its configuration says something of."""
+def test_objects_that_can_not_be_read(tmp_path: Path, bucket: str) -> None:
+    """What isn't there is named by its URL."""
     url = f"{bucket}/in"
     put_images(tmp_path, bucket)
     for name, message in (
@@ -333,10 +333,14 @@ def test_objects_that_can_not_be_read(tmp_path: Path, bucket: str, monkeypatch: 
     for name in ("x.tif", "x.zarr"):
         with pytest.raises(FileNotFoundError, match=r"nowhere-at-all.*(no such bucket|is not? )"):
             open_image(f"s3://nowhere-at-all/{name}")
+
+
+def test_what_fsspec_was_told_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the configuration of fsspec says something about a scheme, fsspec reads its URLs."""
     monkeypatch.setitem(fsspec.config.conf, "s3", {})
-    monkeypatch.setattr(remote, "_locate", lambda _: fsspec.url_to_fs("memory://none.tif"))
-    with pytest.raises(FileNotFoundError, match=r"/in/x\.tif is not there"):
-        open_image(f"{url}/x.tif")
+    system, path = fsspec.url_to_fs(write_tiff(tmp_path / "x.tif", PIXELS, **TILES).as_uri())
+    monkeypatch.setattr(remote, "_locate", lambda _: (system, path))
+    np.testing.assert_array_equal(open_image("s3://anywhere/x.tif"), PIXELS)
 
 
 def test_what_can_not_be_read(tmp_path: Path, server: Server) -> None:
