@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
