@@ -18,6 +18,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from distributed.core import Status
 from references import random_mixture
 from runs.disturbed import (
     ASKED,
@@ -79,12 +80,16 @@ def noting(log: Path, act: Callable[[tuple[int, int], int], None] = lambda *_: N
     return da.from_array(PIXELS, chunks=(16, 16, 3)).map_blocks(read, dtype=np.uint8)
 
 
-def living(client: Client, number: int) -> dict[str, int]:
-    """Return the process of each worker, once there are so many that answer."""
+def living(cluster: LocalCluster, number: int) -> dict[str, int]:
+    """Return the process of each worker, once there are so many that take tasks."""
     while True:
-        client.wait_for_workers(number)
-        found = client.run(os.getpid, on_error="ignore")
-        if len(found) == number and all(isinstance(pid, int) for pid in found.values()):
+        # A nanny whose worker dies before the nanny has heard of it gives up.
+        found = {
+            nanny.worker_address: nanny.pid
+            for nanny in list(cluster.workers.values())
+            if nanny.status == Status.running and nanny.process.status == Status.running
+        }
+        if len(found) == number and found.keys() <= cluster.scheduler.workers.keys():
             return found
         time.sleep(0.1)
 
@@ -102,12 +107,12 @@ def test_workers_die_leave_and_join(tmp_path: Path, wanted: Path) -> None:
 
         def disturb(event: Progress) -> None:
             if event.blocks in {8, 24, 40}:
-                pids = living(client, 2)
+                pids = living(cluster, 2)
                 os.kill(pids[min(pids)], signal.SIGKILL)
             elif event.blocks == 56:
-                before = living(client, 2)
+                before = living(cluster, 2)
                 cluster.scale(3)
-                joined.update({key: pid for key, pid in living(client, 3).items() if key not in before})
+                joined.update({key: pid for key, pid in living(cluster, 3).items() if key not in before})
                 client.retire_workers([min(before)])
 
         receipt = stream(noting(log), DENSITY, store, progress=disturb, client=client, **OPTIONS)
@@ -123,11 +128,11 @@ def test_workers_die_leave_and_join(tmp_path: Path, wanted: Path) -> None:
 def test_both_workers_die(tmp_path: Path, small: Path, undisturbed: Path) -> None:
     """When all workers that had what tasks share are lost, it is sent again."""
     store = tmp_path / "out.zarr"
-    with cluster_of(2) as (_, client):
+    with cluster_of(2) as (cluster, client):
 
         def kill(event: Progress) -> None:
             if event.blocks == 6:
-                for pid in living(client, 2).values():
+                for pid in living(cluster, 2).values():
                     os.kill(pid, signal.SIGKILL)
 
         stream(small, QUANTITIES, store, block=16, progress=kill, client=client)
@@ -153,11 +158,11 @@ def test_a_worker_that_hangs_is_passed_over(
     """Blocks of a worker that doesn't answer any more are computed by another one."""
     monkeypatch.setattr(dispatch, "_PATIENCE", 1.0)
     store, stopped = tmp_path / "out.zarr", []
-    with cluster_of(2) as (_, client):
+    with cluster_of(2) as (cluster, client):
 
         def stop(event: Progress) -> None:
             if event.blocks == 20:
-                stopped.append(next(iter(living(client, 2).values())))
+                stopped.append(next(iter(living(cluster, 2).values())))
                 os.kill(stopped[0], signal.SIGSTOP)
 
         try:
