@@ -64,9 +64,9 @@ class ObjectServer(AbstractContextManager["ObjectServer"]):
             "AWS_ALLOW_HTTP": "true",
         }
 
-    def make_bucket(self) -> str:
-        """Make a bucket, and return its URL."""
-        name = f"bucket-{uuid4().hex}"
+    def make_bucket(self, name: str | None = None) -> str:
+        """Make a bucket, by default with a name of its own, and return its URL."""
+        name = name or f"bucket-{uuid4().hex}"
         self._ask("PUT", name)
         return f"s3://{name}"
 

@@ -21,6 +21,7 @@ from pipeline.cli import main
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from object_server import ObjectServer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,9 +39,13 @@ def feature(name: str, left: int, top: int, right: int, bottom: int) -> dict[str
     }
 
 
-def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8]) -> None:
+@pytest.mark.usefixtures("bucket")
+def test_examples_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8], object_server: ObjectServer
+) -> None:
     """Each example does what it says on a real photo and a tiled TIFF, and none is left out."""
     monkeypatch.chdir(tmp_path)
+    object_server.make_bucket("my-bucket")
     cv2.imwrite("photo.jpg", photo[..., ::-1])
     slide = np.tile(photo, (3, 3, 1))
     options: dict[str, Any] = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb"}
@@ -68,11 +73,11 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: ND
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, result.output
                 ran += 1
-    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 17
+    assert ran == sum(kind == "python" for kind, _ in BLOCKS) + 19
     assert names["density"].shape == (512, 512)
     wanted = compute_densities(slide, load_model("jones-rehg-skin"))
-    for store, name in (("skin.zarr", "density"), ("cluster.zarr", "density")):
-        np.testing.assert_array_equal(open_result(store)[name], wanted)
+    for store in ("skin.zarr", "cluster.zarr", "s3://my-bucket/results/skin.zarr"):
+        np.testing.assert_array_equal(open_result(store)["density"], wanted)
     np.testing.assert_array_equal(open_result("out.zarr")["density"], wanted)
 
 
