@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -46,13 +48,21 @@ class Running:
 
 
 class Server:
-    """Forks a process for each command, one at a time, in a twentieth of the time that a new one takes."""
+    """Forks a process for each command, one at a time, in a twentieth of the time that a new one takes.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        Where the output of commands goes.
+    entry : str
+        The module and the name of the function that a command calls with its arguments.
+    """
+
+    def __init__(self, folder: Path, entry: str = "pipeline.cli:main") -> None:
         self._folder = folder
         self._running: Running | None = None
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, entry], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Self:
@@ -91,11 +101,11 @@ class Server:
         return self.start(*arguments, largest_file=largest_file).wait()
 
 
-def _serve() -> None:
+def _serve(main: Callable[..., Any]) -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            _run(json.loads(line))
+            _run(json.loads(line), main)
         sys.stdout.write(f"{child}\n")
         sys.stdout.flush()
         # Until its status is asked for, a process that ended keeps its number.
@@ -104,9 +114,7 @@ def _serve() -> None:
         sys.stdout.flush()
 
 
-def _run(request: dict[str, Any]) -> NoReturn:
-    from pipeline.cli import main  # noqa: PLC0415  the tests' process has no use for it
-
+def _run(request: dict[str, Any], main: Callable[..., Any]) -> NoReturn:
     status: Any = 1
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(Path(request["folder"], name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -133,6 +141,5 @@ if __name__ == "__main__":
     # Whatever a run would import.
     import cv2  # noqa: F401
 
-    import pipeline.cli  # noqa: F401
-
-    _serve()
+    module, _, name = sys.argv[1].partition(":")
+    _serve(getattr(importlib.import_module(module), name))

@@ -54,7 +54,7 @@ def unpack(version: str, store: Path) -> None:
 
 
 def write(path: Path) -> None:
-    """Write the store of this version as a ZIP file, which depends on nothing but the version and its libraries."""
+    """Write the store of this version as a ZIP file."""
     with tempfile.TemporaryDirectory() as name:
         store = Path(name, "out.zarr")
         stream(make_image(), QUANTITIES, store, block=BLOCK, progress="none")

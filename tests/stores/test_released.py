@@ -1,4 +1,4 @@
-"""Stores that released versions wrote: this version opens every one of them, and goes on with its own series."""
+"""Stores of released versions: this version opens every one of them, and goes on with its own series."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_release_has_its_store() -> None:
 
 
 def test_a_released_store_is_opened(released: Path) -> None:
-    """All values of all levels are those of the models, and so is the summary; no shard is missing or damaged."""
+    """All values of all levels and the summary are right, and no shard is missing or damaged."""
     image, result = make_image(), open_result(released)
     assert_right(result, image, QUANTITIES)
     labels = evaluate(image, QUANTITIES["label"])
@@ -57,7 +57,7 @@ def test_a_released_store_is_opened(released: Path) -> None:
 
 
 def test_a_released_store_is_resumed(released: Path) -> None:
-    """A version of the same series keeps all blocks and changes no file of them; another one refuses by name."""
+    """A version of the same series keeps all blocks and changes none; another one refuses by name."""
     before = state_of(released)
     options: dict[str, Any] = {"block": BLOCK, "progress": "none", "resume": True}
     version = released.parent.name

@@ -1,0 +1,96 @@
+"""The kinds of executors, as the campaign disturbs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dask
+from distributed import Client, LocalCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Workers:
+    """What computes the blocks of a run.
+
+    Attributes
+    ----------
+    client : Client or None
+        The cluster, if it is one.
+    may_die : bool
+        Whether the workers are processes that can be killed.
+    """
+
+    def __init__(self, client: Client | None = None, *, may_die: bool = False) -> None:
+        self.client, self.may_die = client, may_die
+
+    @property
+    def address(self) -> str | None:
+        """The address of the scheduler, for another process."""
+        return None if self.client is None else str(self.client.scheduler.address)
+
+    def everywhere(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in each process that writes; one that dies in the meantime is left out."""
+        function(*arguments)
+        if self.client is not None and self.may_die:
+            self.client.run(function, *arguments, on_error="ignore")
+
+    def kill_one(self) -> None:
+        """Kill a worker; its nanny starts another one."""
+        assert self.client is not None
+        pids = self.client.run(os.getpid, on_error="ignore")
+        if pids:
+            os.kill(pids[min(pids)], signal.SIGKILL)
+
+    def wait(self) -> None:
+        """Wait until the cluster is whole, and has forgotten the tasks of clients that are gone."""
+        while self.client is not None:
+            # A worker computes a task to its end, though the scheduler may have forgotten it.
+            busy = self.client.run(_count_tasks, on_error="return").values()
+            if self.client.run_on_scheduler(_count) == (2, 0) and list(busy) == [0, 0]:
+                return
+            time.sleep(0.01)
+
+
+def _count(dask_scheduler: Any) -> tuple[int, int]:
+    """Count the workers and the tasks of a scheduler."""
+    return len(dask_scheduler.workers), len(dask_scheduler.tasks)
+
+
+def _count_tasks(dask_worker: Any) -> int:
+    """Count the tasks of a worker."""
+    return len(dask_worker.state.tasks)
+
+
+@contextmanager
+def _threads(**settings: Any) -> Iterator[Workers]:
+    with dask.config.set(settings):
+        yield Workers()
+
+
+@contextmanager
+def _cluster(*, processes: bool) -> Iterator[Workers]:
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+    with (
+        # A worker that died is given up soon, and no worker is left out for good.
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=processes, protocol="tcp", memory_limit=0, **options
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.wait_for_workers(2)
+        yield Workers(client, may_die=processes)
+
+
+WORKERS = {
+    "threads": lambda: _threads(num_workers=2),
+    "one thread": lambda: _threads(scheduler="synchronous"),
+    "cluster of processes": lambda: _cluster(processes=True),
+    "cluster of threads": lambda: _cluster(processes=False),
+}
