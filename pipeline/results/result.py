@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import dask.array as da
+    import zarr
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from xarray import Dataset, DataTree
 
-    from pipeline.images.grid import Block
+    from pipeline.images.grid import Block, Grid
     from pipeline.models.output import Output
     from pipeline.models.summary import Summary
     from pipeline.stores.layers import Layer
@@ -63,7 +64,8 @@ class Result(Mapping[str, "da.Array"]):
             raise ValueError(f"{store.address} has no level {level}; wanted 0 to {len(self.levels) - 1}")
         self._layers = {output.name: layer for layer in arrange(record.outputs) for output in layer.outputs}
         self._arrays = {
-            name: _open(store, self._layers[name], output, level) for name, output in self.outputs.items()
+            name: _open(store, record.grid.level(level), self._layers[name], output, level)
+            for name, output in self.outputs.items()
         }
 
     def at(self, level: int) -> Result:
@@ -72,7 +74,7 @@ class Result(Mapping[str, "da.Array"]):
         Raises
         ------
         ValueError
-            If there is no such level.
+            If there is no such level, or the metadata of one of its arrays are damaged.
         """
         return Result(self._store, self.record, self.summary, operator.index(level))
 
@@ -183,7 +185,8 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     FileNotFoundError
         If nothing is there, or only the store of an interrupted run.
     ValueError
-        If this isn't a result of this package, its record is damaged, or it has no such level.
+        If this isn't a result of this package, its record or the metadata of an array are damaged, or it has
+        no such level.
     """
     found = open_store(store).find()
     if found.is_unfinished:
@@ -202,9 +205,9 @@ def open_result(store: str | os.PathLike[str], level: int = 0) -> Result:
     return Result(found, record, summary, number)
 
 
-def _open(store: Store, layer: Layer, output: Output, level: int) -> da.Array:
+def _open(store: Store, grid: Grid, layer: Layer, output: Output, level: int) -> da.Array:
     """Open one result as a Dask array of values."""
-    array = store.open_level(layer, level)
+    array = _open_array(store, grid, layer, level)
     token = tokenize(store.identity, layer.name, level)
     # Without chunks, Dask takes those inside the shards, with a task for each.
     import dask.array as da  # noqa: PLC0415  costs half a second, which only lazy arrays need
@@ -221,3 +224,28 @@ def _open(store: Store, layer: Layer, output: Output, level: int) -> da.Array:
         stored.map_blocks(encoding.decode, dtype=encoding.decoded_dtype) if encoding.is_lossy else stored
     )
     return values
+
+
+def _open_array(store: Store, grid: Grid, layer: Layer, level: int) -> zarr.Array[Any]:
+    """Open the array of a layer at a level, whose grid is given.
+
+    Raises
+    ------
+    ValueError
+        If its metadata are missing or damaged.
+    """
+    try:
+        array = store.open_level(layer, level)
+        if (array.shape, array.dtype) == ((*layer.leading, *grid.shape), layer.dtype):
+            return array
+        cause = None
+    except Exception as error:
+        # A disk or a connection may fail too.
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
+        # Damaged metadata make zarr raise any other exception.
+        cause = error
+    raise ValueError(
+        f"{store.address} has missing or damaged metadata of {layer.name} at level {level}. To write them again, "
+        "resume it: resume=True, --resume."
+    ) from cause

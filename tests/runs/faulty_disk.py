@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,7 +65,7 @@ class FaultyDisk:
     def _is_inside(self, path: Any, folder: int | None = None) -> bool:
         if isinstance(path, int):
             return path in self._opened
-        base = os.readlink(f"/proc/self/fd/{folder}") if folder is not None and folder >= 0 else os.curdir
+        base = Path(f"/proc/self/fd/{folder}").readlink() if folder is not None and folder >= 0 else Path()
         whole = os.path.abspath(os.path.join(base, os.fsdecode(path)))  # noqa: PTH100, PTH118  links stay
         return whole == self._root or whole.startswith(self._root + os.sep)
 

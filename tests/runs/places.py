@@ -1,11 +1,10 @@
-"""Places of stores, as the campaign sees them: files that it reads, damages and deletes behind the back of a run."""
+"""Places of stores, as the campaign sees them: files that it reads, damages and deletes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runs import faulty_disk
@@ -15,6 +14,7 @@ from pipeline.stores import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Files(Protocol):
@@ -133,7 +133,7 @@ class LocalPlace:
 
     @property
     def is_taken(self) -> bool:
-        """Whether there is the directory of an unfinished run, unless it is only what is left of an old store."""
+        """Whether there is the directory of an unfinished run, and not of an old store."""
         partial = target.unfinished(self._path)
         return partial.exists() and not target.is_obsolete(partial)
 

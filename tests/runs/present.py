@@ -101,7 +101,12 @@ def check_values(result: Result, expected: Result, faults: Iterable[Fault], skip
         if layer.name in skipped:
             continue
         for level, output in itertools.product(range(len(expected.levels)), layer.outputs):
-            got, wanted = result.at(level), expected.at(level)
+            try:
+                got = result.at(level)
+            except ValueError as error:
+                assert skipped, error  # noqa: PT017  what is there mostly is right
+                continue
+            wanted = expected.at(level)
             assert result.levels[level] == expected.levels[level]
             if not any((layer.name, level) == (fault[0], fault[2]) for fault in faulty):
                 one, other = np.asarray(got[output.name]), np.asarray(wanted[output.name])
@@ -165,7 +170,7 @@ def check_published(address: str, present: Present, deleted: set[str], scenery: 
     assert found.n_shards == len(list(shards_of(run, grid)))
     try:
         result = open_result(address)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         assert meta, error  # noqa: PT017  the same
         assert found.faults or present.is_root_hurt
         return
