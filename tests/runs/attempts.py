@@ -78,6 +78,9 @@ class Output:
         self.place: Place = PLACES[self.kind_of_place](self._place_folder)
         self.file = self._place_folder / "image.npy"
         self.version, self.image, self.model = -1, FILE, "one"
+        self._step = -1
+        self._last: Any = None
+        self._now: Any = None
         self.identities: list[str | None] = []
         self._write()
         self.published, self.unfinished = Present(), Present()
@@ -118,6 +121,13 @@ class Output:
             if present.run is not None
             for path in files.list()
         }
+
+    def _has_changed(self) -> bool:
+        """Return whether anything has changed since the end of the last step."""
+        now = (self.published.run, self.unfinished.run, self._snapshot())
+        if self.counts.total() != self._step:
+            self._step, self._last, self._now = self.counts.total(), self._now, now
+        return self._last != now
 
     def _wanted(self, way: str) -> Run:
         """Return what a run is to be of."""

@@ -83,6 +83,7 @@ class Scenery:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._expected: dict[Run, Result] = {}
+        self._values: dict[Run, list[dict[str, NDArray[Any]]]] = {}
 
     def write_file(self, file: Path, version: int) -> None:
         """Write the content of a version to the image file, at a time of its own."""
@@ -100,6 +101,17 @@ class Scenery:
             assert_right(result, run.pixels, MODELS[run.model])
             self._expected[key] = result
         return self._expected[key]
+
+    def values(self, run: Run) -> list[dict[str, NDArray[Any]]]:
+        """Return the values of each output at each level."""
+        result = self.expected(run)
+        key = run._replace(version=run.version % 2)
+        if key not in self._values:
+            self._values[key] = [
+                {name: np.asarray(values) for name, values in result.at(level).items()}
+                for level in range(len(result.levels))
+            ]
+        return self._values[key]
 
     def shard(self, run: Run, path: str) -> bytes:
         """Return a file of the store of an undisturbed run."""

@@ -38,23 +38,17 @@ class Campaign(Output, RuleBasedStateMachine):
         else:
             self._write()
 
-    @rule()
-    def remove_the_output(self) -> None:
-        """Remove all that is there, as a user may."""
-        self._count("remove the output")
+    @rule(version=st.sampled_from([None, *sorted(released_stores())]))
+    def start_over(self, version: str | None) -> None:
+        """Remove the output, as a user may, or go on with one that an earlier version wrote in its place."""
+        self._count("upgrade" if version else "remove the output")
         self.place.clear()
         self.published.set(None)
         self.unfinished.set(None)
-
-    @precondition(lambda self: self.published.run is None)
-    @rule(version=st.sampled_from(sorted(released_stores())))
-    def upgrade(self, version: str) -> None:
-        """Go on with the store that an earlier version wrote."""
-        self.remove_the_output()
-        self._count("upgrade")
-        self.place.unpack(version)
-        self.published.set(Run(RELEASED, 0, "released"))
-        self._attempt("resume", self._undisturbed, self.published.run)
+        if version is not None:
+            self.place.unpack(version)
+            self.published.set(Run(RELEASED, 0, "released"))
+            self._attempt("resume", self._undisturbed, self.published.run)
 
     # Runs, undisturbed and disturbed.
 
@@ -173,7 +167,9 @@ class Campaign(Output, RuleBasedStateMachine):
 
     @invariant()
     def what_opens_is_right_or_says_that_it_isnt(self) -> None:
-        """Check what is there."""
+        """Check what is there, if it has changed."""
+        if not self._has_changed():
+            return
         if self.published.run is not None:
             deleted = self._deleted(self.place.published, self.published)
             check_published(self.place.address, self.published, deleted, self.scenery)
@@ -189,7 +185,7 @@ class Campaign(Output, RuleBasedStateMachine):
     def what_is_unfinished_is_right_as_far_as_it_goes(self) -> None:
         """Check the shards of an unfinished store, whose others say that they are missing."""
         run = self.unfinished.run
-        if run is None:
+        if run is None or not self._has_changed():
             return
         if self.published.run is None and not self.unfinished.is_root_hurt:
             assert not verify(self.place.address, progress="none").complete

@@ -22,6 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.usefixtures("unflushed")
 @pytest.mark.xdist_group("campaign")
 @pytest.mark.parametrize("executor", WORKERS)
 @pytest.mark.parametrize("place", PLACES)
