@@ -246,6 +246,6 @@ def _open_array(store: Store, grid: Grid, layer: Layer, level: int) -> zarr.Arra
         # Damaged metadata make zarr raise any other exception.
         cause = error
     raise ValueError(
-        f"{store.address} has missing or damaged metadata of {layer.name} at level {level}. To write them again, "
-        "resume it: resume=True, --resume."
+        f"{store.address} has missing or damaged metadata of {layer.name} at level {level}. To write them "
+        "again, resume it: resume=True, --resume."
     ) from cause

@@ -35,6 +35,7 @@ from pipeline.testing.filling import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -174,6 +175,47 @@ def test_a_replaced_result_has_another_name(tmp_path: Path) -> None:
     write(tmp_path / "other.zarr", FRESH)
     others = {result.name for result in open_result(tmp_path / "other.zarr").values()}
     assert others.isdisjoint(after.values())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: None,
+        lambda text: text[:-9],
+        lambda text: text.replace('"zarr_format"', '"zarr_vormat"'),
+        lambda text: text.replace('"float32"', '"float64"'),
+        lambda text: text.replace('"float32"', "7"),
+        lambda text: text.replace('"chunk_grid"', '"chunk_gris"'),
+        lambda text: text.replace("70", "71", 1),
+        lambda text: text.replace('"sharding_indexed"', '"sharding"'),
+        lambda _: "[]",
+        lambda _: "\x00",
+    ],
+    ids=["missing", "cut", "version", "dtype", "no dtype", "no grid", "shape", "codec", "a list", "no text"],
+)
+def test_damaged_metadata_are_named(tmp_path: Path, damage: Callable[[str], str | None]) -> None:
+    """An array that can't be opened, or isn't that of the record, is named with the store and the remedy."""
+    write(tmp_path / "out.zarr", FRESH)
+    result, file = open_result(tmp_path / "out.zarr"), tmp_path / "out.zarr/0/image/zarr.json"
+    content = damage(file.read_text(encoding="utf-8"))
+    file.unlink() if content is None else file.write_text(content, encoding="utf-8")
+    message = r"out.zarr has missing or damaged metadata of density at level 0. .* resume it: resume=True"
+    for opening in (lambda: open_result(tmp_path / "out.zarr"), lambda: result.at(0)):
+        with pytest.raises(ValueError, match=message):
+            opening()
+    assert open_result(tmp_path / "out.zarr", level=1).level == 1
+
+
+def test_a_disk_that_fails_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system is raised as it is."""
+
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    write(tmp_path / "out.zarr", FRESH)
+    monkeypatch.setattr(LocalStore, "open_level", fail)
+    with pytest.raises(PermissionError):
+        open_result(tmp_path / "out.zarr")
 
 
 def test_other_things_are_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def _threads(**settings: Any) -> Iterator[Workers]:
 
 @contextmanager
 def _cluster(*, processes: bool) -> Iterator[Workers]:
-    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
     with (
         # A worker that died is given up soon, and no worker is left out for good.
         dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
