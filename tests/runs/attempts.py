@@ -58,6 +58,8 @@ class Output:
         What all outputs of a campaign share.
     counts : Counter
         How often each rule was carried out.
+    ends : Counter
+        How often runs ended in each way.
     published, unfinished : Present
         What must be there.
     version : int
@@ -72,6 +74,7 @@ class Output:
     server: ClassVar[Server]
     folder: ClassVar[Path]
     counts: ClassVar[Counter[str]]
+    ends: ClassVar[Counter[str]]
 
     def __init__(self) -> None:
         self._place_folder = Path(tempfile.mkdtemp(dir=self.folder))
@@ -175,6 +178,7 @@ class Output:
         if not may_go_on:
             self.workers.wait()
         self._was_refused = any(refusal.is_one(error) for refusal in refusals)
+        self.ends["finished" if error is None else "refused" if self._was_refused else "disturbed"] += 1
         if self._was_refused or not may_run:
             if not self._was_refused:
                 # Whatever disturbs the run may come first.

@@ -44,6 +44,7 @@ def make_machine(kind_of_place: str, workers: Workers, server: Server, folder: P
         "folder": folder,
         "scenery": Scenery(folder / "expected"),
         "counts": Counter(),
+        "ends": Counter(),
     }
     return type("Campaign", (Campaign,), attributes)
 
@@ -94,13 +95,15 @@ def main() -> int:
                     except Exception:  # noqa: BLE001  whatever is found ends the campaign
                         traceback.print_exc()
                         again = f"--seed {number} --place '{place}' --executor '{executor}'"
-                        print(f"Failed. Once more: python -m runs.campaign {again}")
+                        size = f"--examples {options.examples} --steps {options.steps}"
+                        print(f"Failed. Once more: python -m runs.campaign {again} {size}")
                         return 1
+                    counts, ends = machine.counts, machine.ends
                     print(
-                        f"    {machine.counts.total()} steps: {dict(machine.counts.most_common())}",
+                        f"    {counts.total()} steps: {dict(counts.most_common())}; runs: {dict(ends)}",
                         flush=True,
                     )
-                    total += machine.counts
+                    total += counts
                 shutil.rmtree(folder)
                 number += 1
                 if time.monotonic() > end:
