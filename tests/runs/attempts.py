@@ -171,6 +171,8 @@ class Output:
         may_go_on: bool = False,
     ) -> BaseException | None:
         """Try a run, and check how it ends, and what is there afterwards."""
+        if way == "next":
+            way = "go on" if self.unfinished.run else "overwrite" if self.published.run else "run"
         run = run or self._wanted(way)
         refusals, may_run = self._refusals(way, run)
         before = self._snapshot()

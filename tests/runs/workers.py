@@ -58,13 +58,14 @@ class Workers:
 
 
 def _count(dask_scheduler: Any) -> tuple[int, int]:
-    """Count the workers and the tasks of a scheduler."""
-    return len(dask_scheduler.workers), len(dask_scheduler.tasks)
+    """Count the workers of a scheduler, and the tasks that aren't done."""
+    done = {"memory", "erred", "released", "forgotten"}
+    return len(dask_scheduler.workers), sum(task.state not in done for task in dask_scheduler.tasks.values())
 
 
 def _count_tasks(dask_worker: Any) -> int:
-    """Count the tasks of a worker."""
-    return len(dask_worker.state.tasks)
+    """Count the tasks of a worker that aren't done."""
+    return sum(task.state not in {"memory", "error"} for task in dask_worker.state.tasks.values())
 
 
 @contextmanager
