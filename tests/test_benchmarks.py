@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from benchmarks.way import Way
 
 COMPARE = Path(__file__).parent / "benchmarks" / "compare.py"
 PARITY = COMPARE.with_name("parity.py")
+CLUSTER = COMPARE.with_name("cluster.py")
 # What float32 results can be off by, and what float32 arithmetic can.
 ROUNDED, COMPUTED = 1e-7, 1e-4
 pytestmark = pytest.mark.xdist_group("benchmarks")
@@ -134,6 +136,48 @@ def test_parity() -> None:
     theirs, ours = zip(*(part.split()[1::2] for part in uncast.split(": ")[1].split(", ")), strict=True)
     assert min(map(float, theirs)) > 0.1
     assert max(map(float, ours)) < 1e-10
+
+
+def measured_on_a_cluster(*arguments: str) -> list[list[str]]:
+    """Measure runs on a local cluster, and give the rows of the table that is printed."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(CLUSTER), *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def test_workers_are_compared(tmp_path: Path) -> None:
+    """Runs and copies of two kinds of pixels are timed on one worker and on two."""
+    rows = measured_on_a_cluster(
+        *("scaling", "--megapixels", "0.25", "--rounds", "1", "--directory", str(tmp_path))
+    )
+    assert [row[0] for row in rows] == ["uint8"] * 3 + ["float32"] * 3
+    assert min(float(figure) for row in rows for figure in row[2:]) >= 0
+
+
+def test_the_cost_of_a_block_is_measured() -> None:
+    """Empty tasks and small blocks are timed on threads and on a cluster."""
+    rows = measured_on_a_cluster("overhead", "--blocks", "4", "--rounds", "1", "--workers", "1")
+    assert [row[0] for row in rows] == ["nothing", "16 x 16 pixels"]
+    assert min(float(figure) for row in rows for figure in row[1:3]) > 0
+
+
+def test_the_memory_of_a_cluster_is_measured(tmp_path: Path) -> None:
+    """The memory of scheduler, workers and client is written and drawn for two runs."""
+    small = ("--blocks", "20", "--real-blocks", "4", "--every", "0.05", "--workers", "1")
+    rows = measured_on_a_cluster("memory", *small, "--output", str(tmp_path))
+    assert [row[1] for row in rows] == ["scheduler", "largest worker", "client"] * 2
+    found = json.loads((tmp_path / "cluster_memory.json").read_text(encoding="utf-8"))
+    assert [series["blocks"][-1] for series in found["runs"].values()] == [20, 4]
+    assert min(min(series["scheduler"]) for series in found["runs"].values()) > 10
+    assert (tmp_path / "cluster_memory.png").stat().st_size > 0
 
 
 def test_a_check_finds_what_is_worse() -> None:

@@ -49,8 +49,10 @@ def photo(side: int, lights: int = 1) -> Image:
     return image
 
 
-def make_source(path: Path, megapixels: float, compressors: Any = _FAST, lights: int = 1) -> zarr.Array[Any]:
-    """Write an 8-bit photo, tiled under several lights, in shards; beyond one shard it repeats."""
+def make_source(
+    path: Path, megapixels: float, compressors: Any = _FAST, lights: int = 1, dtype: str = "uint8"
+) -> zarr.Array[Any]:
+    """Write a photo of levels from 0 to 255, tiled under several lights, in shards; it repeats beyond one."""
     side = side_of(megapixels)
     chunk = min(CHUNK, side)
     shard = min(SHARD, -(-side // chunk) * chunk)
@@ -59,10 +61,10 @@ def make_source(path: Path, megapixels: float, compressors: Any = _FAST, lights:
         shape=(side, side, 3),
         shards=(shard, shard, 3),
         chunks=(chunk, chunk, 3),
-        dtype=np.uint8,
+        dtype=dtype,
         compressors=compressors,
     )
-    piece = photo(shard, lights)
+    piece = photo(shard, lights).astype(dtype, copy=False)
     for top in range(0, side, shard):
         for left in range(0, side, shard):
             height, width = min(shard, side - top), min(shard, side - left)

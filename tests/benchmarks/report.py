@@ -24,7 +24,7 @@ def _error(value: float | None) -> str:
     return "" if value is None else f"{value:.0e}".replace("e-0", "e-")
 
 
-def _table(head: list[str], rows: list[list[str]]) -> None:
+def print_table(head: list[str], rows: list[list[str]]) -> None:
     """Print a table in Markdown."""
     for cells in (head, ["---"] * len(head), *rows):
         print("|", " | ".join(cells), "|")
@@ -36,12 +36,16 @@ def _print_left_out(left_out: dict[str, list[str]]) -> None:
         print(f"left out: {way}, which needs {', '.join(missing)}")
 
 
-def print_report(results: dict[str, Any]) -> None:
-    """Print everything that was measured."""
-    machine = results["machine"]
+def print_machine(machine: dict[str, Any]) -> None:
+    """Print the processor, the system and the versions."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     print(f"{machine['processor']}, {machine['cores']} cores, {machine['system']}")
     print(f"Python {machine['python']}, {versions}")
+
+
+def print_report(results: dict[str, Any]) -> None:
+    """Print everything that was measured."""
+    print_machine(results["machine"])
     _print_in_memory(results["in_memory"])
     if pixels := results.get("pixels"):
         print_pixels(pixels)
@@ -68,7 +72,7 @@ def _print_in_memory(memory: dict[str, Any]) -> None:
         figures = [_figure(way["ns_per_pixel"]), _figure(way["ratio_to_ours"])]
         figures += ["" if peak is None else format(peak, ",.0f"), _error(way["largest_relative_error"])]
         rows.append([label, *figures, format(way["first_seconds"], ".2f")])
-    _table(["way", "ns per pixel", "ratio to ours", "peak MiB", "error", "first call, s"], rows)
+    print_table(["way", "ns per pixel", "ratio to ours", "peak MiB", "error", "first call, s"], rows)
     _print_left_out(memory["left_out"])
 
 
@@ -88,14 +92,14 @@ def print_pixels(pixels: dict[str, Any]) -> None:
             cell = _figure(row["ns_per_pixel"]) + (f" ({error})" if error else "")
             cells.setdefault(row["label"], {})[row["case"]] = cell
         print()
-        _table(
+        print_table(
             [table, *titles], [[label, *(made.get(t, "-") for t in titles)] for label, made in cells.items()]
         )
     seconds: dict[str, list[float]] = {}
     for row in rows:
         seconds.setdefault(row["label"], []).append(row["first_seconds"])
     print("\nWhat is compiled is compiled in the first call with a mixture, which isn't counted above\n")
-    _table(
+    print_table(
         ["first call, seconds", "least", "most"],
         [[label, f"{min(taken):.2f}", f"{max(taken):.2f}"] for label, taken in seconds.items()],
     )
@@ -112,14 +116,14 @@ def _print_zarr(zarr: dict[str, Any]) -> None:
         label = way["label"] + (" *" if way["extrapolated"] else "")
         figures = (way["ns_per_pixel"], way["ratio_to_ours"], way["other_ns_per_pixel"])
         rows.append([label, *map(_figure, figures), f"{way['bytes_per_pixel']:.2f}"])
-    _table(["way", "ns per pixel", "ratio to ours", "ours", "bytes per pixel"], rows)
+    print_table(["way", "ns per pixel", "ratio to ours", "ours", "bytes per pixel"], rows)
     _print_left_out(zarr["left_out"])
     print()
     rows = []
     for size in zarr["scaling"]:
         times = [f"{size[key]:.2f}" for key in ("ns_per_pixel", "first_ns_per_pixel")]
         rows.append([f"{size['megapixels']:,.4g}", *times, str(size["blocks"])])
-    _table(["ours, megapixels", "ns per pixel", "first run", "blocks"], rows)
+    print_table(["ours, megapixels", "ns per pixel", "first run", "blocks"], rows)
 
 
 def targets(results: dict[str, Any]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from pipeline import Density, load_model, open_image
 from pipeline.images.description import Description
 from pipeline.images.grid import Block, Grid, choose_grid
 from pipeline.models.output import make_outputs
-from pipeline.runs.threads import Threads
+from pipeline.runs.executors import choose_executor
 from pipeline.stores.layers import arrange
 from pipeline.stores.local import LocalStore
 from pipeline.stores.record import Record, current_version
@@ -33,8 +33,10 @@ from pipeline.stores.record import Record, current_version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from distributed import Client
     from numpy.typing import NDArray
 
+    Make = Callable[[NDArray[Any]], NDArray[Any]]
     Values = NDArray[np.float32] | None
 
 # Rows of a block that the NumPy answer takes at once: its temporaries are 16 times the float64 pixels.
@@ -43,9 +45,9 @@ OUTPUTS = make_outputs(Density(load_model("jones-rehg-skin")))
 (LAYER,) = arrange(OUTPUTS)
 
 
-def copy_floats(source: zarr.Array[Any], output: Path) -> None:
+def copy_floats(source: zarr.Array[Any], output: Path, client: Client | None = None) -> None:
     """Write one channel as float32: ours without the computation, but values that compress better."""
-    _write_floats(source, output, lambda pixels: pixels[..., 0].astype(np.float32))
+    _write_floats(source, output, _first_as_float, client)
 
 
 def copy_finished(source: zarr.Array[Any], output: Path, densities: NDArray[np.float32]) -> None:
@@ -58,6 +60,10 @@ def copy_bytes(source: zarr.Array[Any], output: Path) -> None:
     grid = grid_of(source)
     _create(output, grid, np.uint8)
     _copy(source, output, grid, lambda pixels: pixels[..., 0])
+
+
+def _first_as_float(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    return pixels[..., 0].astype(np.float32)
 
 
 def _create(output: Path, grid: Grid, dtype: type[np.number[Any]]) -> zarr.Array[Any]:
@@ -140,12 +146,12 @@ COPIERS = {
 }
 
 
-def _write_floats(source: zarr.Array[Any], output: Path, make: Callable[..., NDArray[Any]]) -> None:
+def _write_floats(source: zarr.Array[Any], output: Path, make: Make, client: Client | None = None) -> None:
     grid = grid_of(source)
     store = LocalStore(output)
-    image = Description((*grid.shape, 3), np.dtype("uint8"), None, "", None)
+    image = Description((*grid.shape, 3), source.dtype, None, "", None)
     store.create(Record(image, (), False, None, grid, OUTPUTS, {"density": "none"}, current_version()))
-    _copy(source, output, grid, make)
+    _copy(source, output, grid, make, client)
     store.finish({"pixels": grid.n_pixels, "blocks": grid.n_blocks, "skipped": []})
 
 
@@ -155,19 +161,23 @@ def grid_of(source: zarr.Array[Any]) -> Grid:
     return choose_grid(source.shape[:2], tile=tile[:2])
 
 
-def _copy(source: zarr.Array[Any], output: Path, grid: Grid, make: Callable[..., NDArray[Any]]) -> None:
-    """Copy block by block as a run does: with its reader and writer, and its threads."""
-    store, image = LocalStore(output), open_image(source)
-
-    def task(_: None, part: Any, block: Block) -> Callable[[], None]:
-        pixels, _valid = part.read()
-        return store.write_block(LAYER, block, [make(pixels)]).publish
-
+def _copy(
+    source: zarr.Array[Any], output: Path, grid: Grid, make: Make, client: Client | None = None
+) -> None:
+    """Copy block by block as a run does: with its reader and writer, and its threads or workers."""
+    image = open_image(source)
     calls = ((block, (image.part(block.region), block)) for block in grid.blocks())
-    with Threads() as executor:
-        for outcome in executor.outcomes(task, executor.share(None), calls):
+    with choose_executor(client) as executor:
+        shared = executor.share((LocalStore(output), make))
+        for outcome in executor.outcomes(_copy_block, shared, calls):
             if outcome.error is not None:
                 raise outcome.error
+
+
+def _copy_block(shared: tuple[LocalStore, Make], part: Any, block: Block) -> Callable[[], None]:
+    store, make = shared
+    pixels, _valid = part.read()
+    return store.write_block(LAYER, block, [make(pixels)]).publish
 
 
 def is_same(copier: Copier, source: zarr.Array[Any], directory: Path) -> bool:
