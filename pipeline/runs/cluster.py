@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+import zlib
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import cache
@@ -40,6 +41,8 @@ _QUEUE = 2
 _BACKLOG = 30
 # They aren't submitted while so many bytes are in flight, as where tasks carry the pixels of an array.
 _HEAVY = 2**26
+# What deflate can refer to, in bytes.
+_WINDOW = 2**15
 # Seconds between two questions for the workers that there are, and between two reports that there are none.
 _LOOK, _EVERY = 1.0, 10.0
 
@@ -59,8 +62,10 @@ class Cluster(Executor):
         self._client = client
         # All tasks' keys belong to one group. The scheduler remembers the groups of a computation, so that
         # keys which are a group each, as the client's own executor gives them, would cost it memory.
-        self._group = f"task-{uuid.uuid4().hex}"
+        self._group = f"task-{uuid.uuid4().hex[:12]}"
         self._n_submitted = 0
+        # The content of the first task, of which others tell the difference, and the workers' handle to it.
+        self._sample, self._shared_sample = b"", None
         # A remote task is canceled when nobody holds its future any more.
         self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
         self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
@@ -146,12 +151,20 @@ class Cluster(Executor):
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
         contents = [dumps((task, arguments)) for arguments in calls]
+        if self._shared_sample is None:
+            self._sample = contents[0][:_WINDOW]
+            self._shared_sample = self.share(self._sample)
+        contents = [_deflate(content, self._sample) for content in contents]
         keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
         self._n_submitted += len(calls)
         try:
             with _large_graphs():
                 remotes = self._client.map(
-                    _complete, [shared] * len(calls), contents, wanted=_version(), key=keys, pure=False
+                    _complete,
+                    *([shared] * len(calls), [self._shared_sample] * len(calls), contents),
+                    wanted=_version(),
+                    key=keys,
+                    pure=False,
                 )
         except Exception as error:
             if self._client.status == "running":
@@ -202,8 +215,10 @@ class Cluster(Executor):
             # Nobody waits for it, since a worker may hang.
             with suppress(Exception):
                 for address in self._client.nthreads():
+                    # A task for a worker that is lost would wait for it.
+                    places: dict[str, Any] = {"workers": [address], "allow_other_workers": True}
                     key = f"release-{uuid.uuid4().hex}"
-                    fire_and_forget(self._client.submit(_release, key=key, workers=[address], pure=False))
+                    fire_and_forget(self._client.submit(_release, key=key, pure=False, **places))
 
     @property
     def _disconnected(self) -> str:
@@ -293,6 +308,21 @@ def _version() -> str:
     return installed_version(_PACKAGE)
 
 
+def _deflate(content: bytes, sample: bytes) -> bytes:
+    """Return a content as its difference from a sample; one that is far longer stays as it is."""
+    if len(content) > 2 * _WINDOW:
+        return b"\0" + content
+    compressor = zlib.compressobj(level=1, wbits=-15, zdict=sample)
+    return b"\1" + compressor.compress(content) + compressor.flush()
+
+
+def _inflate(content: bytes, sample: bytes) -> bytes:
+    """Return the content that :func:`_deflate` was given."""
+    if content[:1] == b"\0":
+        return content[1:]
+    return zlib.decompressobj(wbits=-15, zdict=sample).decompress(content[1:])
+
+
 def _load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
     """Return the shared value, on a worker."""
     from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
@@ -300,11 +330,11 @@ def _load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
     return loads(content)
 
 
-def _complete(shared: Any, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
+def _complete(shared: Any, sample: bytes, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
     """Compute a task and finish it, on a worker."""
     if _version() != wanted:
         raise RuntimeError(f"a worker has {_PACKAGE} {_version()}; the run needs {wanted}. Install it there")
-    task, arguments = _load(content)
+    task, arguments = _load(_inflate(content, sample))
     return task(shared, *arguments)()
 
 
