@@ -106,6 +106,8 @@ class Output:
 
     def _choose(self, number: int, unfinished: bool) -> tuple[Files, Present, str] | None:
         """Choose a file, the same one for the same number; None if there are none."""
+        # Where there is only one store, it is that one.
+        unfinished = self.published.run is None or (unfinished and self.unfinished.run is not None)
         files, present = list(self._both())[unfinished]
         paths = files.list() if present.run is not None else []
         # Half of the time it is one of those that aren't of blocks, which are fewer.

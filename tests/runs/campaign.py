@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forked import Server
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from runs.places import PLACES
 from runs.scenery import Scenery
@@ -52,7 +52,6 @@ def make_machine(kind_of_place: str, workers: Workers, server: Server, folder: P
 def try_sequences(machine: type[Campaign], number: int | None, *, examples: int, steps: int) -> None:
     """Try sequences of steps: random ones of a seed, or the same ones every time if the seed is None."""
     chosen = settings(
-        phases=[Phase.generate],
         max_examples=examples,
         stateful_step_count=steps,
         derandomize=number is None,

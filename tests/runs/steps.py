@@ -139,7 +139,7 @@ class Campaign(Output, RuleBasedStateMachine):
             files, present, path = chosen
             present.before.setdefault(path, files.read(path) or b"")
             files.delete(path)
-            if unfinished and not self._is_left():
+            if present is self.unfinished and not self._is_left():
                 # Without the record and all shards, this is nothing that a run would go on with.
                 present.set(None)
 
@@ -153,6 +153,7 @@ class Campaign(Output, RuleBasedStateMachine):
                 files.write(path, content)
             present.before.clear()
 
+    @precondition(lambda self: self.published.run or self.unfinished.run)
     @rule()
     def verify(self) -> None:
         """Verify what is there, which changes nothing; that it is right is checked after every step."""

@@ -44,22 +44,29 @@ class Workers:
         """Kill a worker; its nanny starts another one."""
         assert self.client is not None
         pids = self.client.run(os.getpid, on_error="ignore")
-        if pids:
+        # Without the last one a run would wait, or end.
+        if len(pids) > 1:
             os.kill(pids[min(pids)], signal.SIGKILL)
 
     def wait(self) -> None:
-        """Wait until the cluster is whole, and has forgotten the tasks of clients that are gone."""
+        """Wait until the cluster is whole, and has ended the tasks of clients that are gone.
+
+        A nanny may give up a worker that was killed while it started; then the cluster goes on with the other.
+        """
+        due = time.monotonic() + 20
         while self.client is not None:
             # A worker computes a task to its end, though the scheduler may have forgotten it.
             busy = self.client.run(_count_tasks, on_error="return").values()
-            if self.client.run_on_scheduler(_count) == (2, 0) and list(busy) == [0, 0]:
+            n_workers, n_tasks = self.client.run_on_scheduler(_count)
+            is_whole = n_workers == 2 or (n_workers == 1 and time.monotonic() > due)
+            if is_whole and n_tasks == 0 and list(busy) == [0] * n_workers:
                 return
             time.sleep(0.01)
 
 
 def _count(dask_scheduler: Any) -> tuple[int, int]:
     """Count the workers of a scheduler, and the tasks that aren't done."""
-    done = {"memory", "erred", "released", "forgotten"}
+    done = {"memory", "erred", "released", "forgotten", "no-worker"}
     return len(dask_scheduler.workers), sum(task.state not in done for task in dask_scheduler.tasks.values())
 
 
