@@ -51,7 +51,7 @@ class Workers:
     def wait(self) -> None:
         """Wait until the cluster is whole, and has ended the tasks of clients that are gone.
 
-        A nanny may give up a worker that was killed while it started; then the cluster goes on with the other.
+        A nanny may give up a worker that was killed while it started; then the other one goes on.
         """
         due = time.monotonic() + 20
         while self.client is not None:
