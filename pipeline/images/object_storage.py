@@ -107,12 +107,12 @@ class ObjectFolder:
         """Read an object, its version, and the attributes that it was written with."""
         result = self._ask("get", path)
         with told(self.url, path):
-            return bytes(result.bytes()), str(result.meta["e_tag"]), dict(result.attributes)
+            return bytes(result.bytes()), _version_of(result.meta), dict(result.attributes)
 
     def facts(self, path: str) -> Facts:
         """Return what the server says of an object."""
         meta = self._ask("head", path)
-        return Facts(int(meta["size"]), str(meta["e_tag"]), meta["last_modified"].isoformat())
+        return Facts(int(meta["size"]), _version_of(meta), meta["last_modified"].isoformat())
 
     def is_there(self, path: str) -> bool:
         """Return whether there is such an object."""
@@ -165,7 +165,7 @@ class ObjectFolder:
         """
         from obstore import exceptions  # noqa: PLC0415  an extra
 
-        mode = "create" if version is None else {"e_tag": version}
+        mode = "create" if version is None else _condition_of(version)
         try:
             result = self._ask("put", path, content, mode=mode, attributes=attributes)
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
@@ -175,7 +175,7 @@ class ObjectFolder:
             except FileNotFoundError:
                 return None
             return found_version if found == content else None
-        return str(result["e_tag"])
+        return _version_of(result)
 
     def names(self, path: str = "") -> Iterator[tuple[str, int]]:
         """Yield the name of each object in the folder, or in one in it, and its size, in alphabetic order."""
@@ -233,6 +233,16 @@ def ask(function: str, client: Any, *arguments: Any, **options: Any) -> Any:  # 
     return getattr(obstore, function)(client, *arguments, **options)
 
 
+def _version_of(facts: Any) -> str:  # noqa: ANN401  obstore's mappings of several types
+    """Return the version of an object: servers know it by a tag of its content, a number, or both."""
+    return " ".join(str(facts[key]) for key in ("e_tag", "version") if facts[key])
+
+
+def _condition_of(version: str) -> dict[str, str]:
+    tag, _, number = version.partition(" ")
+    return {"e_tag": tag, **({"version": number} if number else {})}
+
+
 @contextmanager
 def told(url: str, path: str) -> Iterator[None]:
     """Turn the exceptions of obstore into built-in ones that name an object of a folder, without secrets."""
@@ -264,6 +274,11 @@ def _reason(url: str, error: Exception) -> Exception:
         return PermissionError(
             f"{url}: its server refuses access{f' ({code[1]})' if code else ''}. Check the credentials: for "
             "S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+        )
+    if code and code[1] == "NotImplemented":
+        return OSError(
+            f"{url}: its server can't do what results in object storage need, which are conditional puts "
+            "(If-None-Match, If-Match). Write to a local directory, and copy it."
         )
     if code and said:
         return OSError(f"{url}: its server said {code[1]}: {said[1].strip()[:200]}")

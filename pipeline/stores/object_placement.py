@@ -11,6 +11,7 @@ resumes copies it again if need be.
 from __future__ import annotations
 
 import re
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -234,7 +235,14 @@ def _publish(folder: ObjectFolder, target: ObjectFolder, held: Lease) -> None:
         )
     # What is left of the folder belongs to nobody from here on, and the next run removes it.
     held.note(store=None, is_publishing=False)
-    _clear(folder)
+    try:
+        _clear(folder)
+    except OSError as error:
+        warnings.warn(
+            f"{target.url} is whole, but {folder.url} can't be removed: {error}. Remove it yourself.",
+            RuntimeWarning,
+            stacklevel=1,
+        )
 
 
 def _clear(folder: ObjectFolder) -> None:

@@ -57,6 +57,21 @@ def test_the_first_who_asks_wins(folder: ObjectFolder) -> None:
     assert folder.read("x") == b"2"
 
 
+def test_versions_of_servers_that_count(folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that counts its versions is asked for the number too."""
+    modes = []
+
+    def put(*_: Any, mode: Any, **__: Any) -> dict[str, str | None]:
+        modes.append(mode)
+        return {"e_tag": '"a"', "version": "7" if len(modes) == 1 else None}
+
+    monkeypatch.setattr(object_storage, "ask", put)
+    first = folder.write_if("x", b"1", None)
+    second = folder.write_if("x", b"2", first)
+    folder.write_if("x", b"3", second)
+    assert modes == ["create", {"e_tag": '"a"', "version": "7"}, {"e_tag": '"a"'}]
+
+
 def test_large_objects_are_sent_in_parts(
     folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, object_server: ObjectServer
 ) -> None:
@@ -144,6 +159,11 @@ def test_errors_are_those_of_files(
             ),
             OSError,
             r"/x can't be read or written: HTTP error at its address$",
+        ),
+        (
+            obstore.exceptions.GenericError("501 <Code>NotImplemented</Code><Message>A header.</Message>"),
+            OSError,
+            r"/x: its server can't do what results in object storage need, which are conditional puts",
         ),
         (ModuleNotFoundError("obstore"), ImportError, r"pip install 'mixture-pipeline\[s3\]'"),
     ],

@@ -210,6 +210,31 @@ def test_another_program_writes_the_root(
     assert dying.left == np.inf
 
 
+def test_what_can_not_be_removed_is_named(
+    dying: Dying, places: Iterator[ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A published store is whole, even if its former folder can't be removed; the next run does it."""
+    store = next(places)
+    remove = ObjectFolder.remove
+
+    def refuse(self: ObjectFolder, paths: list[str]) -> None:
+        if store.folder.url == self.url or paths == [lease.NAME]:
+            remove(self, paths)
+            return
+        raise PermissionError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectFolder, "remove", refuse)
+        with pytest.warns(RuntimeWarning, match=r"is whole, but s3://.* can't be removed: no\. Remove it"):
+            write(store, FRESH, "1")
+    beside = object_placement.beside(ObjectFolder(store.address))
+    assert read_identity(store) == "1"
+    assert len(beside.folders()) == 1
+    write(store, REPLACING, "2")
+    assert (read_identity(store), beside.folders()) == ("2", [])
+    assert dying.left == np.inf
+
+
 def test_each_keeps_the_order() -> None:
     """Results come in the order of the paths, and the error of one is raised."""
     assert object_placement.each(len, ["a" * n for n in range(2500)]) == list(range(2500))

@@ -20,6 +20,7 @@ import tifffile
 import xarray
 import zarr
 from click.testing import CliRunner
+from distributed import Client, LocalCluster
 from object_server import KEY, SECRET
 from obstore.store import from_url
 from runs.disturbed import ASKED, QUANTITIES, SKIN
@@ -137,6 +138,22 @@ def test_two_runs_at_once(bucket: str, image: str) -> None:
         ended = sorted(pool.map(run, range(2)))
     assert ended in (["BlockingIOError", "done"], ["FileExistsError", "done"])
     assert verify(out).intact
+
+
+def test_a_cluster_writes_by_itself(bucket: str, image: str, photo: NDArray[np.uint8]) -> None:
+    """Worker processes find the server and the credentials in their own environment."""
+    out = f"{bucket}/out.zarr"
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+    }
+    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as client:
+        receipt = stream(image, QUANTITIES, out, block=256, client=client)
+    assert receipt.blocks == 4
+    assert verify(out).intact
+    np.testing.assert_array_equal(open_result(out)["density"], compute_densities(photo, SKIN))
 
 
 def test_the_command_takes_urls(bucket: str, image: str, tmp_path: Path) -> None:
