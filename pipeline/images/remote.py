@@ -24,10 +24,13 @@ from pipeline.images.object_clients import url_of_store
 from pipeline.images.object_storage import MISSING, ObjectFolder, is_object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Self
 
     import zarr
+
+    from pipeline.images.source import Source
 
 # The end of a name of a directory that holds Zarr arrays, behind which their names may follow.
 _ZARR = re.compile(r"\.zarr(?=/|\Z)")
@@ -76,6 +79,12 @@ def as_local(url: str) -> str | None:
     parts = urlsplit(url)
     is_local = parts.scheme.lower() in {"file", "local"} and parts.netloc in {"", "localhost"}
     return url2pathname(parts.path) if is_local else None
+
+
+def places_of(sources: Sequence[Source]) -> list[Path | str]:
+    """Return the files and directories that sources read, and the URLs of those in object storage."""
+    urls = [source.name for source in sources if is_object_url(source.name)]
+    return [*(path for source in sources for path in source.paths), *urls]
 
 
 def without_secrets(url: str) -> str:

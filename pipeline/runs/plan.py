@@ -14,6 +14,7 @@ from pipeline.compute.summarizing import check_zones
 from pipeline.images.grid import Grid, choose_grids
 from pipeline.images.labels import open_labels
 from pipeline.images.opening import open_image
+from pipeline.images.remote import places_of
 from pipeline.models.table import emphasize, html_facts
 from pipeline.runs.execution import execute, numerics
 from pipeline.runs.executors import choose_executor
@@ -230,8 +231,7 @@ def make_plan(
     ).fitted(model.n_channels, model.channels)
     zones = _open_zones(options["zones"], image, outputs)
     sources = image.sources if zones is None else (*image.sources, zones.source)
-    paths = [path for source in sources for path in source.paths]
-    place.check(paths, overwrite=options["overwrite"], resume=options["resume"])
+    place.check(places_of(sources), overwrite=options["overwrite"], resume=options["resume"])
     _check_pieces(sources, executor)
     if awaits_workers:
         _await_workers(executor, options["progress"])

@@ -70,9 +70,10 @@ class LocalStore(Store):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r}, {str(self.directory)!r})"
 
-    def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:
+    def check(self, sources: Iterable[Path | str], *, overwrite: bool, resume: bool) -> None:
         """Raise ValueError or FileExistsError if a run that reads these sources may not write here."""
-        target.check_target(Path(self.address), sources=sources, overwrite=overwrite, resume=resume)
+        files = [source for source in sources if isinstance(source, Path)]
+        target.check_target(Path(self.address), sources=files, overwrite=overwrite, resume=resume)
 
     @contextmanager
     def opened_for_run(self, *, overwrite: bool, resume: bool) -> Iterator[Self]:

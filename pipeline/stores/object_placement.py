@@ -90,6 +90,30 @@ def find_store(target: ObjectFolder, *, to_resume: bool = False) -> ObjectFolder
     return target
 
 
+def check_sources(target: ObjectFolder, sources: Iterable[object]) -> None:
+    """Refuse an output that is a source, or if one of the two lies inside the other.
+
+    Parameters
+    ----------
+    target : ObjectFolder
+        The address of the store.
+    sources : iterable of str
+        The URLs of the objects that the run reads.
+
+    Raises
+    ------
+    ValueError
+        If there is such a source.
+    """
+    for source in map(str, sources):
+        read = f"{ObjectFolder(source).url}/"
+        for place in (f"{target.url}/", f"{beside(target).url}/"):
+            if read.startswith(place) or place.startswith(read):
+                raise ValueError(
+                    f"output {target.url} and image {source} lie inside one another. Choose another output."
+                )
+
+
 def check_target(target: ObjectFolder, *, overwrite: bool, resume: bool) -> None:
     """Refuse an output that would destroy something.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import zarr
 
-from pipeline.images.object_storage import ObjectFolder
+from pipeline.images.object_storage import ObjectFolder, is_object_url
 from pipeline.stores import layout, lease, object_placement
 from pipeline.stores.record import read_record
 from pipeline.stores.store import Fault, Store, Written
@@ -83,8 +83,9 @@ class ObjectStore(Store):
     def _target(self) -> ObjectFolder:
         return ObjectFolder(self.address)
 
-    def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:  # noqa: ARG002  local files lie elsewhere
-        """Raise ValueError or FileExistsError if a run may not write here."""
+    def check(self, sources: Iterable[Path | str], *, overwrite: bool, resume: bool) -> None:
+        """Raise ValueError or FileExistsError if a run that reads these sources may not write here."""
+        object_placement.check_sources(self._target, filter(is_object_url, sources))
         object_placement.check_target(self._target, overwrite=overwrite, resume=resume)
 
     @contextmanager
@@ -290,10 +291,18 @@ class ObjectStore(Store):
                 raise
         return self._known[path]
 
+    def _has_metadata(self, path: str) -> bool:
+        """Return whether the metadata of an array are there; a server that fails is no damage."""
+        try:
+            self._metadata(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def _is_whole(self, layer: Layer, shard: bytes, index: Index, level: int) -> bool:
         """Return whether a shard can be decoded: its index and its chunks have checksums."""
-        if not shard:
-            # zarr takes an empty object for an absent one.
+        # zarr takes an empty object for an absent one.
+        if not shard or not self._has_metadata(layer.array_path(level)):
             return False
         try:
             array = self._of_shard(layer, index, level, shard)
@@ -310,7 +319,7 @@ class ObjectStore(Store):
         if level or not layer.encoding.is_lossy:
             return True
         content = self._read_or_none(layout.error_path(layer, index))
-        if content is None:
+        if content is None or not self._has_metadata(layer.errors_path):
             return False
         try:
             error = layout.decode_error(self._metadata(layer.errors_path), index, content)

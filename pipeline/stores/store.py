@@ -82,8 +82,8 @@ class Store(ABC):
     address: str
 
     @abstractmethod
-    def check(self, sources: Iterable[Path], *, overwrite: bool, resume: bool) -> None:
-        """Check whether a run that reads these files and directories may write here.
+    def check(self, sources: Iterable[Path | str], *, overwrite: bool, resume: bool) -> None:
+        """Check whether a run that reads these files and directories, or objects behind URLs, may write here.
 
         Raises
         ------

@@ -27,7 +27,7 @@ from pipeline.images import remote
 from pipeline.images.object_storage import ObjectFolder
 from pipeline.images.opening import open_image
 from pipeline.images.readers import open_source
-from pipeline.images.remote import RemotePath, as_local, is_url, without_secrets
+from pipeline.images.remote import RemotePath, as_local, is_url, places_of, without_secrets
 from pipeline.images.reopening import reopen
 from pipeline.testing.sources import SourceContract
 
@@ -333,6 +333,14 @@ def test_objects_that_can_not_be_read(tmp_path: Path, bucket: str) -> None:
     for name in ("x.tif", "x.zarr"):
         with pytest.raises(FileNotFoundError, match=r"nowhere-at-all.*(no such bucket|is not? )"):
             open_image(f"s3://nowhere-at-all/{name}")
+
+
+def test_the_places_of_sources(tmp_path: Path, bucket: str) -> None:
+    """Local files are paths, objects are URLs, and arrays in memory are nowhere."""
+    urls = put_images(tmp_path, bucket)
+    file = write_tiff(tmp_path / "x.tif", PIXELS, **TILES)
+    sources = [open_source(place) for place in (*urls, str(file), PIXELS)]
+    assert places_of(sources) == [file, *urls]
 
 
 def test_what_fsspec_was_told_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

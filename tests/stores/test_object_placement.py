@@ -167,6 +167,17 @@ def test_places_that_can_not_be_outputs(bucket: str, places: Iterator[ObjectStor
         ObjectStore(f"{bucket}/x.TIF").check([], **FRESH)
 
 
+def test_outputs_and_images_lie_apart(bucket: str) -> None:
+    """An image isn't replaced by its own results."""
+    store = ObjectStore(f"{bucket}/a/out.zarr")
+    for place in ("a/out.zarr", "a/out.zarr/0/image", "a", "a/out.zarr.partial/x"):
+        with pytest.raises(
+            ValueError, match=rf"a/out\.zarr and image {bucket}/{place} lie inside one another"
+        ):
+            store.check([f"{bucket}/{place}"], **REPLACING)
+    store.check([f"{bucket}/a/out", f"{bucket}/a/out.zarr2", Path("a/out.zarr"), "the image"], **FRESH)
+
+
 def test_an_unfinished_store_is_found_without_its_lease(dying: Dying, places: Iterator[ObjectStore]) -> None:
     """If somebody removes the lease, the newest store that a run began is resumed."""
     store = next(places)

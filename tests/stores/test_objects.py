@@ -149,6 +149,24 @@ def test_damaged_metadata_are_mended(store: ObjectStore) -> None:
     assert store.find().read_record().is_complete
 
 
+def test_a_server_that_fails_is_no_damage(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that can't be read now isn't taken for a damaged one."""
+    fill(store, make_record())
+    read = ObjectFolder.read
+    for ending in ("c/1/1", "0/chances/zarr.json", "chances/c/0/1/1", "largest_errors/chances/zarr.json"):
+
+        def fail(self: ObjectFolder, path: str, ending: str = ending) -> bytes:
+            if path.endswith(ending):
+                raise OSError("the server fails")
+            return read(self, path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ObjectFolder, "read", fail)
+            with pytest.raises(OSError, match="the server fails"):
+                store.find().check_block(LAYERS, (1, 1))
+    assert store.find().check_block(LAYERS, (1, 1)) == []
+
+
 @pytest.mark.parametrize("content", [None, b"", b"12345678"])
 def test_a_lost_error_is_noticed_and_mended(store: ObjectStore, content: bytes | None) -> None:
     """A packed block whose largest error isn't known any more isn't whole; written again, it is."""

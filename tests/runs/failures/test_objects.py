@@ -25,7 +25,18 @@ from object_server import KEY, SECRET
 from obstore.store import from_url
 from runs.disturbed import ASKED, QUANTITIES, SKIN
 
-from pipeline import compute_densities, export, open_image, open_result, plan, resume, stream, verify
+from pipeline import (
+    Density,
+    Mixture,
+    compute_densities,
+    export,
+    open_image,
+    open_result,
+    plan,
+    resume,
+    stream,
+    verify,
+)
 from pipeline.cli import main
 from pipeline.images.object_storage import ObjectFolder
 from pipeline.stores import lease
@@ -202,3 +213,11 @@ def test_credentials_land_nowhere(
     texts += [caplog.text.encode(), captured.out.encode(), captured.err.encode()]
     assert not [text for text in texts for secret in SECRETS if secret in text]
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
+
+
+def test_an_image_is_not_replaced_by_its_results(bucket: str, image: str) -> None:
+    """A store that is the image of a run can't be its output too."""
+    out = f"{bucket}/out.zarr"
+    stream(image, QUANTITIES["density"], out)
+    with pytest.raises(ValueError, match=r"out\.zarr and image s3://.*/out\.zarr.* lie inside one another"):
+        stream(f"{out}/0/image", Density(Mixture([1.0], [[0.0]], [[1.0]])), out, overwrite=True)
