@@ -6,6 +6,10 @@ store. Object storage can't rename: a whole store is copied to its address, the 
 that nothing opens there before all of it is there. An old store stays until the new one is whole, and then
 loses the metadata of its root first. The new one stays in its folder until all is copied, and a run that
 resumes copies it again if need be.
+
+A run asks for its lease before it removes or publishes anything. Since no server removes an object on a
+condition, a process that is suspended just then, for longer than another run waits, can still send that one
+request.
 """
 
 from __future__ import annotations
@@ -133,7 +137,10 @@ def check_target(target: ObjectFolder, *, overwrite: bool, resume: bool) -> None
         )
     for depth in range(len(names)):
         parent = ObjectFolder("/".join([f"{scheme}://{bucket}", *names[:depth]]))
-        if parent.is_there(METADATA):
+        with suppress(PermissionError):
+            # Whoever may write to a folder needn't be allowed to look above it.
+            if not parent.is_there(METADATA):
+                continue
             raise ValueError(
                 f"output {target.url} lies inside the Zarr store {parent.url}. Choose another output."
             )
@@ -202,7 +209,7 @@ def opened_for_run(
             with suppress(OSError):
                 if is_partial and not holds_shards(folder):
                     held.note(store=None)
-                    _clear(folder)
+                    _clear(folder, held)
             raise
         if is_partial:
             _publish(folder, target, held)
@@ -225,7 +232,7 @@ def _prepare(target: ObjectFolder, held: Lease, *, overwrite: bool, resume: bool
             )
     if not is_published:
         # A run was killed while it copied its store, or removed the old one.
-        _clear(target)
+        _clear(target, held)
     if resume and is_published:
         return _begin(target, held, None)
     return _begin(target, held, beside(target).folder(uuid4().hex))
@@ -237,14 +244,14 @@ def _begin(target: ObjectFolder, held: Lease, folder: ObjectFolder | None) -> Ob
     held.note(store=name, is_publishing=held.content.is_publishing and name == held.content.store)
     for other in place.folders():
         if _TOKEN.fullmatch(other) and other != name:
-            _clear(place.folder(other))
+            _clear(place.folder(other), held)
     return target if folder is None else folder
 
 
 def _publish(folder: ObjectFolder, target: ObjectFolder, held: Lease) -> None:
     """Copy a whole store to its address, in whose place an old one may be."""
     held.note(is_publishing=True)
-    _clear(target)
+    _clear(target, held)
     names = [name for name, _ in folder.names() if name != METADATA]
     for is_metadata in (False, True):
         each(
@@ -260,7 +267,7 @@ def _publish(folder: ObjectFolder, target: ObjectFolder, held: Lease) -> None:
     # What is left of the folder belongs to nobody from here on, and the next run removes it.
     held.note(store=None, is_publishing=False)
     try:
-        _clear(folder)
+        _clear(folder, held)
     except OSError as error:
         warnings.warn(
             f"{target.url} is whole, but {folder.url} can't be removed: {error}. Remove it yourself.",
@@ -269,13 +276,15 @@ def _publish(folder: ObjectFolder, target: ObjectFolder, held: Lease) -> None:
         )
 
 
-def _clear(folder: ObjectFolder) -> None:
+def _clear(folder: ObjectFolder, held: Lease) -> None:
     """Remove a store: the metadata of its root first, then other metadata, so that nothing opens it."""
+    held.note()
     folder.remove([METADATA])
     names = [name for name, _ in folder.names()]
     for is_metadata in (True, False):
         chosen = [name for name in names if _is_metadata(name) == is_metadata]
         for start in range(0, len(chosen), _AT_ONCE):
+            held.note()
             folder.remove(chosen[start : start + _AT_ONCE])
 
 

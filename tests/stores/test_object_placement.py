@@ -178,6 +178,50 @@ def test_outputs_and_images_lie_apart(bucket: str) -> None:
     store.check([f"{bucket}/a/out", f"{bucket}/a/out.zarr2", Path("a/out.zarr"), "the image"], **FRESH)
 
 
+def test_folders_above_may_be_closed(places: Iterator[ObjectStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write to a folder, and not look above it, can write a store there."""
+    store, is_there = next(places), ObjectFolder.is_there
+
+    def refuse(self: ObjectFolder, path: str) -> bool:
+        if not self.url.endswith("out.zarr"):
+            raise PermissionError("not yours")
+        return is_there(self, path)
+
+    monkeypatch.setattr(ObjectFolder, "is_there", refuse)
+    write(store, FRESH, "1")
+    assert read_identity(store) == "1"
+
+
+def test_a_run_that_was_suspended_removes_nothing(
+    dying: Dying, places: Iterator[ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that wakes up while it publishes, after another one has replaced its store, ends."""
+    store, remove = next(places), ObjectFolder.remove
+    monkeypatch.setattr(lease.Lease, "_renew", lambda _: None)
+    write(store, FRESH, "1")
+
+    def sleep(self: ObjectFolder, paths: list[str]) -> None:
+        # Its first request to remove something is sent before it is suspended.
+        remove(self, paths)
+        with monkeypatch.context() as awake:
+            awake.setattr(ObjectFolder, "remove", remove)
+            write(store, REPLACING, "3")
+
+    with pytest.raises(BlockingIOError, match="another run has taken over"):
+        _replace_while(store, sleep, monkeypatch)
+    assert read_identity(store) == "3"
+    assert dying.left == np.inf
+
+
+def _replace_while(store: ObjectStore, sleeping: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, store.opened_for_run(**REPLACING) as opened:
+        record = make_record(SMALL, LAYER.outputs, "2")
+        opened.create(record)
+        opened.write_block(LAYER, SMALL[0, 0], make_values(LAYER, SMALL[0, 0], 2)).publish()
+        opened.finish(make_receipt(record))
+        patched.setattr(ObjectFolder, "remove", sleeping)
+
+
 def test_an_unfinished_store_is_found_without_its_lease(dying: Dying, places: Iterator[ObjectStore]) -> None:
     """If somebody removes the lease, the newest store that a run began is resumed."""
     store = next(places)
