@@ -95,6 +95,7 @@ def project_need(
             threads=n_threads,
             is_local=executor.is_local,
             counts_by_loop=job.counts_by_loop,
+            holds_shards=job.store.holds_whole_shards,
         )
         return Need(needed, memory if limit is None else limit, n_threads)
 
@@ -131,6 +132,7 @@ def project_memory(
     threads: int,
     is_local: bool,
     counts_by_loop: bool = False,
+    holds_shards: bool = False,
 ) -> int:
     """Project the peak resident memory of a process that computes blocks.
 
@@ -150,6 +152,8 @@ def project_memory(
         Whether it is this process, which already holds some memory, or a worker.
     counts_by_loop : bool
         Whether Numba is loaded to count the results, even if no engine needs it.
+    holds_shards : bool
+        Whether the shards of a block are in memory until they are sent.
 
     Returns
     -------
@@ -162,7 +166,9 @@ def project_memory(
     # A block is read, then computed, then written; its pixels are free before it is written. Two coarser
     # levels of each output are made while it is written, which have a quarter of its pixels, and a 16th.
     writing = max(_writing_bytes(grid, output) for output in outputs) + sum(results) * 5 // 16
-    block = sum(results) + max(footprint.region, writing)
+    # Those of the block before may still be on their way.
+    shards = 2 * (sum(results) * 21 // 16) if holds_shards else 0
+    block = sum(results) + max(footprint.region, writing) + shards
     blocks = min(threads, grid.n_blocks)
     shared = own = 0
     for name, engine in ENGINES.items():

@@ -65,6 +65,8 @@ class ObjectStore(Store):
         The token of the run's lease, without which nothing is written. By default no lease is needed.
     """
 
+    holds_whole_shards = True
+
     def __init__(self, address: str, place: str | None = None, token: str | None = None) -> None:
         self.address = address
         self.folder = ObjectFolder(address if place is None else place)

@@ -77,9 +77,12 @@ class Store(ABC):
     ----------
     address : str
         The place as the user gave it.
+    holds_whole_shards : bool
+        Whether a shard is in memory as a whole until it is published.
     """
 
     address: str
+    holds_whole_shards: bool = False
 
     @abstractmethod
     def check(self, sources: Iterable[Path | str], *, overwrite: bool, resume: bool) -> None:

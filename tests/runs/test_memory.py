@@ -49,6 +49,7 @@ def project(
     *quantities: Quantity | Packed,
     engine: str = "numexpr",
     is_local: bool = False,
+    holds_shards: bool = False,
 ) -> int:
     """Project a run of blocks, by default on a worker."""
     outputs = make_outputs({f"q{number}": quantity for number, quantity in enumerate(quantities)})
@@ -62,6 +63,7 @@ def project(
         engines=engines,
         threads=threads,
         is_local=is_local,
+        holds_shards=holds_shards,
     )
 
 
@@ -227,3 +229,10 @@ def test_the_projection_is_no_less_than_what_blocks_hold(threads: int) -> None:
     needed = project(ENDLESS, (side, side), threads, DENSITY)
     assert needed >= threads * side * side * (3 + 4 + 4)
     assert needed <= 2**28 + threads * side * side * 32
+
+
+def test_shards_that_are_held_until_they_are_sent() -> None:
+    """Object storage takes whole shards: two of each block and level are in memory for each thread."""
+    plain = project(ENDLESS, (256, 256), 2, DENSITY)
+    held = project(ENDLESS, (256, 256), 2, DENSITY, holds_shards=True)
+    assert held - plain == 2 * 2 * (256 * 256 * 4 * 21 // 16)
