@@ -36,6 +36,7 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, and let one process have all that share what is slow to set up."""
     items.sort(key=lambda item: item.path.name != "test_notebooks.py")
