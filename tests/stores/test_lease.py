@@ -15,7 +15,7 @@ from pipeline.stores.lease import Content
 @pytest.fixture
 def folder(bucket: str, monkeypatch: pytest.MonkeyPatch) -> ObjectFolder:
     """Give the folder of a lease that is renewed often."""
-    monkeypatch.setattr(lease, "INTERVAL", 0.4)
+    monkeypatch.setattr(lease, "INTERVAL", 1.0)
     return ObjectFolder(f"{bucket}/out.zarr.partial")
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, so that few seconds are spent waiting for a dead one."""
-    monkeypatch.setattr(lease, "INTERVAL", 0.4)
+    monkeypatch.setattr(lease, "INTERVAL", 1.0)
 
 
 class TestObjectStore(StoreContract):

@@ -49,7 +49,7 @@ SECRETS = [SECRET.encode(), KEY.encode()]
 
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "INTERVAL", 0.4)
+    monkeypatch.setattr(lease, "INTERVAL", 1.0)
 
 
 @pytest.fixture
