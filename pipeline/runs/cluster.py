@@ -36,9 +36,9 @@ R = TypeVar("R")
 _PACKAGE = "mixture-pipeline"
 # Tasks in flight for each thread of the cluster: one is computed while the next is on its way.
 _QUEUE = 2
-# Further tasks, which wait at the scheduler: by them an adaptive cluster knows how many workers it needs, and
-# the scheduler has work for a worker that joins. Without them, each block costs twice as many messages.
-_BACKLOG = 30
+# Further tasks, which wait at the scheduler: by the time that they will take, an adaptive cluster knows how
+# many workers it needs, and a worker that joins finds work. Without them, a block costs twice the messages.
+_BACKLOG = 128
 # They aren't submitted while so many bytes are in flight, as where tasks carry the pixels of an array.
 _HEAVY = 2**26
 # What deflate can refer to, in bytes.
@@ -116,8 +116,9 @@ class Cluster(Executor):
                     raise ConnectionError(self._disconnected) from error
                 # The client may find the scheduler again; if not, the tasks in flight will tell.
             self._looked = now
-        n_bytes = sum(n_bytes for _, n_bytes in list(self._remotes.values()))
-        backlog = _BACKLOG if n_bytes < _HEAVY else 0
+        sizes = [n_bytes for _, n_bytes in list(self._remotes.values())]
+        # It grows with what is in flight, so that few tasks are made before their size is known.
+        backlog = min(_BACKLOG, 2 * len(sizes)) if sum(sizes) < _HEAVY else 0
         return max(1, _QUEUE * self._n_threads + backlog)
 
     @property

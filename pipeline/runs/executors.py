@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import dask
+
 from pipeline.runs.cluster import Cluster
 from pipeline.runs.threads import Threads
 
@@ -20,7 +22,8 @@ def choose_executor(client: Client | None) -> Executor:
     Parameters
     ----------
     client : distributed.Client or None
-        The cluster to use; None takes the current client if there is one, and else threads of this process.
+        The cluster to use; None takes the current client if there is one, and else threads of this process,
+        or other processes if Dask's setting ``scheduler`` says so.
 
     Raises
     ------
@@ -28,6 +31,10 @@ def choose_executor(client: Client | None) -> Executor:
         If the client is something else.
     """
     client = client or current_client()
+    if client is None and dask.config.get("scheduler", None) in {"processes", "multiprocessing"}:
+        from pipeline.runs.processes import Processes  # noqa: PLC0415  imports distributed, which takes long
+
+        return Processes()
     if client is None:
         return Threads()
     if not hasattr(client, "scheduler_info"):

@@ -111,7 +111,8 @@ def stream(
         called with a :class:`Progress` for each block, and before the first one if loops must be compiled.
     client : distributed.Client, optional
         The cluster to run on. By default the current client if there is one, or else threads of this process,
-        as many as Dask's setting ``num_workers`` says, by default one for each core. The workers must have
+        as many as Dask's setting ``num_workers`` says, by default one for each core; with Dask's setting
+        ``scheduler="processes"`` processes, and with ``"synchronous"`` one thread. The workers must have
         this package in the same version, and find the image and the store under the same paths. If there
         are none yet, the run waits for the first one; those that join later get blocks too.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,22 @@ from runs.disturbed import assert_same
 
 from pipeline import Density, open_image, plan, stream
 from pipeline.runs.cluster import Cluster
-from pipeline.testing.executors import ExecutorContract, add
+from pipeline.testing.executors import ExecutorContract, add, name_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
 DENSITY = Density(random_mixture(2, 3))
+
+
+def wait_a_moment(shared: int, content: bytes) -> Callable[[], int]:
+    """Take a while, so that tasks are in flight."""
+    time.sleep(0.02)
+    return lambda: shared + len(content)
 
 
 class TestCluster(ExecutorContract):
@@ -37,10 +45,35 @@ class TestCluster(ExecutorContract):
         return Cluster(processes)
 
 
+class TestClusterOfThreads(ExecutorContract):
+    """A cluster whose worker is in this process keeps the contract of executors."""
+
+    @pytest.fixture
+    def executor(self) -> Iterator[Cluster]:
+        """Give a cluster of one worker of two threads."""
+        options: dict[str, Any] = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+        with Client(n_workers=1, threads_per_worker=2, set_as_default=False, **options) as client:
+            yield Cluster(client)
+
+    def test_tasks_are_computed_where_it_says(self, executor: Cluster) -> None:
+        """The worker happens to be in this process."""
+        with executor:
+            (future,) = executor.submit(name_process, executor.share(0), [(0,)])
+            assert future.result(timeout=60) == os.getpid()
+
+
 def test_two_tasks_are_in_flight_for_each_thread(processes: Client) -> None:
     """While one task is computed, the next is on its way, and others wait at the scheduler."""
     with Cluster(processes) as cluster:
-        assert (cluster.slots, cluster.threads, cluster.total_threads) == (4 + 30, 1, 2)
+        assert (cluster.slots, cluster.threads, cluster.total_threads) == (4, 1, 2)
+        shared = cluster.share(1)
+        light = cluster.submit(wait_a_moment, shared, [(b"",)] * 4)
+        assert cluster.slots == 4 + 8
+        light += cluster.submit(wait_a_moment, shared, [(b"",)] * 80)
+        assert cluster.slots == 4 + 128
+        heavy = cluster.submit(wait_a_moment, shared, [(bytes(2**26),)])
+        assert cluster.slots == 4
+        wait([*light, *heavy])
 
 
 def test_a_cluster_forgets_what_is_done(processes: Client) -> None:

@@ -18,7 +18,7 @@ from pipeline.runs.threads import Threads, n_threads
 from pipeline.testing.executors import ExecutorContract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class TestThreads(ExecutorContract):
@@ -28,6 +28,16 @@ class TestThreads(ExecutorContract):
     def executor(self) -> Threads:
         """Give threads of this process."""
         return Threads()
+
+
+class TestOneThread(ExecutorContract):
+    """One thread, as Dask's synchronous scheduler, keeps the contract of executors."""
+
+    @pytest.fixture
+    def executor(self) -> Iterator[Threads]:
+        """Give one thread of this process."""
+        with dask.config.set(scheduler="synchronous"):
+            yield Threads()
 
 
 def test_threads_follow_dasks_settings() -> None:
