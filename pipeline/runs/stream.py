@@ -67,10 +67,11 @@ def stream(
     quantities : Quantity, Packed, or mapping of str to these
         One quantity, stored under its own name, or several under the names of the mapping, computed in one
         pass.
-    store : path
-        A directory that doesn't exist yet. It becomes an OME-Zarr image of several levels, whose channels are
-        the results that are floats; each packed result is an image in it, and each label a label image. Until
-        it is whole it is written beside its place, as ``store.partial``.
+    store : path or URL
+        A directory that doesn't exist yet, or a place in object storage, as ``"s3://bucket/out.zarr"``. It
+        becomes an OME-Zarr image of several levels, whose channels are the results that are floats; each
+        packed result is an image in it, and each label a label image. Until it is whole it is written beside
+        its place, as ``store.partial``.
     block : int or tuple of int, optional
         Height and width of a block in pixels, which can be halved twice. By default 4096 x 4096, or less
         where memory is short.
@@ -113,8 +114,8 @@ def stream(
         The cluster to run on. By default the current client if there is one, or else threads of this process,
         as many as Dask's setting ``num_workers`` says, by default one for each core; with Dask's setting
         ``scheduler="processes"`` processes, and with ``"synchronous"`` one thread. The workers must have
-        this package in the same version, and find the image and the store under the same paths. If there
-        are none yet, the run waits for the first one; those that join later get blocks too.
+        this package in the same version, and find the image and the store under the same paths or URLs. If
+        there are none yet, the run waits for the first one; those that join later get blocks too.
 
     Returns
     -------
