@@ -333,7 +333,7 @@ def test_limits_that_are_none(tmp_path: Path, photo: NDArray[np.uint8], limit: A
         ({"progress": "loud"}, ValueError, "progress is 'loud'"),
         ({"on_error": "ignore"}, ValueError, "on_error is 'ignore'; wanted one of raise, skip"),
         ({"resume": True, "overwrite": True}, ValueError, "got both resume and overwrite"),
-        ({"store": "s3://bucket/out.zarr"}, ValueError, "got a URL"),
+        ({"store": "hdfs://bucket/out.zarr"}, ValueError, "results aren.t written to such a URL"),
     ],
 )
 def test_what_a_run_refuses_a_plan_refuses(
