@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import io
+import statistics
 import time
+from collections import deque
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -32,9 +34,9 @@ _STINT = 500
 _PAUSES = (0.5, 2.0, 8.0)
 # Seconds between two looks at the slots, which change as workers come and go.
 _TICK = 0.5
-# A call is far behind if nothing has ended for so many seconds, and for so many times the longest call. It is
-# started so often at most.
-_PATIENCE, _TIMES, _MOST = 10.0, 3.0, 4
+# A call is far behind if nothing has ended for so many seconds, and for so many times the median that the last
+# calls took. It is started so often at most.
+_PATIENCE, _TIMES, _MOST, _RECENT = 10.0, 3.0, 4, 101
 # Errors that trying again doesn't mend. The first of them says that another run is at work.
 _LASTING = (
     BlockingIOError,
@@ -98,7 +100,8 @@ class Dispatch(Generic[K, R]):
         # Calls that wait for their pause to end, and calls during which processes ended.
         self._pausing: list[_Call[K, R]] = []
         self._suspects: list[_Call[K, R]] = []
-        self._longest, self._heard = 0.0, time.monotonic()
+        self._durations: deque[float] = deque(maxlen=_RECENT)
+        self._heard = time.monotonic()
 
     def ended(self) -> Generator[tuple[K, Future[R], int]]:
         """Yield each call's key with the future of its last attempt and the number of retries."""
@@ -181,7 +184,7 @@ class Dispatch(Generic[K, R]):
         error = future.exception()
         self._heard = time.monotonic()
         if error is None:
-            self._longest = max(self._longest, self._heard - call.started)
+            self._durations.append(self._heard - call.started)
             for twin in call.futures:
                 del self._in_flight[twin]
             self._executor.cancel(call.futures)
@@ -201,9 +204,9 @@ class Dispatch(Generic[K, R]):
     def _repeat_late(self) -> None:
         """Start calls a second time that are far behind: their process may hang, or be paused."""
         silence = time.monotonic() - self._heard
-        if not self._executor.repeats or not self._longest:
+        if not self._executor.repeats or not self._durations or silence < _PATIENCE:
             return
-        if silence > max(_PATIENCE, _TIMES * self._longest):
+        if silence > _TIMES * statistics.median(self._durations):
             late = [
                 call
                 for call in self._in_flight.values()

@@ -160,6 +160,9 @@ def test_a_worker_that_hangs_is_passed_over(
 ) -> None:
     """Blocks of a worker that doesn't answer any more are computed by another one."""
     monkeypatch.setattr(dispatch, "_PATIENCE", 1.0)
+    monkeypatch.setattr(dispatch, "_TIMES", 0.5)
+    # A block takes the longer, the more of them wait before it.
+    monkeypatch.setattr(cluster_module, "_BACKLOG", 0)
     store, stopped = tmp_path / "out.zarr", []
     with cluster_of(2) as (cluster, client):
 
