@@ -34,8 +34,8 @@ _STINT = 500
 _PAUSES = (0.5, 2.0, 8.0)
 # Seconds between two looks at the slots, which change as workers come and go.
 _TICK = 0.5
-# A call is far behind if nothing has ended for so many seconds, and for so many times the median that the last
-# calls took. It is started so often at most.
+# A call is far behind if nothing has ended for so many seconds, and for so many times the median of what
+# the last calls took. It is started so often at most.
 _PATIENCE, _TIMES, _MOST, _RECENT = 10.0, 3.0, 4, 101
 # Errors that trying again doesn't mend. The first of them says that another run is at work.
 _LASTING = (

@@ -121,6 +121,7 @@ class LocalStore(Store):
 
         The directory must be empty, or not exist. All of it is on the disk before any shard is written.
         """
+        self._take_over()
         self._write_files(layout.encode_metadata(record))
         disk.write_file(self.directory / layout.METADATA, layout.encode_root(record))
         disk.sync_tree(self.directory)
@@ -130,6 +131,7 @@ class LocalStore(Store):
 
         The zones are written again where they are others than those of the run.
         """
+        self._take_over()
         damaged = self.find_damaged(record)
         if damaged:
             self._write_files(layout.encode_metadata(record, damaged))
@@ -243,6 +245,11 @@ class LocalStore(Store):
 
     def _open(self, path: str) -> zarr.Array[Any]:
         return zarr.open_array(self.directory, path=path, mode="r")
+
+    def _take_over(self) -> None:
+        """Let no other run write any more."""
+        if self._run is not None:
+            disk.write_file(self.directory / target.MARK, self._run.encode())
 
     def _check_run(self) -> None:
         """Raise OSError unless the run that this store was given to is the one at work in the directory."""

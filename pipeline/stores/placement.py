@@ -5,10 +5,10 @@ old one by exchanging their names, so that there is one of the two at any moment
 that, the old one is ``OUT.replaced`` for a moment.
 
 Two marks say what a directory is, whatever its name and whenever a run was killed. The directory of a run
-carries one, so that a foreign directory that happens to have such a name is never removed. It holds the name
-of the run, so that the tasks of a run that has ended, but which a cluster still computes, write nothing into
-the directory of another one. A store carries the other mark from before it is replaced or discarded until
-nothing else is left of it.
+carries one, so that a foreign directory that happens to have such a name is never removed. Once the run has
+begun, it holds the name of the run, so that the tasks of a run that has ended, but which a cluster still
+computes, write nothing into the directory of another one. A store carries the other mark from before it is
+replaced or discarded until nothing else is left of it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tup
         The directory ``path.partial``, which no other run uses, or `path` itself if it is mended. If the run
         fails, its directory is kept for another run to resume, unless no block was written.
     run : str
-        The name of the run, which no other run has. The mark in the directory holds it.
+        The name of the run, which no other run has.
 
     Raises
     ------
@@ -109,10 +109,8 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tup
         # The path was checked when the run was planned, and time may have passed since.
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
-        run = uuid4().hex
-        disk.write_file(directory / MARK, run.encode())
         try:
-            yield directory, run
+            yield directory, uuid4().hex
         except BaseException:
             if directory != path and not holds_shards(directory):
                 # The error that ended the run is the one to report.

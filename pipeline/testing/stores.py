@@ -241,7 +241,9 @@ class StoreContract(ABC):
             run()
         older, late = left
         with store.opened_for_run(**options) as opened:
-            if not opened.is_created:
+            if opened.is_created:
+                opened.mend_metadata(make_record())
+            else:
                 opened.create(make_record(identity="2"))
             with pytest.raises(BlockingIOError, match="another run has taken over"):
                 older.write_block(LAYERS[0], GRID[1, 1], values).publish()
