@@ -16,6 +16,7 @@ from runs.present import Present, is_of_block
 from runs.scenery import ARRAY, FILE, RELEASED, Run, start
 
 from pipeline import open_image
+from pipeline.stores import lease
 from pipeline.stores.store_kinds import open_store
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Output:
 
     def teardown(self) -> None:
         """Remove the output and the image."""
+        self.place.clear()
         shutil.rmtree(self._place_folder)
 
     def _write(self) -> None:
@@ -121,10 +123,10 @@ class Output:
 
     def _snapshot(self) -> dict[tuple[int, str], Any]:
         return {
-            (number, path): (files.read(path), files.version(path))
+            (number, path): file
             for number, (files, present) in enumerate(self._both())
             if present.run is not None
-            for path in files.list()
+            for path, file in files.everything().items()
         }
 
     def _has_changed(self) -> bool:
@@ -228,6 +230,8 @@ class Output:
             "folder": os.fspath(self._place_folder),
             "file": os.fspath(self.file),
             "scheduler": self.workers.address,
+            "environment": {key: value for key, value in os.environ.items() if key.startswith("AWS_")},
+            "interval": lease.INTERVAL,
             "settings": {
                 key: dask.config.get(key)
                 for key in ("scheduler", "num_workers")
@@ -290,7 +294,8 @@ class Output:
             self.unfinished.set(None)
             return
         if found.is_unfinished:
-            assert self.published.run is None
+            assert self.published.run is None or self.place.is_publishing
+            self.published.set(None)
         else:
             self._settle_one(self.published, self.place.published, self._recorded(), run)
         if left.is_unfinished:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from forked import Server
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from object_server import ObjectServer
+from runs.object_place import served
 from runs.places import PLACES
 from runs.scenery import Scenery
 from runs.steps import Campaign
@@ -82,7 +84,12 @@ def main() -> int:
     end = time.monotonic() + 60 * options.minutes
     total: Counter[str] = Counter()
     kinds = [(place, name) for place in options.place or PLACES for name in options.executor or WORKERS]
-    with tempfile.TemporaryDirectory() as name, Server(Path(name), "runs.killed:main") as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ObjectServer(Path(name)) as objects,
+        served(objects),
+        Server(Path(name), "runs.killed:main") as server,
+    ):
         while time.monotonic() < end:
             for place, executor in kinds:
                 folder = Path(name, str(number))

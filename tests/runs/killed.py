@@ -13,6 +13,8 @@ from distributed import Client
 from runs.places import PLACES
 from runs.scenery import FILE, Run, at_block, start
 
+from pipeline.stores import lease
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,9 @@ def main(arguments: Sequence[str], **_: object) -> NoReturn:
     request = json.loads(arguments[0])
     # A process that is killed leaves all that it wrote, flushed or not.
     os.fsync = lambda _: None
+    # The process from which this one was forked may have begun before the server of objects.
+    os.environ.update(request["environment"])
+    lease.INTERVAL = request["interval"]
     run = Run(*request["run"])
     place = PLACES[request["place"]](Path(request["folder"]))
     image = request["file"] if run.image == FILE else run.pixels

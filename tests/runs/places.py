@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runs import faulty_disk
+from runs.object_place import ObjectPlace
 from stores import released_stores
 
 from pipeline.stores import target
@@ -36,8 +37,8 @@ class Files(Protocol):
         """Remove a file that is there."""
         ...
 
-    def version(self, path: str) -> Any:
-        """Return a value that changes whenever a file is written again."""
+    def everything(self) -> dict[str, tuple[bytes, Any]]:
+        """Return the content of each file, and a value that changes whenever it is written again."""
         ...
 
 
@@ -52,8 +53,11 @@ class Place(Protocol):
         The files of the store that is published under the address.
     unfinished : Files
         Those of the store of an unfinished run.
+    full_message : str
+        What the error of a run says for which the place is full.
     """
 
+    full_message: str
     address: str
     published: Files
     unfinished: Files
@@ -61,6 +65,11 @@ class Place(Protocol):
     @property
     def is_taken(self) -> bool:
         """Whether something is left of a run that hasn't published its store."""
+        ...
+
+    @property
+    def is_publishing(self) -> bool:
+        """Whether a run was killed while it published its store, so that the old one may be gone."""
         ...
 
     def full(self, number: int, everywhere: Callable[..., None]) -> contextlib.AbstractContextManager[None]:
@@ -115,14 +124,21 @@ class LocalFiles:
         """Remove a file that is there."""
         (self._directory / path).unlink()
 
-    def version(self, path: str) -> Any:
-        """Return when a file was written, and which one it is."""
-        status = (self._directory / path).stat()
-        return status.st_mtime_ns, status.st_ino
+    def everything(self) -> dict[str, tuple[bytes, Any]]:
+        """Return the content of each file, and when it was written, and which one it is."""
+        found = {}
+        for path in self.list():
+            status = (self._directory / path).stat()
+            found[path] = (self._directory / path).read_bytes(), (status.st_mtime_ns, status.st_ino)
+        return found
 
 
 class LocalPlace:
     """A local directory."""
+
+    full_message = "No space left on device"
+    # Directories exchange their names, so that there is always one of the two stores.
+    is_publishing = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "place"
@@ -160,4 +176,4 @@ class LocalPlace:
         self._folder.mkdir()
 
 
-PLACES: dict[str, Callable[[Path], Place]] = {"local": LocalPlace}
+PLACES: dict[str, Callable[[Path], Place]] = {"local": LocalPlace, "object storage": ObjectPlace}

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from forked import Server
 from runs.campaign import make_machine, try_sequences
+from runs.object_place import served
 from runs.places import PLACES
 from runs.workers import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from object_server import ObjectServer
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +29,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.xdist_group("campaign")
 @pytest.mark.parametrize("executor", WORKERS)
 @pytest.mark.parametrize("place", PLACES)
-def test_short_sequences(tmp_path: Path, server: Server, place: str, executor: str) -> None:
+def test_short_sequences(
+    tmp_path: Path, server: Server, object_server: ObjectServer, place: str, executor: str
+) -> None:
     """What opens is right or says that it isn't, and an operation that is refused changes nothing."""
-    with WORKERS[executor]() as workers:
+    with served(object_server), WORKERS[executor]() as workers:
         machine = make_machine(place, workers, server, tmp_path / "campaign")
         try_sequences(machine, None, examples=2, steps=8)
     assert machine.counts.total() >= 16
