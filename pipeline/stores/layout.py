@@ -24,10 +24,11 @@ from pipeline.stores.layers import LABELS, PACKED, arrange
 from pipeline.stores.shard import encode_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from zarr.storage import StoreLike
 
+    from pipeline.images.grid import Block
     from pipeline.stores.layers import Layer
     from pipeline.stores.record import Record
     from pipeline.stores.store import Index, Planes
@@ -206,6 +207,52 @@ def encode_block(metadata: bytes, planes: Planes) -> Iterator[bytes]:
     shape = described["chunk_grid"]["configuration"]["chunk_shape"]
     fill_value = no_data_value(planes[0].dtype)
     return encode_shard(described["codecs"][0]["configuration"], shape, planes, fill_value)
+
+
+def encode_files(
+    read: Callable[[str], bytes],
+    layer: Layer,
+    block: Block,
+    planes: Planes,
+    *,
+    level: int,
+    error: float | None,
+) -> list[tuple[str, Iterable[bytes]]]:
+    """Return the path and the content of each file of a block, the shard last.
+
+    Parameters
+    ----------
+    read : callable
+        It returns the metadata file of the array at a path.
+    layer, block, planes, level, error
+        As for :meth:`Store.write_block`.
+
+    Raises
+    ------
+    ValueError
+        If the encoding of the layer is lossy, and there is no error.
+    """
+    files: list[tuple[str, Iterable[bytes]]] = []
+    if layer.encoding.is_lossy and level == 0:
+        if error is None:
+            raise ValueError(f"block {block.index} of {layer.name} has no error; its encoding is lossy")
+        # The error is published first, because the shard says that the block is done.
+        content = encode_error(read(layer.errors_path), block.index, error)
+        files.append((error_path(layer, block.index), [content]))
+    shard = encode_block(read(layer.array_path(level)), planes)
+    return [*files, (shard_path(layer, block.index, level), shard)]
+
+
+def is_whole(array: zarr.Array[Any], index: Index) -> bool:
+    """Return whether a shard of an array can be decoded: its index and its chunks have checksums."""
+    try:
+        lengths = (array.shards or ())[-2:]
+        rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
+        for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
+            array[plane, rows, columns]
+    except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
+        return False
+    return True
 
 
 def encode_error(metadata: bytes, index: Index, error: float) -> bytes:

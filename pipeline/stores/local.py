@@ -158,15 +158,7 @@ class LocalStore(Store):
         A damaged shard stays until then.
         """
         self._check_run()
-        files: list[tuple[str, Iterable[bytes]]] = []
-        if layer.encoding.is_lossy and level == 0:
-            if error is None:
-                raise ValueError(f"block {block.index} of {layer.name} has no error; its encoding is lossy")
-            # The error is published first, because the shard says that the block is done.
-            content = layout.encode_error(self._metadata(layer.errors_path), block.index, error)
-            files.append((layout.error_path(layer, block.index), [content]))
-        shard = layout.encode_block(self._metadata(layer.array_path(level)), planes)
-        files.append((layout.shard_path(layer, block.index, level), shard))
+        files = layout.encode_files(self._metadata, layer, block, planes, level=level, error=error)
         drafts = (disk.Draft(self.directory / path, parts, base=self.directory) for path, parts in files)
         written = _Shard(drafts)
         try:
@@ -282,13 +274,9 @@ class LocalStore(Store):
             return False
         try:
             array = self.open_level(layer, level)
-            lengths = (array.shards or ())[-2:]
-            rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
-            for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
-                array[plane, rows, columns]
-        except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
+        except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
             return False
-        return True
+        return layout.is_whole(array, index)
 
     def _has_error(self, layer: Layer, index: Index, level: int) -> bool:
         """Return whether the largest error of a block is recorded, if the encoding of its layer is lossy."""

@@ -173,16 +173,8 @@ class ObjectStore(Store):
 
         A damaged shard stays until then.
         """
-        objects: list[tuple[str, list[bytes]]] = []
-        if layer.encoding.is_lossy and level == 0:
-            if error is None:
-                raise ValueError(f"block {block.index} of {layer.name} has no error; its encoding is lossy")
-            # The error is sent first, because the shard says that the block is done.
-            content = layout.encode_error(self._metadata(layer.errors_path), block.index, error)
-            objects.append((layout.error_path(layer, block.index), [content]))
-        shard = layout.encode_block(self._metadata(layer.array_path(level)), planes)
-        objects.append((layout.shard_path(layer, block.index, level), [bytes(part) for part in shard]))
-        return _Shard(self, objects)
+        files = layout.encode_files(self._metadata, layer, block, planes, level=level, error=error)
+        return _Shard(self, [(path, [bytes(part) for part in parts]) for path, parts in files])
 
     def read_block(
         self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
@@ -308,13 +300,9 @@ class ObjectStore(Store):
             return False
         try:
             array = self._of_shard(layer, index, level, shard)
-            lengths = (array.shards or ())[-2:]
-            rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
-            for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
-                array[plane, rows, columns]
-        except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
+        except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
             return False
-        return True
+        return layout.is_whole(array, index)
 
     def _has_error(self, layer: Layer, index: Index, level: int) -> bool:
         """Return whether the largest error of a block is recorded, if the encoding of its layer is lossy."""
