@@ -85,11 +85,14 @@ def find_store(target: ObjectFolder, *, to_resume: bool = False) -> ObjectFolder
     is_begun = partial is not None and (is_created(partial) or holds_shards(partial))
     if to_resume and is_begun and partial is not None:
         return partial
-    if is_created(target):
+    # Unless a run was killed while it published, what is under the address is a store whose record may be
+    # damaged, or something foreign.
+    if target.is_there(METADATA):
         return target
-    if is_begun and partial is not None:
+    left, is_empty = lease.read(beside(target)), next(target.names(), None) is None
+    if is_begun and partial is not None and (is_empty or (left is not None and left.is_publishing)):
         return partial
-    if next(target.names(), None) is None:
+    if is_empty:
         raise FileNotFoundError(f"{target.url} doesn't exist")
     return target
 

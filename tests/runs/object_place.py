@@ -1,8 +1,7 @@
 """Object storage as a place of stores that the campaign disturbs, and faults of its server.
 
 The faults take the place of the one function through which the package asks for objects. They are put into
-each process that writes: :func:`refuse_from` and :func:`stop_refusing` are functions that a worker of a cluster
-can run.
+each process that writes: a worker of a cluster can run :func:`refuse_from` and :func:`stop_refusing`.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ def served(server: ObjectServer) -> Iterator[None]:
 
 
 def _disturb(functions: set[str], number: int, act: Callable[[], None]) -> None:
-    """Act before each request of some kinds from one on."""
+    """Act before each request of some kinds from one on; renewals of leases don't count."""
     asked, lock, left = object_storage.ask, threading.Lock(), number
 
     def ask(function: str, *given: Any, **options: Any) -> Any:
         nonlocal left
-        if function in functions:
+        if function in functions and threading.current_thread().name != "lease":
             with lock:
                 left -= 1
                 is_over = left < 0

@@ -244,6 +244,27 @@ def test_an_unfinished_store_without_metadata_is_named(dying: Dying, places: Ite
     assert read_identity(store) == "3"
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_damaged_store_comes_before_an_unfinished_one(
+    dying: Dying, places: Iterator[ObjectStore], is_deleted: bool
+) -> None:
+    """If the record of a published store is damaged or gone, that is said, as no run goes on there."""
+    store = next(places)
+    write(store, FRESH, "1")
+    assert killed(dying, 7, store, REPLACING, "2")
+    folder = ObjectFolder(store.address)
+    if is_deleted:
+        folder.remove(["zarr.json"])
+    else:
+        folder.write("zarr.json", [b"{"])
+    assert not store.find().is_unfinished
+    assert store.find(to_resume=True).is_unfinished
+    with pytest.raises(ValueError, match="isn't a result of mixture-pipeline"):
+        store.find().read_record()
+    with pytest.raises(FileExistsError, match="isn't a result of mixture-pipeline"):
+        write(store, RESUMED, "3")
+
+
 def test_another_program_writes_the_root(
     dying: Dying, places: Iterator[ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
