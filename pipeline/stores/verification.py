@@ -38,7 +38,7 @@ class Verification:
     faults : tuple of Fault
         The shards that are missing or damaged.
     complete : bool
-        Whether the run has finished, and skipped no block.
+        Whether the run has finished, skipped no block, and has published its store under the address.
     """
 
     store: str
@@ -51,7 +51,8 @@ class Verification:
         """Make the result from all faults that :func:`check_blocks` found."""
         levels = (record.grid.level(number) for number in range(record.grid.n_levels))
         n_shards = sum(grid.n_blocks for grid in levels) * len(arrange(record.outputs))
-        return cls(store.address, n_shards, tuple(faults), record.is_complete)
+        complete = record.is_complete and not store.is_unfinished
+        return cls(store.address, n_shards, tuple(faults), complete)
 
     @property
     def missing(self) -> tuple[Fault, ...]:

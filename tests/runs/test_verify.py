@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Label, Packed, Posterior, Progress, resume, stream, verify
+from pipeline import Density, Label, Packed, Posterior, Progress, open_result, resume, stream, verify
 from pipeline.images.grid import Grid
 from pipeline.models.output import make_outputs
-from pipeline.stores import layout
+from pipeline.stores import layout, target
 from pipeline.stores.layers import arrange
 from pipeline.stores.store import Fault
 
@@ -110,6 +110,20 @@ def test_exactly_what_is_wrong_is_named_and_mended(store: Path, faults: list[Fau
         shard_of(store, fault).relative_to(store).as_posix() for fault in faults
     }
     assert verify(store, progress="none").intact
+
+
+def test_a_whole_store_that_is_not_published(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    """A run that was killed just before it published its store hasn't finished, and resuming publishes it."""
+    path = write(tmp_path, photo[:40, :50])
+    path.rename(tmp_path / "out.zarr.partial")
+    (tmp_path / "out.zarr.partial" / target.MARK).touch()
+    found = verify(path, progress="none")
+    assert (found.faults, found.complete, found.intact) == ((), False, False)
+    with pytest.raises(FileNotFoundError, match="is unfinished"):
+        open_result(path)
+    receipt = resume(path, progress="none")
+    assert receipt.kept_blocks == receipt.blocks
+    assert verify(path, progress="none").intact
 
 
 def test_an_unfinished_run(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
