@@ -39,6 +39,9 @@ from pipeline.runs.verify import verify as verify_store
 from pipeline.stores.layers import arrange
 from pipeline.stores.store_kinds import open_store
 
+# Faults that are listed one by one, at most.
+_MOST_FAULTS = 100
+
 
 class _Failure(click.ClickException):
     """One line on standard error and an exit status: 2 for what the user can mend, 1 for the rest."""
@@ -182,8 +185,10 @@ def verify(store: str) -> None:
       mixture-pipeline verify out.zarr
     """  # noqa: D301  click reads the backspace
     found = verify_store(store)
-    for fault in found.faults:
+    for fault in found.faults[:_MOST_FAULTS]:
         click.echo(f"{fault.kind}: {fault.layer}, level {fault.level}, block {fault.block}")
+    if len(found.faults) > _MOST_FAULTS:
+        click.echo(f"and {len(found.faults) - _MOST_FAULTS} more")
     click.echo(f"{store}: {found}")
     if not found.intact:
         sys.exit(1)

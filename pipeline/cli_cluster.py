@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import logging
+import re
+import socket
 from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 import dask
+from dask.utils import parse_timedelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,14 +77,38 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int | None, repor
         raise click.UsageError("--performance-report needs bokeh: pip install bokeh.")
     from distributed import Client, LocalCluster, performance_report  # noqa: PLC0415  takes half a second
 
+    # What Dask logs about workers that end would look as if the run had failed.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if workers:
-        dashboard = "127.0.0.1:0" if find_spec("bokeh") else None
-        local = LocalCluster(n_workers=workers, host="127.0.0.1", dashboard_address=dashboard)
+        options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        local = LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **options)
         stack.enter_context(Client(stack.enter_context(local)))
-    else:
+    elif scheduler is not None:
+        _check_answers(scheduler)
         try:
             stack.enter_context(Client(scheduler))
         except (OSError, ValueError) as error:
             raise click.UsageError(f"no scheduler of Dask answers at {scheduler}: {error}") from None
     if report is not None:
         stack.enter_context(performance_report(report))
+
+
+def _check_answers(scheduler: str) -> None:
+    """Raise an error unless a scheduler of Dask answers, which is the first to speak on a connection.
+
+    Dask would wait for the answer of a server that is something else.
+    """
+    found = re.fullmatch(r"(?:tcp://)?\[?([^\[\]/]+)\]?:(\d+)", scheduler)
+    if not found:
+        return
+    timeout = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect", "30s"))
+    try:
+        with socket.create_connection((found[1], int(found[2])), timeout) as connection:
+            connection.settimeout(timeout)
+            answer = connection.recv(1)
+    except (OSError, OverflowError) as error:
+        raise click.UsageError(f"no scheduler of Dask answers at {scheduler}: {error}") from None
+    if not answer:
+        raise click.UsageError(
+            f"the server at {scheduler} is no scheduler of Dask. Give the address that the scheduler logs."
+        )

@@ -5,22 +5,30 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-import zlib
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
 from dask.utils import format_bytes
 
-from pipeline.images.kept import KEPT
 from pipeline.runs.dispatch import LostError
 from pipeline.runs.executor import Capacity, Executor
 from pipeline.runs.limits import available_memory
+from pipeline.runs.worker import (
+    PACKAGE,
+    WINDOW,
+    check_versions,
+    complete,
+    deflate,
+    load,
+    own_version,
+    release,
+    remedy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_PACKAGE = "mixture-pipeline"
 # Tasks in flight for each thread of the cluster: one is computed while the next is on its way.
 _QUEUE = 2
 # Further tasks, which wait at the scheduler: by the time that they will take, an adaptive cluster knows how
@@ -41,10 +48,10 @@ _QUEUE = 2
 _BACKLOG = 128
 # They aren't submitted while so many bytes are in flight, as where tasks carry the pixels of an array.
 _HEAVY = 2**26
-# What deflate can refer to, in bytes.
-_WINDOW = 2**15
 # Seconds between two questions for the workers that there are, and between two reports that there are none.
 _LOOK, _EVERY = 1.0, 10.0
+# Seconds after which a worker that doesn't send a result is taken to hang.
+_STUCK = 5.0
 
 
 class Cluster(Executor):
@@ -69,6 +76,8 @@ class Cluster(Executor):
         # A remote task is canceled when nobody holds its future any more.
         self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
         self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
+        self._collecting: list[threading.Thread] = []
+        self._fetching = float("inf")
         self._n_threads, self._looked = 0, float("-inf")
         # Without the scheduler the client forgets where it was.
         self._address = client.scheduler.address if client.scheduler else "which is closed"
@@ -102,12 +111,18 @@ class Cluster(Executor):
             noun = "thread" if threads == "1" else "threads"
             workers = f"{len(capacities)}, with {threads} {noun} and {memory} each"
         link = self._client.dashboard_link
-        return (("workers", workers), *([("dashboard", link)] if link else []))
+        # Without bokeh a cluster on this machine has no pages.
+        has_pages = link and (find_spec("bokeh") or "//127.0.0.1:" not in link)
+        return (("workers", workers), *([("dashboard", link)] if has_pages else []))
 
     @property
     def slots(self) -> int:
         """Two tasks for each thread that there is now, and a backlog for workers that may join."""
         now = time.monotonic()
+        if now - self._fetching > _STUCK:
+            # A worker that hangs keeps the results that were asked of it, and not those of others.
+            self._fetching = float("inf")
+            self._start_collecting()
         if now - self._looked > _LOOK:
             try:
                 self._n_threads = sum(self._client.nthreads().values())
@@ -145,7 +160,7 @@ class Cluster(Executor):
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
         with _large_graphs():
-            return self._client.submit(_load, dumps(value), key=f"shared-{uuid.uuid4().hex}", pure=False)
+            return self._client.submit(load, dumps(value), key=f"shared-{uuid.uuid4().hex}", pure=False)
 
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
         """Start tasks on any workers, with one message to the scheduler."""
@@ -153,17 +168,17 @@ class Cluster(Executor):
 
         contents = [dumps((task, arguments)) for arguments in calls]
         if self._shared_sample is None:
-            self._sample = contents[0][:_WINDOW]
+            self._sample = contents[0][:WINDOW]
             self._shared_sample = self.share(self._sample)
-        contents = [_deflate(content, self._sample) for content in contents]
+        contents = [deflate(content, self._sample) for content in contents]
         keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
         self._n_submitted += len(calls)
         try:
             with _large_graphs():
                 remotes = self._client.map(
-                    _complete,
+                    complete,
                     *([shared] * len(calls), [self._shared_sample] * len(calls), contents),
-                    wanted=_version(),
+                    wanted=own_version(),
                     key=keys,
                     pure=False,
                 )
@@ -181,16 +196,21 @@ class Cluster(Executor):
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
         """Cancel tasks that wait at the scheduler, or that nobody needs."""
-        known = {future: self._remotes[future] for future in futures if future in self._remotes}
+        known = {future: self._remotes[future][0] for future in futures if future in self._remotes}
+        if not known:
+            return
         at_work: set[Any] = set()
-        if known and self._client.status == "running":
+        if self._client.status == "running":
             # If the scheduler is lost just now, nothing tells what is at work.
             with suppress(Exception):
                 at_work = {key for keys in self._client.processing().values() for key in keys}
-        for future, (remote, _) in known.items():
-            # Whoever takes a future out settles it, this thread or the one that collects.
-            if remote.key not in at_work and self._remotes.pop(future, None) is not None:
-                remote.release()
+        idle = {future: remote for future, remote in known.items() if remote.key not in at_work}
+        with suppress(Exception):
+            # It also ends the wait for a result that was lost with its worker.
+            self._client.cancel(list(idle.values()), force=True)
+        for future in idle:
+            # Whoever takes a future out settles it, this thread or one that collects.
+            if self._remotes.pop(future, None) is not None:
                 future.cancel()
                 future.set_running_or_notify_cancel()
 
@@ -199,17 +219,19 @@ class Cluster(Executor):
         if self._client.status != "running":
             raise RuntimeError(f"the client is {self._client.status}. Connect a new one: Client(address).")
         # Not a function of this package, which a worker may lack.
-        _check_versions(self._client.run(installed_version, _PACKAGE, on_error="return"))
-        self._collecting = threading.Thread(target=self._collect, name="mixture-pipeline", daemon=True)
-        self._collecting.start()
+        check_versions(self._client.run(installed_version, PACKAGE, on_error="return"))
+        self._start_collecting()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let the workers forget the giant pieces of images that their tasks shared."""
-        self._ended.put(None)
-        self._collecting.join()
+        for _ in self._collecting:
+            self._ended.put(None)
+        for thread in self._collecting:
+            # One that waits for a worker that hangs isn't waited for.
+            thread.join(_STUCK)
         from distributed import fire_and_forget  # noqa: PLC0415  costs time where no cluster is used
 
         if self._client.status == "running":
@@ -219,7 +241,7 @@ class Cluster(Executor):
                     # A task for a worker that is lost would wait for it.
                     places: dict[str, Any] = {"workers": [address], "allow_other_workers": True}
                     key = f"release-{uuid.uuid4().hex}"
-                    fire_and_forget(self._client.submit(_release, key=key, pure=False, **places))
+                    fire_and_forget(self._client.submit(release, key=key, pure=False, **places))
 
     @property
     def _disconnected(self) -> str:
@@ -228,29 +250,43 @@ class Cluster(Executor):
             "Connect a new client, and resume"
         )
 
+    def _start_collecting(self) -> None:
+        thread = threading.Thread(target=self._collect, name="mixture-pipeline", daemon=True)
+        self._collecting.append(thread)
+        thread.start()
+
     def _collect(self) -> None:
         """Fetch the results of tasks that have ended, all that there are by now at once, until the end."""
         while True:
             ended = [self._ended.get()]
-            while not self._ended.empty():
+            while None not in ended and not self._ended.empty():
                 ended.append(self._ended.get())
-            taken = {future: self._remotes.pop(future, None) for future in ended if future is not None}
+            self._fetching = time.monotonic()
             # Those that were canceled meanwhile are settled already.
-            self._settle({future: known[0] for future, known in taken.items() if known is not None})
+            known = {future: self._remotes.get(future) for future in ended if future is not None}
+            self._settle({future: found[0] for future, found in known.items() if found is not None})
+            self._fetching = float("inf")
             if None in ended:
                 return
 
     def _settle(self, remotes: dict[Future[Any], RemoteFuture[Any]]) -> None:
         """Give futures the results or the errors of their tasks."""
         done = {future: remote for future, remote in remotes.items() if remote.status == "finished"}
-        try:
+        results: dict[Future[Any], Any] = {}
+        # A worker may be lost with results, so that each task tells of itself.
+        with suppress(Exception, CancelledError):
             results = dict(zip(done, self._client.gather(list(done.values())), strict=True))
-        except BaseException:  # noqa: BLE001  a worker may be lost with results; each task tells of itself
-            results = {}
         for future, remote in remotes.items():
+            error: BaseException | None = None
             try:
-                future.set_result(results[future] if future in results else remote.result())
-            except BaseException as error:  # noqa: BLE001  a task may fail in any way; whoever waits is told
+                result = results[future] if future in results else remote.result()
+            except BaseException as raised:  # noqa: BLE001  a task may fail in any way; whoever waits is told
+                error = raised
+            if self._remotes.pop(future, None) is None:
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
                 future.set_exception(self._explain(error))
 
     def _explain(self, error: BaseException) -> BaseException:
@@ -266,7 +302,7 @@ class Cluster(Executor):
         if isinstance(error, CancelledError):
             return ConnectionError(self._disconnected)
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "pipeline":
-            return RuntimeError(f"a worker has no {_PACKAGE}. {_remedy()}")
+            return RuntimeError(f"a worker has no {PACKAGE}. {remedy()}")
         return error
 
 
@@ -278,66 +314,3 @@ def _range(numbers: Sequence[int], show: Callable[[int], str]) -> str:
 def _large_graphs() -> Any:  # noqa: ANN401  Dask's context
     """Let Dask not warn of large tasks: it can't know that few of them are in flight."""
     return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"})
-
-
-def _check_versions(found: dict[str, Any]) -> None:
-    """Raise RuntimeError unless all workers have this version of this package."""
-    wanted = _version()
-    # A worker that can't answer is about to end, and no reason to refuse the others.
-    others = {
-        address: which if isinstance(which, str) else "none"
-        for address, which in found.items()
-        if which != wanted and isinstance(which, str | PackageNotFoundError)
-    }
-    if others:
-        listed = ", ".join(f"{address} has {which}" for address, which in others.items())
-        raise RuntimeError(
-            f"{len(others)} of {len(found)} workers don't have {_PACKAGE} {wanted}: {listed:.500}. "
-            f"{_remedy()}"
-        )
-
-
-def _remedy() -> str:
-    return (
-        "Install the same version on all workers, and start them again: pip install "
-        f"'{_PACKAGE}=={_version()}'"
-    )
-
-
-@cache
-def _version() -> str:
-    return installed_version(_PACKAGE)
-
-
-def _deflate(content: bytes, sample: bytes) -> bytes:
-    """Return a content as its difference from a sample; one that is far longer stays as it is."""
-    if len(content) > 2 * _WINDOW:
-        return b"\0" + content
-    compressor = zlib.compressobj(level=1, wbits=-15, zdict=sample)
-    return b"\1" + compressor.compress(content) + compressor.flush()
-
-
-def _inflate(content: bytes, sample: bytes) -> bytes:
-    """Return the content that :func:`_deflate` was given."""
-    if content[:1] == b"\0":
-        return content[1:]
-    return zlib.decompressobj(wbits=-15, zdict=sample).decompress(content[1:])
-
-
-def _load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
-    """Return the shared value, on a worker."""
-    from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
-
-    return loads(content)
-
-
-def _complete(shared: Any, sample: bytes, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
-    """Compute a task and finish it, on a worker."""
-    if _version() != wanted:
-        raise RuntimeError(f"a worker has {_PACKAGE} {_version()}; the run needs {wanted}. Install it there")
-    task, arguments = _load(_inflate(content, sample))
-    return task(shared, *arguments)()
-
-
-def _release() -> None:
-    KEPT.release()

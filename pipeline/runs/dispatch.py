@@ -117,8 +117,11 @@ class Dispatch(Generic[K, R]):
                         yield call.key, future, call.retries
         finally:
             # Nothing may write any more once the caller goes on.
-            self._executor.cancel(self._in_flight)
-            wait(self._in_flight)
+            rest = set(self._in_flight)
+            while rest:
+                # Tasks at work end, or go back to those that wait if their worker is lost.
+                self._executor.cancel(rest)
+                rest = wait(rest, timeout=_TICK).not_done
 
     def _wait(self) -> list[Future[R]]:
         """Return the attempts that have ended by now, or none if none does for a while."""

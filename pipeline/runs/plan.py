@@ -94,9 +94,10 @@ class Plan:
     def validate(self) -> None:
         """Raise ValueError if the run can't fit the memory or the disk. The message says what would fit."""
         if self.peak_memory > self.memory_limit:
+            threads = "thread" if self.threads == 1 else "threads"
             raise ValueError(
                 f"the run needs {format_bytes(self.peak_memory)} with blocks of {_sides(self.grid.block)} in "
-                f"{self.threads} threads, and may use {format_bytes(self.memory_limit)}. {self._remedy()}"
+                f"{self.threads} {threads}, and may use {format_bytes(self.memory_limit)}. {self._remedy()}"
             )
         size, free = self.output_bytes, self.free_disk
         if size is not None and free is not None and size > free:
@@ -181,6 +182,8 @@ class Plan:
                 return f"Leave block out, or pass block={grid.block}: that needs {format_bytes(need.memory)}."
         need = self._project(grids[-1], threads=1)
         least = f"The run takes at least {format_bytes(need.memory)}"
+        if not self._executor.is_local and not need.fits:
+            return f"{least}. Give the workers more memory; Dask lets a run use a part of their limit."
         if self.threads == 1 or not need.fits:
             return f"{least}. Raise the limit."
         if not self._executor.is_local:

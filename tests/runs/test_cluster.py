@@ -17,6 +17,7 @@ from references import random_mixture
 from runs.disturbed import assert_same
 
 from pipeline import Density, open_image, plan, stream
+from pipeline.runs import cluster as cluster_module
 from pipeline.runs.cluster import Cluster
 from pipeline.testing.executors import ExecutorContract, add, name_process
 
@@ -94,13 +95,17 @@ def test_a_cluster_forgets_what_is_done(processes: Client) -> None:
     assert left == set()
 
 
-def test_clusters_that_cant_take_tasks() -> None:
+def test_clusters_that_cant_take_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed client is refused with the remedy."""
-    options: dict[str, Any] = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with Client(n_workers=0, **options) as client:
         cluster = Cluster(client)
         assert (cluster.threads, cluster.total_threads, cluster.is_ready) == (1, 1, False)
-        assert cluster.facts == (("workers", "none yet"), ("dashboard", client.dashboard_link))
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster_module, "find_spec", bool)
+            assert cluster.facts == (("workers", "none yet"), ("dashboard", client.dashboard_link))
+            patch.setattr(cluster_module, "find_spec", lambda _: None)
+            assert cluster.facts == (("workers", "none yet"),)
     with pytest.raises(RuntimeError, match=r"the client is closed. Connect a new one"), Cluster(client):
         pass
 

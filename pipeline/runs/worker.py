@@ -1,0 +1,83 @@
+"""The part of a run that the workers of a cluster execute, and whether they can: each has this package."""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
+
+from pipeline.images.kept import KEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PACKAGE = "mixture-pipeline"
+# What deflate can refer to, in bytes.
+WINDOW = 2**15
+
+
+def check_versions(found: Mapping[str, Any]) -> None:
+    """Raise RuntimeError unless all workers have this version of this package."""
+    wanted = own_version()
+    # A worker that can't answer is about to end, and no reason to refuse the others.
+    others = {
+        address: which if isinstance(which, str) else "none"
+        for address, which in found.items()
+        if which != wanted and isinstance(which, str | PackageNotFoundError)
+    }
+    if others:
+        listed = ", ".join(f"{address} has {which}" for address, which in others.items())
+        raise RuntimeError(
+            f"{len(others)} of {len(found)} workers don't have {PACKAGE} {wanted}: {listed:.500}. {remedy()}"
+        )
+
+
+def remedy() -> str:
+    """Return a sentence that says how workers get this package."""
+    return (
+        "Install the same version on all workers, and start them again: pip install "
+        f"'{PACKAGE}=={own_version()}'"
+    )
+
+
+@cache
+def own_version() -> str:
+    """Return the version of this package in this process."""
+    return installed_version(PACKAGE)
+
+
+def deflate(content: bytes, sample: bytes) -> bytes:
+    """Return a content as its difference from a sample; one that is far longer stays as it is."""
+    if len(content) > 2 * WINDOW:
+        return b"\0" + content
+    compressor = zlib.compressobj(level=1, wbits=-15, zdict=sample)
+    return b"\1" + compressor.compress(content) + compressor.flush()
+
+
+def inflate(content: bytes, sample: bytes) -> bytes:
+    """Return the content that :func:`deflate` was given."""
+    if content[:1] == b"\0":
+        return content[1:]
+    return zlib.decompressobj(wbits=-15, zdict=sample).decompress(content[1:])
+
+
+def load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
+    """Return the shared value, on a worker."""
+    from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
+
+    return loads(content)
+
+
+def complete(shared: Any, sample: bytes, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
+    """Compute a task and finish it, on a worker."""
+    if own_version() != wanted:
+        raise RuntimeError(f"a worker has {PACKAGE} {own_version()}; wanted {wanted}. Install it there")
+    task, arguments = load(inflate(content, sample))
+    return task(shared, *arguments)()
+
+
+def release() -> None:
+    """Forget the giant pieces of images that tasks shared."""
+    KEPT.release()
