@@ -25,6 +25,7 @@ from pipeline.runs.worker import (
     complete,
     deflate,
     load,
+    make_basis,
     own_version,
     release,
     remedy,
@@ -50,6 +51,8 @@ _BACKLOG = 128
 _HEAVY = 2**26
 # Seconds between two questions for the workers that there are, and between two reports that there are none.
 _LOOK, _EVERY = 1.0, 10.0
+# Seconds in which results are gathered, to be fetched with one message.
+_GATHERING = 0.01
 # Seconds after which a worker that doesn't send a result is taken to hang.
 _STUCK = 5.0
 
@@ -71,8 +74,9 @@ class Cluster(Executor):
         # keys which are a group each, as the client's own executor gives them, would cost it memory.
         self._group = f"task-{uuid.uuid4().hex[:12]}"
         self._n_submitted = 0
-        # The content of the first task, of which others tell the difference, and the workers' handle to it.
-        self._sample, self._shared_sample = b"", None
+        # For each shared value the content of the first task that takes it, of which others tell the
+        # difference, and the workers' handle to both.
+        self._bases: dict[str, tuple[bytes, RemoteFuture[Any]]] = {}
         # A remote task is canceled when nobody holds its future any more.
         self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
         self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
@@ -167,21 +171,17 @@ class Cluster(Executor):
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
         contents = [dumps((task, arguments)) for arguments in calls]
-        if self._shared_sample is None:
-            self._sample = contents[0][:WINDOW]
-            self._shared_sample = self.share(self._sample)
-        contents = [deflate(content, self._sample) for content in contents]
+        if shared.key not in self._bases:
+            sample, key = contents[0][:WINDOW], f"basis-{uuid.uuid4().hex}"
+            basis = self._client.submit(make_basis, shared, sample, own_version(), key=key, pure=False)
+            self._bases[shared.key] = sample, basis
+        sample, basis = self._bases[shared.key]
+        contents = [deflate(content, sample) for content in contents]
         keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
         self._n_submitted += len(calls)
         try:
             with _large_graphs():
-                remotes = self._client.map(
-                    complete,
-                    *([shared] * len(calls), [self._shared_sample] * len(calls), contents),
-                    wanted=own_version(),
-                    key=keys,
-                    pure=False,
-                )
+                remotes = self._client.map(complete, [basis] * len(calls), contents, key=keys, pure=False)
         except Exception as error:
             if self._client.status == "running":
                 raise
@@ -259,6 +259,7 @@ class Cluster(Executor):
         """Fetch the results of tasks that have ended, all that there are by now at once, until the end."""
         while True:
             ended = [self._ended.get()]
+            time.sleep(_GATHERING)
             while None not in ended and not self._ended.empty():
                 ended.append(self._ended.get())
             self._fetching = time.monotonic()

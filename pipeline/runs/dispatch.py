@@ -107,7 +107,9 @@ class Dispatch(Generic[K, R]):
         """Yield each call's key with the future of its last attempt and the number of retries."""
         try:
             while True:
-                self._fill()
+                # There may be more slots once the executor has seen what a task needs.
+                while self._fill():
+                    pass
                 if not self._in_flight and not self._pausing:
                     return
                 for future in self._wait():
@@ -138,16 +140,16 @@ class Dispatch(Generic[K, R]):
         """Return the seconds until the first call that waits is due."""
         return max(0.0, min(call.due for call in self._pausing) - time.monotonic())
 
-    def _fill(self) -> None:
-        """Submit calls until all slots are taken."""
+    def _fill(self) -> bool:
+        """Submit as many calls as there are free slots, and return whether there were any."""
         if self._suspects:
             if not self._in_flight:
                 suspect = self._suspects.pop()
                 suspect.is_alone = True
                 self._submit([suspect])
-            return
+            return False
         if any(call.is_alone for call in self._in_flight.values()):
-            return
+            return False
         slots = self._executor.slots
         stint = max(_STINT, 50 * slots)
         batch: list[_Call[K, R]] = []
@@ -157,6 +159,7 @@ class Dispatch(Generic[K, R]):
             batch.append(call)
         if batch:
             self._submit(batch)
+        return bool(batch)
 
     def _take(self, stint: int, *, is_resting: bool) -> _Call[K, R] | None:
         """Return the next call, or None if there is none now."""

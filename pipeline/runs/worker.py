@@ -6,7 +6,7 @@ import zlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.images.kept import KEPT
 
@@ -70,12 +70,38 @@ def load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
     return loads(content)
 
 
-def complete(shared: Any, sample: bytes, content: bytes, *, wanted: str) -> Any:  # noqa: ANN401  as the task takes and returns them
+class Basis(NamedTuple):
+    """What tasks have in common.
+
+    Attributes
+    ----------
+    shared : object
+        The value that they take.
+    sample : bytes
+        The content of the first of them, of which others tell the difference.
+    version : str
+        The version of this package that sends them.
+    """
+
+    shared: Any
+    sample: bytes
+    version: str
+
+
+def make_basis(shared: Any, sample: bytes, wanted: str) -> Basis:  # noqa: ANN401  a value of any kind
+    """Return what tasks have in common, on a worker."""
+    return Basis(shared, sample, wanted)
+
+
+def complete(basis: Basis, content: bytes) -> Any:  # noqa: ANN401  as the task returns it
     """Compute a task and finish it, on a worker."""
-    if own_version() != wanted:
-        raise RuntimeError(f"a worker has {PACKAGE} {own_version()}; wanted {wanted}. Install it there")
-    task, arguments = load(inflate(content, sample))
-    return task(shared, *arguments)()
+    if own_version() != basis.version:
+        # It may have joined after the run began.
+        raise RuntimeError(
+            f"a worker has {PACKAGE} {own_version()}; wanted {basis.version}. Install it there"
+        )
+    task, arguments = load(inflate(content, basis.sample))
+    return task(basis.shared, *arguments)()
 
 
 def release() -> None:

@@ -19,6 +19,7 @@ from pipeline.runs.worker import (
     deflate,
     inflate,
     load,
+    make_basis,
     own_version,
     release,
 )
@@ -54,9 +55,9 @@ def test_a_task_is_completed() -> None:
     sample = b"anything"
     content = deflate(dumps((add, (2,))), sample)
     assert load(dumps(3)) == 3
-    assert complete(3, sample, content, wanted=own_version()) == 5
+    assert complete(make_basis(3, sample, own_version()), content) == 5
     with pytest.raises(RuntimeError, match=r"a worker has mixture-pipeline .*; wanted 9\.9\.9\. Install it"):
-        complete(3, sample, content, wanted="9.9.9")
+        complete(make_basis(3, sample, "9.9.9"), content)
 
 
 def test_workers_without_the_package_are_named() -> None:
