@@ -128,13 +128,13 @@ def start(
 ) -> Receipt:
     """Start a run, which is to be ``"run"``, ``"overwrite"``, ``"resume"`` or ``"go on"`` by its record."""
     if way == "go on":
-        return resume(store, image=image, progress=progress, client=client, memory_limit="1 GiB")
+        return resume(store, image=image, progress=progress, client=client, memory_limit="8 GiB")
     return stream(
         image,
         MODELS[model],
         store,
         block=released_stores.BLOCK,
-        memory_limit="1 GiB",
+        memory_limit="8 GiB",
         resume=way == "resume",
         overwrite=way == "overwrite",
         progress=progress,

@@ -48,7 +48,7 @@ def test_a_flush_that_is_forgotten_is_noticed(
     """Without one of its flushes, a run is caught at saying that it is complete while shards may be lost."""
     monkeypatch.setattr(disk, call, lambda _: None)
     with pytest.raises((AssertionError, FileNotFoundError, FileExistsError)):
-        cut_power(tmp_path / "run", "fresh", wanted, old, mixtures=1, step=2)
+        cut_power(tmp_path / "run", "fresh", wanted, old, mixtures=6, step=2)
 
 
 def test_what_a_power_cut_leaves(tmp_path: Path) -> None:
