@@ -13,6 +13,7 @@ import hashlib
 import io
 import re
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from pipeline.images.object_clients import url_of_store
 from pipeline.images.object_storage import MISSING, ObjectFolder, is_object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Self
 
@@ -136,13 +138,14 @@ def open_remote(path: str) -> io.RawIOBase:
     if _is_object(path):
         with _told_of_object(path):
             folder, name = object_storage.locate(_url_of(path))
-            return _RemoteFile(path, folder.open(name, _READ_AHEAD))
+            file = folder.open(name, _READ_AHEAD)
+        return _RemoteFile(partial(object_storage.told, path, ""), file)
     with _told(path):
         system, place = _locate(path)
         file = system.open(place, "rb", block_size=_READ_AHEAD, cache_type="readahead")
     if not file.seekable():
         raise _no_ranges(path)
-    return _RemoteFile(path, file)
+    return _RemoteFile(partial(_told, path), file)
 
 
 def open_remote_zarr(path: str) -> zarr.Array[Any] | zarr.Group | None:
@@ -174,8 +177,12 @@ def open_remote_zarr(path: str) -> zarr.Array[Any] | zarr.Group | None:
 class _RemoteFile(io.RawIOBase):
     """A remote file whose errors name it, and don't say that it is damaged."""
 
-    def __init__(self, path: str, file: Any) -> None:  # noqa: ANN401  fsspec's
-        self._path, self._file = path, file
+    def __init__(
+        self,
+        told: Callable[[], AbstractContextManager[None]],
+        file: Any,  # noqa: ANN401  fsspec's or obstore's
+    ) -> None:
+        self._told, self._file = told, file
 
     def readable(self) -> bool:
         """Return True."""
@@ -187,7 +194,7 @@ class _RemoteFile(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read bytes, all that are left by default."""
-        with _told(self._path) if not _is_object(self._path) else object_storage.told(self._path, ""):
+        with self._told():
             return bytes(self._file.read(size) if size >= 0 else self._file.read())
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  a writable buffer

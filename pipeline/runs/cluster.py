@@ -21,15 +21,15 @@ from pipeline.runs.limits import available_memory
 from pipeline.runs.worker import (
     PACKAGE,
     WINDOW,
+    Basis,
     check_versions,
     complete,
     deflate,
     load,
-    make_basis,
-    own_version,
     release,
     remedy,
 )
+from pipeline.stores.record import current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -173,7 +173,7 @@ class Cluster(Executor):
         contents = [dumps((task, arguments)) for arguments in calls]
         if shared.key not in self._bases:
             sample, key = contents[0][:WINDOW], f"basis-{uuid.uuid4().hex}"
-            basis = self._client.submit(make_basis, shared, sample, own_version(), key=key, pure=False)
+            basis = self._client.submit(Basis, shared, sample, current_version(), key=key, pure=False)
             self._bases[shared.key] = sample, basis
         sample, basis = self._bases[shared.key]
         contents = [deflate(content, sample) for content in contents]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from functools import cache
 from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.images.kept import KEPT
+from pipeline.stores.record import current_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +19,7 @@ WINDOW = 2**15
 
 def check_versions(found: Mapping[str, Any]) -> None:
     """Raise RuntimeError unless all workers have this version of this package."""
-    wanted = own_version()
+    wanted = current_version()
     # A worker that can't answer is about to end, and no reason to refuse the others.
     others = {
         address: which if isinstance(which, str) else "none"
@@ -38,14 +37,8 @@ def remedy() -> str:
     """Return a sentence that says how workers get this package."""
     return (
         "Install the same version on all workers, and start them again: pip install "
-        f"'{PACKAGE}=={own_version()}'"
+        f"'{PACKAGE}=={current_version()}'"
     )
-
-
-@cache
-def own_version() -> str:
-    """Return the version of this package in this process."""
-    return installed_version(PACKAGE)
 
 
 def deflate(content: bytes, sample: bytes) -> bytes:
@@ -88,17 +81,12 @@ class Basis(NamedTuple):
     version: str
 
 
-def make_basis(shared: Any, sample: bytes, wanted: str) -> Basis:  # noqa: ANN401  a value of any kind
-    """Return what tasks have in common, on a worker."""
-    return Basis(shared, sample, wanted)
-
-
 def complete(basis: Basis, content: bytes) -> Any:  # noqa: ANN401  as the task returns it
     """Compute a task and finish it, on a worker."""
-    if own_version() != basis.version:
+    if current_version() != basis.version:
         # It may have joined after the run began.
         raise RuntimeError(
-            f"a worker has {PACKAGE} {own_version()}; wanted {basis.version}. Install it there"
+            f"a worker has {PACKAGE} {current_version()}; wanted {basis.version}. Install it there"
         )
     task, arguments = load(inflate(content, basis.sample))
     return task(basis.shared, *arguments)()

@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.models.summary import result_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
+    import zarr
+    from numpy.typing import NDArray
 
     from pipeline.models.encoding import Encoding
     from pipeline.models.output import Output
@@ -92,6 +95,14 @@ class Layer:
         number = self.outputs.index(output)
         first = sum(other.n_results for other in self.outputs[:number])
         return slice(first, first + output.n_results)
+
+    def read(
+        self, array: zarr.Array[Any], region: tuple[slice, slice], planes: slice = slice(None)
+    ) -> NDArray[Any]:
+        """Read the stored numbers of a region of an array of the layer, shape (J, h, w), or some planes."""
+        if self.is_label:
+            return np.asarray(array[region])[None]
+        return np.asarray(array[(planes, *region)])
 
     def level_path(self, level: int) -> str:
         """Return the path of the group of a level."""

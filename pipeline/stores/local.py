@@ -7,17 +7,18 @@ import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import uuid4
 
 import numpy as np
 import zarr
 
 from pipeline.stores import disk, layout, placement, target
 from pipeline.stores.record import read_record
-from pipeline.stores.store import Fault, Store, Written
+from pipeline.stores.store import Store, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -79,8 +80,8 @@ class LocalStore(Store):
     def opened_for_run(self, *, overwrite: bool, resume: bool) -> Iterator[Self]:
         """Give a run the store that it writes to, and publish it under the address once it is whole."""
         path = Path(self.address)
-        with placement.opened_for_run(path, overwrite=overwrite, resume=resume) as (directory, run):
-            yield type(self)(self.address, directory, run)
+        with placement.opened_for_run(path, overwrite=overwrite, resume=resume) as directory:
+            yield type(self)(self.address, directory, uuid4().hex)
 
     def find(self, *, to_resume: bool = False) -> Self:
         """Return the store that a run left: the published one, or first the unfinished one `to_resume`."""
@@ -173,34 +174,23 @@ class LocalStore(Store):
         self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
     ) -> NDArray[Any]:
         """Read the stored numbers of a block of a layer, shape (J, h, w), or some planes of them."""
-        array = self.open_level(layer, level)
-        if layer.is_label:
-            return np.asarray(array[block.region])[None]
-        return np.asarray(array[(planes, *block.region)])
+        return layer.read(self.open_level(layer, level), block.region, planes)
 
-    def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
-        """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
-        faults = []
-        for layer in layers:
-            shard = self.directory / layout.shard_path(layer, index, level)
-            if not shard.is_file():
-                faults.append(Fault(layer.name, index, "missing", level))
-            elif not (self._is_whole(layer, shard, index, level) and self._has_error(layer, index, level)):
-                faults.append(Fault(layer.name, index, "damaged", level))
-        return faults
+    def find_fault(self, layer: Layer, index: Index, level: int) -> Literal["missing", "damaged"] | None:
+        """Return the fault of a shard, by the checksums that it holds, or None if it has none."""
+        shard = self.directory / layout.shard_path(layer, index, level)
+        if not shard.is_file():
+            return "missing"
+        is_whole = self._is_whole(layer, shard, index, level) and self._has_error(layer, index, level)
+        return None if is_whole else "damaged"
 
     def holds_shards(self) -> bool:
         """Return whether any block has been written."""
         return placement.holds_shards(self.directory)
 
-    def largest_errors(self, layers: Sequence[Layer]) -> dict[str, float]:
-        """Return the largest error over all written blocks, for each layer whose encoding is lossy."""
-        errors = {}
-        for layer in layers:
-            if layer.encoding.is_lossy:
-                blocks = np.asarray(self._open(layer.errors_path))
-                errors[layer.name] = float(np.nanmax(blocks, initial=0.0))
-        return errors
+    def read_errors(self, layer: Layer) -> NDArray[Any]:
+        """Read the largest error of each block of a layer whose encoding is lossy."""
+        return np.asarray(self._open(layer.errors_path))
 
     def finish(self, receipt: Mapping[str, Any]) -> None:
         """Add the receipt of the run to the record, once all that the receipt speaks of is on the disk.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import zarr
@@ -12,7 +12,7 @@ import zarr
 from pipeline.images.object_storage import ObjectFolder, is_object_url
 from pipeline.stores import layout, lease, object_placement
 from pipeline.stores.record import read_record
-from pipeline.stores.store import Fault, Store, Written
+from pipeline.stores.store import Store, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -185,33 +185,23 @@ class ObjectStore(Store):
             # One request for the shard as a whole, instead of one for each of its chunks.
             content = self._read_or_none(layout.shard_path(layer, block.index, level))
             array = self._of_shard(layer, block.index, level, content)
-        if layer.is_label:
-            return np.asarray(array[block.region])[None]
-        return np.asarray(array[(planes, *block.region)])
+        return layer.read(array, block.region, planes)
 
-    def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
-        """Return the shards of one block that are missing or damaged, by the checksums that they hold."""
-        faults = []
-        for layer in layers:
-            shard = self._read_or_none(layout.shard_path(layer, index, level))
-            if shard is None:
-                faults.append(Fault(layer.name, index, "missing", level))
-            elif not (self._is_whole(layer, shard, index, level) and self._has_error(layer, index, level)):
-                faults.append(Fault(layer.name, index, "damaged", level))
-        return faults
+    def find_fault(self, layer: Layer, index: Index, level: int) -> Literal["missing", "damaged"] | None:
+        """Return the fault of a shard, by the checksums that it holds, or None if it has none."""
+        shard = self._read_or_none(layout.shard_path(layer, index, level))
+        if shard is None:
+            return "missing"
+        is_whole = self._is_whole(layer, shard, index, level) and self._has_error(layer, index, level)
+        return None if is_whole else "damaged"
 
     def holds_shards(self) -> bool:
         """Return whether any block has been written."""
         return object_placement.holds_shards(self.folder)
 
-    def largest_errors(self, layers: Sequence[Layer]) -> dict[str, float]:
-        """Return the largest error over all written blocks, for each layer whose encoding is lossy."""
-        errors = {}
-        for layer in layers:
-            if layer.encoding.is_lossy:
-                blocks = np.asarray(self._open(layer.errors_path))
-                errors[layer.name] = float(np.nanmax(blocks, initial=0.0))
-        return errors
+    def read_errors(self, layer: Layer) -> NDArray[Any]:
+        """Read the largest error of each block of a layer whose encoding is lossy."""
+        return np.asarray(self._open(layer.errors_path))
 
     def finish(self, receipt: Mapping[str, Any]) -> None:
         """Add the receipt of the run to the record. The ranges of channels are written too."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from pipeline.stores import disk
 from pipeline.stores.layout import METADATA, SHARDS
@@ -75,7 +74,7 @@ def holds_shards(directory: Path) -> bool:
 
 
 @contextmanager
-def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tuple[Path, str]]:
+def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
     """Give a run its directory, and move the directory to its place once it is whole.
 
     Parameters
@@ -90,11 +89,9 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tup
 
     Yields
     ------
-    directory : Path
+    Path
         The directory ``path.partial``, which no other run uses, or `path` itself if it is mended. If the run
         fails, its directory is kept for another run to resume, unless no block was written.
-    run : str
-        The name of the run, which no other run has.
 
     Raises
     ------
@@ -110,7 +107,7 @@ def opened_for_run(path: Path, *, overwrite: bool, resume: bool) -> Iterator[tup
         check_target(path, sources=(), overwrite=overwrite, resume=resume)
         directory = _prepare(path, overwrite=overwrite, resume=resume)
         try:
-            yield directory, uuid4().hex
+            yield directory
         except BaseException:
             if directory != path and not holds_shards(directory):
                 # The error that ended the run is the one to report.

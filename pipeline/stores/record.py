@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -173,6 +174,7 @@ class Record:
         )
 
 
+@cache
 def current_version() -> str:
     """Return the version of this package."""
     return installed_version("mixture-pipeline")

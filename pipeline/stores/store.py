@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
+import numpy as np
+
 from pipeline.stores.resumption import check_resumable
 
 if TYPE_CHECKING:
@@ -247,17 +249,34 @@ class Store(ABC):
             If the shard is damaged.
         """
 
-    @abstractmethod
     def check_block(self, layers: Sequence[Layer], index: Index, *, level: int = 0) -> list[Fault]:
         """Return the shards of one block that are missing or damaged, in the order of the layers."""
+        found = [(layer.name, self.find_fault(layer, index, level)) for layer in layers]
+        return [Fault(name, index, kind, level) for name, kind in found if kind is not None]
+
+    @abstractmethod
+    def find_fault(self, layer: Layer, index: Index, level: int) -> Literal["missing", "damaged"] | None:
+        """Return the fault of a shard, or None if it has none.
+
+        A layer whose encoding is lossy has a fault at level 0 also if the largest error of the block isn't
+        recorded.
+        """
 
     @abstractmethod
     def holds_shards(self) -> bool:
         """Return whether any block has been written."""
 
-    @abstractmethod
     def largest_errors(self, layers: Sequence[Layer]) -> dict[str, float]:
         """Return the largest error over all written blocks, for each layer whose encoding is lossy."""
+        return {
+            layer.name: float(np.nanmax(self.read_errors(layer), initial=0.0))
+            for layer in layers
+            if layer.encoding.is_lossy
+        }
+
+    @abstractmethod
+    def read_errors(self, layer: Layer) -> NDArray[Any]:
+        """Read the largest error of each block of a lossy layer, NaN for one that isn't written."""
 
     @abstractmethod
     def finish(self, receipt: Mapping[str, Any]) -> None:

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from pipeline.images.kept import GIANT, KEPT
 from pipeline.runs.worker import (
     WINDOW,
+    Basis,
     check_versions,
     complete,
     deflate,
     inflate,
     load,
-    make_basis,
-    own_version,
     release,
 )
+from pipeline.stores.record import current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +55,14 @@ def test_a_task_is_completed() -> None:
     sample = b"anything"
     content = deflate(dumps((add, (2,))), sample)
     assert load(dumps(3)) == 3
-    assert complete(make_basis(3, sample, own_version()), content) == 5
+    assert complete(Basis(3, sample, current_version()), content) == 5
     with pytest.raises(RuntimeError, match=r"a worker has mixture-pipeline .*; wanted 9\.9\.9\. Install it"):
-        complete(make_basis(3, sample, "9.9.9"), content)
+        complete(Basis(3, sample, "9.9.9"), content)
 
 
 def test_workers_without_the_package_are_named() -> None:
     """Workers that lack it, or have another version, are told what to install; a lost one isn't."""
-    version = own_version()
+    version = current_version()
     check_versions({"a": version, "b": OSError("connection refused")})
     message = (
         rf"2 of 3 workers don't have mixture-pipeline {version}: b has none, c has 0\.0\.1\. .*"

@@ -33,7 +33,7 @@ def record_of(run: int) -> Record:
 
 def write(path: Path, run: int, options: dict[str, bool], error: BaseException | None = None) -> Path:
     """Write a store as a run does, or half of it, and return the directory that it was written in."""
-    with placement.opened_for_run(path, **options) as (directory, _):
+    with placement.opened_for_run(path, **options) as directory:
         if not (directory / "zarr.json").exists():
             fill(directory, run, finished=error is None)
         if error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def test_what_is_whole_is_moved(tmp_path: Path) -> None:
     """A store is beside its place while it is written, and in its place alone then."""
     path = tmp_path / "deep" / "out.zarr"
-    with placement.opened_for_run(path, **FRESH) as (directory, _):
+    with placement.opened_for_run(path, **FRESH) as directory:
         assert names(path.parent) == [".out.zarr.lock", "out.zarr.partial"]
         fill(directory, 1)
         assert not path.exists()
@@ -41,7 +41,7 @@ def test_what_a_failed_run_wrote_is_kept_and_resumed(tmp_path: Path, error: Base
         write(path, 1, FRESH, error)
     assert names(tmp_path) == ["out.zarr.partial"]
     assert placement.find_store(path) == tmp_path / "out.zarr.partial"
-    with placement.opened_for_run(path, **RESUMED) as (directory, _):
+    with placement.opened_for_run(path, **RESUMED) as directory:
         assert run_of(directory) == 1
         assert LocalStore(directory).check_block(arrange(OUTPUTS), (0, 0)) == []
     assert names(tmp_path) == ["out.zarr"]
@@ -51,7 +51,7 @@ def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
     """Where no block was written there is nothing to keep."""
 
     def fail() -> None:
-        with placement.opened_for_run(tmp_path / "out.zarr", **FRESH) as (directory, _):
+        with placement.opened_for_run(tmp_path / "out.zarr", **FRESH) as directory:
             LocalStore(directory).create(record_of(1))
             raise KeyboardInterrupt
 
@@ -64,7 +64,7 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(tmp_path: Path) -> N
     """An overwritten result can be read meanwhile, stays if the new run fails, and goes if it succeeds."""
     path = tmp_path / "out.zarr"
     fill(path, 1)
-    with placement.opened_for_run(path, **REPLACING) as (directory, _):
+    with placement.opened_for_run(path, **REPLACING) as directory:
         fill(directory, 2)
         assert run_of(path) == 1
     assert run_of(path) == 2
@@ -298,7 +298,7 @@ def test_what_is_in_the_way_is_refused(
 def test_two_runs_on_one_output(tmp_path: Path, options: dict[str, bool]) -> None:
     """While a run writes, another is refused and touches nothing; then the place is free."""
     path = tmp_path / "out.zarr"
-    with placement.opened_for_run(path, **FRESH) as (directory, _):
+    with placement.opened_for_run(path, **FRESH) as directory:
         fill(directory, 1)
         for _ in range(2):
             with pytest.raises(BlockingIOError, match=r"another run is writing .*out.zarr. Wait until"):
@@ -332,7 +332,7 @@ def test_of_many_runs_at_once_one_writes(tmp_path: Path) -> None:
         nonlocal inside, most
         for _ in range(30):
             try:
-                with placement.opened_for_run(path, **REPLACING) as (directory, _):
+                with placement.opened_for_run(path, **REPLACING) as directory:
                     inside += 1
                     most = max(most, inside)
                     shutil.copytree(tmp_path / "any.zarr", directory, dirs_exist_ok=True)
