@@ -7,6 +7,7 @@ import time
 import uuid
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -21,11 +22,10 @@ from pipeline.runs.limits import available_memory
 from pipeline.runs.worker import (
     PACKAGE,
     WINDOW,
-    Basis,
     check_versions,
     complete,
     deflate,
-    load,
+    make_basis,
     release,
     remedy,
 )
@@ -74,9 +74,6 @@ class Cluster(Executor):
         # keys which are a group each, as the client's own executor gives them, would cost it memory.
         self._group = f"task-{uuid.uuid4().hex[:12]}"
         self._n_submitted = 0
-        # For each shared value the content of the first task that takes it, of which others tell the
-        # difference, and the workers' handle to both.
-        self._bases: dict[str, tuple[bytes, RemoteFuture[Any]]] = {}
         # A remote task is canceled when nobody holds its future any more.
         self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
         self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
@@ -156,32 +153,34 @@ class Cluster(Executor):
             time.sleep(_LOOK / 4)
         request.release()
 
-    def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, as a future
-        """Send the value to the scheduler, from which each worker gets it once.
-
-        It is a task, so that it is made again if all workers that had it are lost.
-        """
+    def share(self, value: Any) -> _Shared:  # noqa: ANN401  a value of any kind
+        """Keep the value, which is sent with the first task, and from there to each worker once."""
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
-        with _large_graphs():
-            return self._client.submit(load, dumps(value), key=f"shared-{uuid.uuid4().hex}", pure=False)
+        return _Shared(dumps(value))
+
+    def renew(self, shared: _Shared) -> _Shared:
+        """Send the value again, since all workers that have it may hang."""
+        return _Shared(shared.content)
 
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
         """Start tasks on any workers, with one message to the scheduler."""
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
         contents = [dumps((task, arguments)) for arguments in calls]
-        if shared.key not in self._bases:
-            sample, key = contents[0][:WINDOW], f"basis-{uuid.uuid4().hex}"
-            basis = self._client.submit(Basis, shared, sample, current_version(), key=key, pure=False)
-            self._bases[shared.key] = sample, basis
-        sample, basis = self._bases[shared.key]
-        contents = [deflate(content, sample) for content in contents]
+        if shared.basis is None:
+            shared.sample, key = contents[0][:WINDOW], f"basis-{uuid.uuid4().hex}"
+            parts = (shared.content, shared.sample, current_version())
+            with _large_graphs():
+                shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False)
+        contents = [deflate(content, shared.sample) for content in contents]
         keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
         self._n_submitted += len(calls)
         try:
             with _large_graphs():
-                remotes = self._client.map(complete, [basis] * len(calls), contents, key=keys, pure=False)
+                remotes = self._client.map(
+                    complete, [shared.basis] * len(calls), contents, key=keys, pure=False
+                )
         except Exception as error:
             if self._client.status == "running":
                 raise
@@ -305,6 +304,26 @@ class Cluster(Executor):
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "pipeline":
             return RuntimeError(f"a worker has no {PACKAGE}. {remedy()}")
         return error
+
+
+@dataclass(eq=False)
+class _Shared:
+    """A value that tasks share.
+
+    Attributes
+    ----------
+    content : bytes
+        The value, pickled.
+    sample : bytes
+        The content of the first task that takes it, of which others tell the difference.
+    basis : distributed.Future or None
+        What the workers have of both. It is a task, which is done again if all workers that had its result
+        are lost.
+    """
+
+    content: bytes
+    sample: bytes = b""
+    basis: RemoteFuture[Any] | None = None
 
 
 def _range(numbers: Sequence[int], show: Callable[[int], str]) -> str:

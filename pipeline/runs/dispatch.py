@@ -219,4 +219,5 @@ class Dispatch(Generic[K, R]):
                 if len(call.futures) == 1 and not call.is_alone and call.n_started < _MOST
             ]
             if late:
+                self._shared = self._executor.renew(self._shared)
                 self._submit(late)

@@ -124,6 +124,10 @@ class Executor(ABC):
     def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, or a handle to it
         """Send a value to every process once, and return the handle that :meth:`submit` takes."""
 
+    def renew(self, shared: Any) -> Any:  # noqa: ANN401  as `share` returned it
+        """Return a handle to the same value, for tasks that mustn't wait for processes that hang."""
+        return shared
+
     @abstractmethod
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
         """Start ``task(value, *arguments)()`` for a shared value and the arguments of each call.

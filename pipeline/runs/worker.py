@@ -57,7 +57,7 @@ def inflate(content: bytes, sample: bytes) -> bytes:
 
 
 def load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
-    """Return the shared value, on a worker."""
+    """Return a value that was sent, on a worker."""
     from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
 
     return loads(content)
@@ -79,6 +79,11 @@ class Basis(NamedTuple):
     shared: Any
     sample: bytes
     version: str
+
+
+def make_basis(content: bytes, sample: bytes, version: str) -> Basis:
+    """Return what tasks have in common, on a worker, of the content of the shared value."""
+    return Basis(load(content), sample, version)
 
 
 def complete(basis: Basis, content: bytes) -> Any:  # noqa: ANN401  as the task returns it

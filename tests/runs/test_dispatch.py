@@ -34,12 +34,18 @@ class Scripted(Executor):
 
     def __init__(self, **script: list[Any]) -> None:
         self.script, self.submitted, self.canceled = script, [], 0
+        self.renewed = 0
         self.at_once: list[list[str]] = []
         self.at_work: list[tuple[str, Future[Any]]] = []
 
     def share(self, value: Any) -> Any:
         """Return the value."""
         return value
+
+    def renew(self, shared: Any) -> Any:
+        """Count how often the value is sent again."""
+        self.renewed += 1
+        return shared
 
     def submit(self, task: Any, shared: Any, calls: Any) -> list[Future[Any]]:
         """End what the script lets end."""
@@ -167,6 +173,8 @@ def test_a_call_that_is_far_behind_is_started_again(monkeypatch: pytest.MonkeyPa
     assert {key: outcome.result for key, outcome in ended.items()} == {"a": 1, "b": 2, "c": 3}
     assert executor.submitted == ["a", "b", "c", "b", "c", "c"]
     assert executor.canceled == 2
+    # Those that have the value may hang, too.
+    assert executor.renewed == 2
     # No call is known to be far behind before one has ended.
     executor = Scripted(a=[None])
     threading.Timer(0.1, lambda: executor.at_work[0][1].set_result(1)).start()

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pipeline.images.kept import GIANT, KEPT
 from pipeline.runs.worker import (
     WINDOW,
-    Basis,
     check_versions,
     complete,
     deflate,
     inflate,
     load,
+    make_basis,
     release,
 )
 from pipeline.stores.record import current_version
@@ -55,9 +55,9 @@ def test_a_task_is_completed() -> None:
     sample = b"anything"
     content = deflate(dumps((add, (2,))), sample)
     assert load(dumps(3)) == 3
-    assert complete(Basis(3, sample, current_version()), content) == 5
+    assert complete(make_basis(dumps(3), sample, current_version()), content) == 5
     with pytest.raises(RuntimeError, match=r"a worker has mixture-pipeline .*; wanted 9\.9\.9\. Install it"):
-        complete(Basis(3, sample, "9.9.9"), content)
+        complete(make_basis(dumps(3), sample, "9.9.9"), content)
 
 
 def test_workers_without_the_package_are_named() -> None:

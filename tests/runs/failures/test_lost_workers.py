@@ -237,7 +237,7 @@ def test_the_scheduler_is_lost(tmp_path: Path, wanted: Path, unused_port: int) -
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
         dask_processes(tmp_path, unused_port) as (address, scheduler),
-        Client(address, set_as_default=False, timeout=60) as client,
+        Client(address, set_as_default=False, timeout=30) as client,
     ):
 
         def kill(event: Progress) -> None:
