@@ -37,6 +37,8 @@ _TICK = 0.5
 # A call is far behind if nothing has ended for so many seconds, and for so many times the median of what
 # the last calls took. It is started so often at most.
 _PATIENCE, _TIMES, _MOST, _RECENT = 10.0, 3.0, 4, 101
+# Where no call has ended yet, as where a single one makes coarser levels: so many times that patience.
+_UNKNOWN = 12.0
 # Errors that trying again doesn't mend. The first of them says that another run is at work.
 _LASTING = (
     BlockingIOError,
@@ -210,9 +212,10 @@ class Dispatch(Generic[K, R]):
     def _repeat_late(self) -> None:
         """Start calls a second time that are far behind: their process may hang, or be paused."""
         silence = time.monotonic() - self._heard
-        if not self._executor.repeats or not self._durations or silence < _PATIENCE:
+        if not self._executor.repeats or silence < _PATIENCE:
             return
-        if silence > _TIMES * statistics.median(self._durations):
+        known = _TIMES * statistics.median(self._durations) if self._durations else _UNKNOWN * _PATIENCE
+        if silence > known:
             late = [
                 call
                 for call in self._in_flight.values()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -176,7 +177,8 @@ def test_a_worker_that_hangs_is_passed_over(
         try:
             stream(noting(tmp_path / "log"), DENSITY, store, progress=stop, client=client, **OPTIONS)
         finally:
-            os.kill(stopped[0], signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(stopped[0], signal.SIGKILL)
     assert_same(store, wanted)
 
 
@@ -248,7 +250,8 @@ def test_the_scheduler_is_lost(tmp_path: Path, wanted: Path, unused_port: int) -
         image = noting(tmp_path / "log")
         with pytest.raises(ConnectionError, match=message) as caught:
             stream(image, DENSITY, store, progress=kill, client=client, **OPTIONS)
-    assert caught.value.__notes__[0].startswith("10 of 100 blocks are done. Go on with resume=True")
+    # Blocks that ended at the same time are counted too.
+    assert re.match(r"1\d of 100 blocks are done\. Go on with resume=True", caught.value.__notes__[0])
     receipt = resume(store, image=PIXELS, identity="random pixels", progress="none")
     assert receipt.kept_blocks >= 10
     assert_same(store, wanted)
