@@ -225,7 +225,7 @@ class Cluster(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the workers forget the giant pieces of images that their tasks shared."""
+        """Let the workers forget the giant pieces of images that their tasks shared, and give memory back."""
         for _ in self._collecting:
             self._ended.put(None)
         for thread in self._collecting:

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.images.kept import KEPT
+from pipeline.runs.allocator import ALLOCATOR
 from pipeline.stores.record import current_version
 
 if TYPE_CHECKING:
@@ -93,10 +94,12 @@ def complete(basis: Basis, content: bytes) -> Any:  # noqa: ANN401  as the task 
         raise RuntimeError(
             f"a worker has {PACKAGE} {current_version()}; wanted {basis.version}. Install it there"
         )
+    ALLOCATOR.keep_freed()
     task, arguments = load(inflate(content, basis.sample))
     return task(basis.shared, *arguments)()
 
 
 def release() -> None:
-    """Forget the giant pieces of images that tasks shared."""
+    """Forget the giant pieces of images that tasks shared, and give memory back."""
     KEPT.release()
+    ALLOCATOR.give_back()
