@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import dask
 from dask.utils import format_bytes
 
+from pipeline.runs.batches import Batch, BatchSize, group
 from pipeline.runs.dispatch import LostError
 from pipeline.runs.executor import Capacity, Executor
 from pipeline.runs.limits import available_memory
 from pipeline.runs.worker import (
     PACKAGE,
     WINDOW,
+    Completed,
     check_versions,
     complete,
     deflate,
@@ -74,9 +76,10 @@ class Cluster(Executor):
         # keys which are a group each, as the client's own executor gives them, would cost it memory.
         self._group = f"task-{uuid.uuid4().hex[:12]}"
         self._n_submitted = 0
-        # A remote task is canceled when nobody holds its future any more.
-        self._remotes: dict[Future[Any], tuple[RemoteFuture[Any], int]] = {}
-        self._ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
+        # The batch of each call in flight. A task is canceled when nobody holds its future any more.
+        self._batches: dict[Future[Any], Batch] = {}
+        self._size = BatchSize()
+        self._ended: SimpleQueue[Batch | None] = SimpleQueue()
         self._collecting: list[threading.Thread] = []
         self._fetching = float("inf")
         self._n_threads, self._looked = 0, float("-inf")
@@ -118,7 +121,7 @@ class Cluster(Executor):
 
     @property
     def slots(self) -> int:
-        """Two tasks for each thread that there is now, and a backlog for workers that may join."""
+        """Two batches for each thread that there is now, and a backlog for workers that may join."""
         now = time.monotonic()
         if now - self._fetching > _STUCK:
             # A worker that hangs keeps the results that were asked of it, and not those of others.
@@ -132,10 +135,16 @@ class Cluster(Executor):
                     raise ConnectionError(self._disconnected) from error
                 # The client may find the scheduler again; if not, the tasks in flight will tell.
             self._looked = now
-        sizes = [n_bytes for _, n_bytes in list(self._remotes.values())]
+        in_flight = list(self._batches.values())
+        n_bytes = sum(batch.n_bytes for batch in set(in_flight))
         # It grows with what is in flight, so that few tasks are made before their size is known.
-        backlog = min(_BACKLOG, 2 * len(sizes)) if sum(sizes) < _HEAVY else 0
-        return max(1, _QUEUE * self._n_threads + backlog)
+        backlog = min(_BACKLOG, 2 * len(in_flight)) if n_bytes < _HEAVY else 0
+        return max(1, _QUEUE * self._n_threads * self.step + backlog)
+
+    @property
+    def step(self) -> int:
+        """As many calls as make a task."""
+        return self._size.n_calls
 
     @property
     def is_ready(self) -> bool:
@@ -173,29 +182,28 @@ class Cluster(Executor):
             parts = (shared.content, shared.sample, current_version())
             with _large_graphs():
                 shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False)
-        contents = [deflate(content, shared.sample) for content in contents]
-        keys = [(self._group, self._n_submitted + number) for number in range(len(calls))]
-        self._n_submitted += len(calls)
+        groups = list(group(contents, self.step))
+        sent = [deflate(b"".join(contents), shared.sample) for contents in groups]
+        keys = [(self._group, self._n_submitted + number) for number in range(len(sent))]
+        self._n_submitted += len(sent)
         try:
             with _large_graphs():
-                remotes = self._client.map(
-                    complete, [shared.basis] * len(calls), contents, key=keys, pure=False
-                )
+                remotes = self._client.map(complete, [shared.basis] * len(sent), sent, key=keys, pure=False)
         except Exception as error:
             if self._client.status == "running":
                 raise
             raise ConnectionError(self._disconnected) from error
         promises: list[Future[R]] = []
-        for remote, content in zip(remotes, contents, strict=True):
-            promise: Future[R] = Future()
-            self._remotes[promise] = remote, len(content)
-            promises.append(promise)
-            remote.add_done_callback(lambda _, promise=promise: self._ended.put(promise))
+        for remote, content, calls_of_it in zip(remotes, sent, groups, strict=True):
+            batch = Batch(remote, len(content), [Future() for _ in calls_of_it])
+            promises += batch.promises
+            self._batches |= dict.fromkeys(batch.promises, batch)
+            remote.add_done_callback(lambda _, batch=batch: self._ended.put(batch))
         return promises
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
         """Cancel tasks that wait at the scheduler, or that nobody needs."""
-        known = {future: self._remotes[future][0] for future in futures if future in self._remotes}
+        known = {future: self._batches[future] for future in futures if future in self._batches}
         if not known:
             return
         at_work: set[Any] = set()
@@ -203,13 +211,15 @@ class Cluster(Executor):
             # If the scheduler is lost just now, nothing tells what is at work.
             with suppress(Exception):
                 at_work = {key for keys in self._client.processing().values() for key in keys}
-        idle = {future: remote for future, remote in known.items() if remote.key not in at_work}
+        idle = {future: batch for future, batch in known.items() if batch.remote.key not in at_work}
+        # A batch of which other calls are awaited is computed all the same.
+        needless = {batch for batch in idle.values() if not batch.awaited(self._batches) - idle.keys()}
         with suppress(Exception):
             # It also ends the wait for a result that was lost with its worker.
-            self._client.cancel(list(idle.values()), force=True)
+            self._client.cancel([batch.remote for batch in needless], force=True)
         for future in idle:
             # Whoever takes a future out settles it, this thread or one that collects.
-            if self._remotes.pop(future, None) is not None:
+            if self._batches.pop(future, None) is not None:
                 future.cancel()
                 future.set_running_or_notify_cancel()
 
@@ -263,31 +273,34 @@ class Cluster(Executor):
                 ended.append(self._ended.get())
             self._fetching = time.monotonic()
             # Those that were canceled meanwhile are settled already.
-            known = {future: self._remotes.get(future) for future in ended if future is not None}
-            self._settle({future: found[0] for future, found in known.items() if found is not None})
+            self._settle([batch for batch in ended if batch and batch.awaited(self._batches)])
             self._fetching = float("inf")
             if None in ended:
                 return
 
-    def _settle(self, remotes: dict[Future[Any], RemoteFuture[Any]]) -> None:
-        """Give futures the results or the errors of their tasks."""
-        done = {future: remote for future, remote in remotes.items() if remote.status == "finished"}
-        results: dict[Future[Any], Any] = {}
+    def _settle(self, batches: list[Batch]) -> None:
+        """Give futures the results or the errors of their calls."""
+        done = [batch for batch in batches if batch.remote.status == "finished"]
+        found: dict[Batch, Completed] = {}
         # A worker may be lost with results, so that each task tells of itself.
         with suppress(Exception, CancelledError):
-            results = dict(zip(done, self._client.gather(list(done.values())), strict=True))
-        for future, remote in remotes.items():
-            error: BaseException | None = None
+            found = dict(zip(done, self._client.gather([batch.remote for batch in done]), strict=True))
+        for batch in batches:
+            outcomes: Sequence[tuple[Any, BaseException | None]]
             try:
-                result = results[future] if future in results else remote.result()
+                completed = found[batch] if batch in found else batch.remote.result()
             except BaseException as raised:  # noqa: BLE001  a task may fail in any way; whoever waits is told
-                error = raised
-            if self._remotes.pop(future, None) is None:
-                continue
-            if error is None:
-                future.set_result(result)
+                outcomes = [(None, raised)] * len(batch.promises)
             else:
-                future.set_exception(self._explain(error))
+                self._size.learn(completed.seconds, len(batch.promises))
+                outcomes = completed.outcomes
+            for promise, (result, error) in zip(batch.promises, outcomes, strict=True):
+                if self._batches.pop(promise, None) is None:
+                    continue
+                if error is None:
+                    promise.set_result(result)
+                else:
+                    promise.set_exception(self._explain(error))
 
     def _explain(self, error: BaseException) -> BaseException:
         """Return the error of a task in terms of this package."""

@@ -153,6 +153,8 @@ class Dispatch(Generic[K, R]):
         if any(call.is_alone for call in self._in_flight.values()):
             return False
         slots = self._executor.slots
+        if self._in_flight and slots - len(self._in_flight) < self._executor.step:
+            return False
         stint = max(_STINT, 50 * slots)
         batch: list[_Call[K, R]] = []
         while len(self._in_flight) + len(batch) < slots:
@@ -223,4 +225,6 @@ class Dispatch(Generic[K, R]):
             ]
             if late:
                 self._shared = self._executor.renew(self._shared)
-                self._submit(late)
+            for call in late:
+                # One that hangs mustn't keep the others.
+                self._submit([call])

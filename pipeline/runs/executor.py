@@ -107,6 +107,11 @@ class Executor(ABC):
         """The number of tasks that should be in flight now."""
 
     @property
+    def step(self) -> int:
+        """The number of calls that are best submitted together, while others are in flight."""
+        return 1
+
+    @property
     def is_ready(self) -> bool:
         """Whether there is a process that can compute tasks."""
         return True

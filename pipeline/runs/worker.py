@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+import time
 import zlib
 from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +14,7 @@ from pipeline.runs.allocator import ALLOCATOR
 from pipeline.stores.record import current_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PACKAGE = "mixture-pipeline"
 # What deflate can refer to, in bytes.
@@ -57,11 +60,12 @@ def inflate(content: bytes, sample: bytes) -> bytes:
     return zlib.decompressobj(wbits=-15, zdict=sample).decompress(content[1:])
 
 
-def load(content: bytes) -> Any:  # noqa: ANN401  a value of any kind
-    """Return a value that was sent, on a worker."""
-    from distributed.protocol.pickle import loads  # noqa: PLC0415  costs time where no cluster is used
-
-    return loads(content)
+def load_all(content: bytes) -> Iterator[Any]:
+    """Yield the values that were sent one after the other, on a worker."""
+    file = io.BytesIO(content)
+    while file.tell() < len(content):
+        # What the client has sent, as Dask itself sends tasks.
+        yield pickle.load(file)  # noqa: S301
 
 
 class Basis(NamedTuple):
@@ -84,19 +88,52 @@ class Basis(NamedTuple):
 
 def make_basis(content: bytes, sample: bytes, version: str) -> Basis:
     """Return what tasks have in common, on a worker, of the content of the shared value."""
-    return Basis(load(content), sample, version)
+    (shared,) = load_all(content)
+    return Basis(shared, sample, version)
 
 
-def complete(basis: Basis, content: bytes) -> Any:  # noqa: ANN401  as the task returns it
-    """Compute a task and finish it, on a worker."""
+class Completed(NamedTuple):
+    """How the calls of a batch ended.
+
+    Attributes
+    ----------
+    outcomes : list of tuple
+        The result or the error of each call.
+    seconds : float
+        What they took together.
+    """
+
+    outcomes: list[tuple[Any, Exception | None]]
+    seconds: float
+
+
+def complete(basis: Basis, content: bytes) -> Completed:
+    """Compute the calls of a batch and finish them, one after the other, on a worker."""
     if current_version() != basis.version:
         # It may have joined after the run began.
         raise RuntimeError(
             f"a worker has {PACKAGE} {current_version()}; wanted {basis.version}. Install it there"
         )
     ALLOCATOR.keep_freed()
-    task, arguments = load(inflate(content, basis.sample))
-    return task(basis.shared, *arguments)()
+    started = time.perf_counter()
+    outcomes: list[tuple[Any, Exception | None]] = []
+    for task, arguments in load_all(inflate(content, basis.sample)):
+        try:
+            outcomes.append((task(basis.shared, *arguments)(), None))
+        except Exception as error:  # noqa: BLE001  a task may fail in any way; the client is told
+            outcomes.append((None, _portable(error)))
+    return Completed(outcomes, time.perf_counter() - started)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the error, or one that tells the same if it can't be sent."""
+    from distributed.protocol.pickle import dumps, loads  # noqa: PLC0415  costs time where no cluster is used
+
+    try:
+        loads(dumps(error))
+    except Exception:  # noqa: BLE001  whatever keeps it from being sent
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def release() -> None:

@@ -18,7 +18,7 @@ from pipeline.runs.worker import (
     complete,
     deflate,
     inflate,
-    load,
+    load_all,
     make_basis,
     release,
 )
@@ -54,10 +54,40 @@ def test_a_task_is_completed() -> None:
     """The shared value and the task's own arguments meet, if the versions are the same."""
     sample = b"anything"
     content = deflate(dumps((add, (2,))), sample)
-    assert load(dumps(3)) == 3
-    assert complete(make_basis(dumps(3), sample, current_version()), content) == 5
+    assert list(load_all(dumps(3) + dumps("a"))) == [3, "a"]
+    completed = complete(make_basis(dumps(3), sample, current_version()), content)
+    assert completed.outcomes == [(5, None)]
+    assert completed.seconds > 0
     with pytest.raises(RuntimeError, match=r"a worker has mixture-pipeline .*; wanted 9\.9\.9\. Install it"):
         complete(make_basis(dumps(3), sample, "9.9.9"), content)
+
+
+class UnsendableError(Exception):
+    """An error that can't be made again from its arguments."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def divide(shared: int, number: int) -> Callable[[], float]:
+    """Divide the shared value, or fail otherwise if the number is negative."""
+    if number < 0:
+        raise UnsendableError(shared, number)
+    return lambda: shared / number
+
+
+def test_a_call_that_fails_doesnt_keep_the_others() -> None:
+    """Each call of a batch has its result or its error, as it was raised or in words."""
+    calls = [dumps((divide, (number,))) for number in (2, 0, -1, 4)]
+    basis = make_basis(dumps(8), calls[0], current_version())
+    outcomes = complete(basis, deflate(b"".join(calls), basis.sample)).outcomes
+    assert [result for result, _ in outcomes] == [4, None, None, 2]
+    assert [repr(error) for _, error in outcomes] == [
+        "None",
+        "ZeroDivisionError('division by zero')",
+        "RuntimeError('UnsendableError: 8 and -1')",
+        "None",
+    ]
 
 
 def test_workers_without_the_package_are_named() -> None:
