@@ -158,7 +158,7 @@ def test_workers_are_compared(tmp_path: Path) -> None:
     rows = measured_on_a_cluster(
         *("scaling", "--megapixels", "0.25", "--rounds", "1", "--directory", str(tmp_path))
     )
-    assert [row[0] for row in rows] == ["uint8"] * 3 + ["float32"] * 3
+    assert [row[0] for row in rows] == ["uint8"] * 4 + ["float32"] * 4
     assert min(float(figure) for row in rows for figure in row[2:]) >= 0
 
 

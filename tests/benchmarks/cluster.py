@@ -6,9 +6,10 @@ PYTHONPATH=tests python tests/benchmarks/cluster.py memory
 
 `scaling` times runs on a cluster of one worker process of one thread, and of two such workers, beside copies
 of one channel as float32 on the same clusters: through the same executor, in the same blocks, with the same
-reader and writer. The four take turns; figures are medians of the rounds, and of their ratios. A run starts
-with the creation of its store and ends with its coarser levels, which copies don't have. The nanny of a
-worker sets OMP_NUM_THREADS=1.
+reader and writer. What the machine gains is told by runs of one thread that know nothing of each other, one
+in each worker. All take turns; figures are medians of the rounds, and of their ratios. A run starts with the
+creation of its store and ends with its coarser levels, which copies don't have. The nanny of a worker sets
+OMP_NUM_THREADS=1.
 
 `overhead` times tasks that do nothing, and runs of blocks of 16 x 16 pixels, on a cluster and on threads.
 The processes of the cluster are two workers and this one, in which the scheduler lives.
@@ -38,7 +39,7 @@ import dask
 import numpy as np
 import psutil
 import zarr
-from clusters import local_client, run_nothing, separate_client
+from clusters import local_client, run_alone, run_nothing, separate_client
 from compare import machine
 from images import TILE, make_source, photo, side_of
 from report import print_machine, print_table
@@ -55,10 +56,13 @@ if TYPE_CHECKING:
 
 SKIN = Density(load_model("jones-rehg-skin"))
 RUN, COPY = "density of 16 kernels", "one channel copied as float32"
+ALONE = "a density in each worker by itself"
 _DTYPES = ("uint8", "float32")
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory
 # Bytes of a density and of its coarser levels, at most.
 _OUTPUT_BYTES = 6
+# Two runs that know nothing of each other write one each.
+_OUTPUTS = 2
 _SMALL_BLOCK, _TINY_BLOCK = 64, 16
 
 
@@ -82,7 +86,7 @@ def choose_directory(given: Path | None, n_pixels: int, dtype: str) -> Path:
     """Give the directory of the image and the output: in memory by default, if both fit there."""
     if given is not None:
         return given
-    needed = n_pixels * (3 * np.dtype(dtype).itemsize + _OUTPUT_BYTES)
+    needed = n_pixels * (3 * np.dtype(dtype).itemsize + _OUTPUTS * _OUTPUT_BYTES)
     free = 0
     if _IN_MEMORY.is_dir():
         free = min(shutil.disk_usage(_IN_MEMORY).free, psutil.virtual_memory().available)
@@ -100,12 +104,15 @@ def time_by_turns(
     ways: dict[str, Callable[[Path, Client], object]] = {
         RUN: lambda path, client: stream(source, SKIN, path, block=block, progress="none", client=client),
         COPY: lambda path, client: copy_floats(source, path, client),
+        ALONE: lambda path, client: run_alone(source, SKIN, path, block, client),
     }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):
         print(f"  {dtype}, round {number} of {rounds}", file=sys.stderr, flush=True)
         for name, write in ways.items():
             found = [seconds(lambda path, w=write, c=client: w(path, c), output)[0] for client in clients]
+            if name == ALONE:
+                found = [each / n_runs for n_runs, each in enumerate(found, 1)]
             times[name] += [found] if number else []
     return times
 

@@ -13,13 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask
 from distributed import Client, LocalCluster
 
+from pipeline import stream
 from pipeline.images.grid import Grid
+from pipeline.runs.allocator import ALLOCATOR
 from pipeline.runs.executors import choose_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import zarr
+
+    from pipeline import Output
 
 _HERE = Path(__file__).parent
 _HOST = "127.0.0.1"
@@ -86,6 +93,25 @@ def _command(*words: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(_PATIENCE)
+
+
+def run_alone(
+    source: zarr.Array[Any], output: Output, path: Path, block: tuple[int, int], client: Client
+) -> None:
+    """Run the whole image in each worker, by one thread that knows nothing of the others."""
+    addresses = list(client.nthreads())
+    path.mkdir()
+    runs = [
+        client.submit(_run, source, output, path / str(n), block, workers=[address], pure=False)
+        for n, address in enumerate(addresses)
+    ]
+    client.gather(runs)
+
+
+def _run(source: zarr.Array[Any], output: Output, path: Path, block: tuple[int, int]) -> None:
+    ALLOCATOR.keep_freed()
+    with dask.config.set(num_workers=1):
+        stream(source, output, path, block=block, progress="none")
 
 
 def run_nothing(n_blocks: int, client: Client | None, report: Callable[[int], object] | None = None) -> None:
