@@ -73,7 +73,7 @@ def measure_scaling(options: argparse.Namespace) -> None:
     rows = []
     with ExitStack() as stack:
         clients = [stack.enter_context(local_client(n)) for n in (1, 2)]
-        for dtype in _DTYPES:
+        for dtype in options.dtype or _DTYPES:
             parent = choose_directory(options.directory, side * side, dtype)
             with tempfile.TemporaryDirectory(prefix="cluster-", dir=parent) as name:
                 times = time_by_turns(Path(name), options.megapixels, dtype, clients, options.rounds)
@@ -223,6 +223,7 @@ def parse() -> argparse.Namespace:
     scaling = commands.add_parser("scaling")
     scaling.set_defaults(measure=measure_scaling)
     scaling.add_argument("--megapixels", type=float, default=1024, help="of an image (2**20 pixels each)")
+    scaling.add_argument("--dtype", choices=_DTYPES, action="append", help="of the pixels; by default both")
     scaling.add_argument("--rounds", type=int, default=5, help="one more isn't counted")
     scaling.add_argument("--directory", type=Path, help=f"of image and output; by default {_IN_MEMORY}")
     overhead = commands.add_parser("overhead")
