@@ -19,6 +19,26 @@ _RECENT = 20
 
 
 @dataclass(eq=False)
+class Shared:
+    """A value that all batches of a computation take.
+
+    Attributes
+    ----------
+    content : bytes
+        The value, pickled.
+    sample : bytes
+        The content of the first task that takes it, of which others tell the difference.
+    basis : distributed.Future or None
+        What the workers have of both, once a task was sent. It is a task, which is done again if all workers
+        that had its result are lost.
+    """
+
+    content: bytes
+    sample: bytes = b""
+    basis: RemoteFuture[Any] | None = None
+
+
+@dataclass(eq=False)
 class Batch:
     """Calls that are one task.
 

@@ -7,7 +7,6 @@ import time
 import uuid
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import dask
 from dask.utils import format_bytes
 
-from pipeline.runs.batches import Batch, BatchSize, group
+from pipeline.runs.batches import Batch, BatchSize, Shared, group
 from pipeline.runs.dispatch import LostError
 from pipeline.runs.executor import Capacity, Executor
 from pipeline.runs.limits import available_memory
@@ -162,44 +161,48 @@ class Cluster(Executor):
             time.sleep(_LOOK / 4)
         request.release()
 
-    def share(self, value: Any) -> _Shared:  # noqa: ANN401  a value of any kind
+    def share(self, value: Any) -> Shared:  # noqa: ANN401  a value of any kind
         """Keep the value, which is sent with the first task, and from there to each worker once."""
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
-        return _Shared(dumps(value))
+        return Shared(dumps(value))
 
-    def renew(self, shared: _Shared) -> _Shared:
+    def renew(self, shared: Shared) -> Shared:
         """Send the value again, since all workers that have it may hang."""
-        return _Shared(shared.content)
+        return Shared(shared.content)
 
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
         """Start tasks on any workers, with one message to the scheduler."""
         from distributed.protocol.pickle import dumps  # noqa: PLC0415  costs time where no cluster is used
 
         contents = [dumps((task, arguments)) for arguments in calls]
-        if shared.basis is None:
-            shared.sample, key = contents[0][:WINDOW], f"basis-{uuid.uuid4().hex}"
-            parts = (shared.content, shared.sample, current_version())
-            with _large_graphs():
-                shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False)
+        shared.sample = shared.sample or contents[0][:WINDOW]
         groups = list(group(contents, self.step))
-        sent = [deflate(b"".join(contents), shared.sample) for contents in groups]
-        keys = [(self._group, self._n_submitted + number) for number in range(len(sent))]
-        self._n_submitted += len(sent)
+        sent = [deflate(b"".join(batch), shared.sample) for batch in groups]
         try:
             with _large_graphs():
-                remotes = self._client.map(complete, [shared.basis] * len(sent), sent, key=keys, pure=False)
+                remotes = self._send(shared, sent)
         except Exception as error:
             if self._client.status == "running":
                 raise
             raise ConnectionError(self._disconnected) from error
         promises: list[Future[R]] = []
-        for remote, content, calls_of_it in zip(remotes, sent, groups, strict=True):
-            batch = Batch(remote, len(content), [Future() for _ in calls_of_it])
+        for remote, content, parts in zip(remotes, sent, groups, strict=True):
+            batch = Batch(remote, len(content), [Future() for _ in parts])
             promises += batch.promises
             self._batches |= dict.fromkeys(batch.promises, batch)
             remote.add_done_callback(lambda _, batch=batch: self._ended.put(batch))
         return promises
+
+    def _send(self, shared: Shared, contents: list[bytes]) -> list[RemoteFuture[Any]]:
+        """Send a task for each content, and before the first of them what they have in common."""
+        if shared.basis is None:
+            parts, key = (shared.content, shared.sample, current_version()), f"basis-{uuid.uuid4().hex}"
+            shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False)
+        keys = [(self._group, self._n_submitted + number) for number in range(len(contents))]
+        self._n_submitted += len(contents)
+        bases = [shared.basis] * len(contents)
+        return list(self._client.map(complete, bases, contents, key=keys, pure=False))
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
         """Cancel tasks that wait at the scheduler, or that nobody needs."""
@@ -317,26 +320,6 @@ class Cluster(Executor):
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "pipeline":
             return RuntimeError(f"a worker has no {PACKAGE}. {remedy()}")
         return error
-
-
-@dataclass(eq=False)
-class _Shared:
-    """A value that tasks share.
-
-    Attributes
-    ----------
-    content : bytes
-        The value, pickled.
-    sample : bytes
-        The content of the first task that takes it, of which others tell the difference.
-    basis : distributed.Future or None
-        What the workers have of both. It is a task, which is done again if all workers that had its result
-        are lost.
-    """
-
-    content: bytes
-    sample: bytes = b""
-    basis: RemoteFuture[Any] | None = None
 
 
 def _range(numbers: Sequence[int], show: Callable[[int], str]) -> str:

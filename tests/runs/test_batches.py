@@ -25,7 +25,7 @@ def test_short_calls_make_larger_batches() -> None:
     assert size.n_calls == 1
 
 
-@given(st.lists(st.integers(0, 2**15)), st.integers(1, 40))
+@given(st.lists(st.integers(0, 2**15), max_size=20), st.integers(1, 12))
 def test_contents_are_grouped_in_their_order(lengths: list[int], n_calls: int) -> None:
     """No batch is empty or too large, and none could be joined with the next one."""
     contents = [bytes(length) for length in lengths]
