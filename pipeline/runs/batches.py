@@ -74,9 +74,11 @@ class BatchSize:
     @property
     def n_calls(self) -> int:
         """The number of calls that should make a batch now."""
-        if not self._seconds:
+        # Another thread may note more meanwhile.
+        seconds = list(self._seconds)
+        if not seconds:
             return 1
-        usual = sum(self._seconds) / len(self._seconds)
+        usual = sum(seconds) / len(seconds)
         return max(1, min(_MOST_CALLS, int(_ENOUGH / max(usual, 1e-9))))
 
 
