@@ -71,7 +71,7 @@ class ObjectFolder:
     Raises
     ------
     ValueError
-        If the URL has no bucket, or holds credentials or a query.
+        If the URL has no bucket, holds credentials or a query, or has an empty part or dots between slashes.
     """
 
     def __init__(self, url: str) -> None:
@@ -86,6 +86,11 @@ class ObjectFolder:
             raise ValueError(f"{url} names no bucket; wanted a URL like s3://bucket/folder/out.zarr")
         self._bucket = f"{parts.scheme.lower()}://{parts.netloc}"
         self._prefix = parts.path.strip("/")
+        if self._prefix and {"", ".", ".."} & set(self._prefix.split("/")):
+            raise ValueError(
+                f"{url} has an empty part, a dot or two dots between slashes, which object storage takes for "
+                "names; wanted a URL like s3://bucket/folder/out.zarr"
+            )
 
     @property
     def url(self) -> str:

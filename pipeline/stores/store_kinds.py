@@ -64,6 +64,7 @@ def open_store(store: str | os.PathLike[str] | Store) -> Store:
         )
     if found and not found.group(2):
         raise ValueError(
-            f"the store is {address}, a URL as a Path; wanted text like {scheme}://bucket/folder/out.zarr"
+            f"the store is {address}, a URL that has lost a slash, as in a Path; wanted text like "
+            f"{scheme}://bucket/folder/out.zarr"
         )
     return STORE_KINDS[scheme](address)

@@ -107,6 +107,9 @@ def test_what_a_url_is() -> None:
     assert repr(folder) == "ObjectFolder('s3://b/a')"
     with pytest.raises(ValueError, match=r"s3:///x names no bucket; wanted a URL like s3://bucket/"):
         ObjectFolder("s3:///x")
+    for url in ("s3://b/a/../x", "s3://b/./x", "s3://b/a//x", "s3://b/.."):
+        with pytest.raises(ValueError, match=r" has an empty part, a dot or two dots between slashes"):
+            ObjectFolder(url)
     for url in ("s3://key:hush@b/x", "s3://b/x?token=hush", "s3://b/x#hush"):
         with pytest.raises(ValueError, match=r"^s3://b/x was given with credentials or a query") as error:
             ObjectFolder(url)
