@@ -18,6 +18,7 @@ from runs.disturbed import assert_same
 
 from pipeline import Density, open_image, plan, stream
 from pipeline.runs import cluster as cluster_module
+from pipeline.runs.batches import BatchSize
 from pipeline.runs.cluster import Cluster
 from pipeline.testing.executors import ExecutorContract, add, name_process
 
@@ -35,6 +36,12 @@ def wait_a_moment(shared: int, content: bytes) -> Callable[[], int]:
     """Take a while, so that tasks are in flight."""
     time.sleep(0.02)
     return lambda: shared + len(content)
+
+
+def wait_longer(shared: int, number: int) -> Callable[[], int]:
+    """Take so long that what is submitted afterwards waits at the scheduler."""
+    time.sleep(0.3)
+    return lambda: shared + number
 
 
 class TestCluster(ExecutorContract):
@@ -75,6 +82,42 @@ def test_two_tasks_are_in_flight_for_each_thread(processes: Client) -> None:
         heavy = cluster.submit(wait_a_moment, shared, [(bytes(2**26),)])
         assert cluster.slots == 4
         wait([*light, *heavy])
+
+
+def test_short_calls_are_sent_together(processes: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once calls are known to be short, many are one task, and each has its own result or error."""
+    sizes: list[int] = []
+    map_calls = processes.map
+
+    def noting(function: Any, *lists: list[Any], **options: Any) -> Any:
+        sizes.append(len(lists[0]))
+        return map_calls(function, *lists, **options)
+
+    monkeypatch.setattr(processes, "map", noting)
+    with Cluster(processes) as cluster:
+        shared = cluster.share(1)
+        assert cluster.step == 1
+        wait(cluster.submit(add, shared, [(number,) for number in range(40)]))
+        assert cluster.step > 1
+        futures = cluster.submit(add, shared, [(number,) for number in (*range(10), "text", *range(10))])
+        errors = [type(future.exception()) for future in futures]
+    assert sizes[0] == 40
+    assert sizes[1] < 21
+    assert errors == [*[type(None)] * 10, TypeError, *[type(None)] * 10]
+    assert [future.result() for future in futures[11:]] == list(range(1, 11))
+
+
+def test_a_part_of_a_batch_is_canceled(processes: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of a batch that others await are computed; one that nobody awaits is canceled."""
+    with Cluster(processes) as cluster:
+        shared = cluster.share(1)
+        ahead = cluster.submit(wait_longer, shared, [(number,) for number in range(8)])
+        monkeypatch.setattr(BatchSize, "n_calls", 4)
+        first, second = (cluster.submit(add, shared, [(number,) for number in range(4)]) for _ in range(2))
+        cluster.cancel([*first[:2], *second])
+        assert [future.cancelled() for future in (*first, *second)] == [True, True, False, False, *[True] * 4]
+        wait([*ahead, *first])
+    assert [future.result() for future in first[2:]] == [3, 4]
 
 
 def test_a_cluster_forgets_what_is_done(processes: Client) -> None:

@@ -30,12 +30,13 @@ class Scripted(Executor):
     repeats = True
     capacities = (Capacity(1, 2**30),)
     facts = ()
-    slots = 3
+    slots, step = 3, 1
 
     def __init__(self, **script: list[Any]) -> None:
         self.script, self.submitted, self.canceled = script, [], 0
         self.renewed = 0
         self.at_once: list[list[str]] = []
+        self.together: list[int] = []
         self.at_work: list[tuple[str, Future[Any]]] = []
 
     def share(self, value: Any) -> Any:
@@ -51,6 +52,7 @@ class Scripted(Executor):
         """End what the script lets end."""
         del task, shared
         futures = []
+        self.together.append(len(calls))
         for (key,) in calls:
             self.submitted.append(key)
             self.at_work = [(other, future) for other, future in self.at_work if not future.done()]
@@ -162,6 +164,16 @@ def test_a_call_during_which_processes_ended_is_tried_alone() -> None:
     for key, others in zip(executor.submitted, executor.at_once, strict=True):
         if executor.submitted.index(key) > 3:
             assert others == []
+
+
+def test_calls_are_submitted_in_steps() -> None:
+    """While calls are in flight, the next ones wait until there are slots for as many as a step has."""
+    executor = Scripted(a=[None], b=[2], c=[None], d=[4], e=[5])
+    executor.step = 2
+    for delay, number in ((0.2, 1), (0.3, 0)):
+        threading.Timer(delay, lambda n=number: executor.at_work[n][1].set_result(n)).start()
+    assert len(executor.run()) == 5
+    assert executor.together == [3, 2]
 
 
 def test_a_call_that_is_far_behind_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
