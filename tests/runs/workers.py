@@ -26,8 +26,11 @@ class Workers:
         Whether the workers are processes that can be killed.
     """
 
-    def __init__(self, client: Client | None = None, *, may_die: bool = False) -> None:
+    def __init__(
+        self, client: Client | None = None, cluster: LocalCluster | None = None, *, may_die: bool = False
+    ) -> None:
         self.client, self.may_die = client, may_die
+        self._cluster = cluster
 
     @property
     def address(self) -> str | None:
@@ -51,16 +54,19 @@ class Workers:
     def wait(self) -> None:
         """Wait until the cluster is whole, and has ended the tasks of clients that are gone.
 
-        A nanny may give up a worker that was killed while it started; then the other one goes on.
+        A nanny may give up a worker that was killed while it started; then the cluster starts another one,
+        once it has noticed, after 15 seconds.
         """
         due = time.monotonic() + 20
-        while self.client is not None:
+        while self.client is not None and self._cluster is not None:
             # A worker computes a task to its end, though the scheduler may have forgotten it.
             busy = self.client.run(_count_tasks, on_error="return").values()
             n_workers, n_tasks = self.client.run_on_scheduler(_count)
-            is_whole = n_workers == 2 or (n_workers == 1 and time.monotonic() > due)
-            if is_whole and n_tasks == 0 and list(busy) == [0] * n_workers:
+            if n_workers == 2 and n_tasks == 0 and list(busy) == [0] * n_workers:
                 return
+            if n_workers < 2 and time.monotonic() > due:
+                self._cluster.scale(2)
+                due += 20
             time.sleep(0.01)
 
 
@@ -93,7 +99,7 @@ def _cluster(*, processes: bool) -> Iterator[Workers]:
         Client(cluster, set_as_default=False) as client,
     ):
         client.wait_for_workers(2)
-        yield Workers(client, may_die=processes)
+        yield Workers(client, cluster, may_die=processes)
 
 
 WORKERS = {
