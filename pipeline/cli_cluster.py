@@ -17,6 +17,8 @@ from dask.utils import parse_timedelta
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from distributed import LocalCluster
+
 _SCHEDULER = click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -75,22 +77,30 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int | None, repor
         return
     if report is not None and find_spec("bokeh") is None:
         raise click.UsageError("--performance-report needs bokeh: pip install bokeh.")
-    from distributed import Client, LocalCluster, performance_report  # noqa: PLC0415  takes half a second
+    from distributed import LocalCluster, performance_report  # noqa: PLC0415  takes half a second
 
     # What Dask logs about workers that end would look as if the run had failed.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if workers:
         options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
         local = LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **options)
-        stack.enter_context(Client(stack.enter_context(local)))
+        _use(stack.enter_context(local), stack)
     elif scheduler is not None:
         _check_answers(scheduler)
         try:
-            stack.enter_context(Client(scheduler))
+            _use(scheduler, stack)
         except (OSError, ValueError) as error:
             raise click.UsageError(f"no scheduler of Dask answers at {scheduler}: {error}") from None
     if report is not None:
         stack.enter_context(performance_report(report))
+
+
+def _use(cluster: LocalCluster | str, stack: ExitStack) -> None:
+    from distributed import Client  # noqa: PLC0415  takes half a second
+
+    # As the default, a client would stay it if it can't connect.
+    client = stack.enter_context(Client(cluster, set_as_default=False))
+    stack.enter_context(client.as_current())
 
 
 def _check_answers(scheduler: str) -> None:

@@ -97,6 +97,8 @@ def test_mistakes_are_told(words: list[str], message: str, monkeypatch: pytest.M
         done = CliRunner().invoke(cli.main, ["run", "photo.tif", "out.zarr", "--density", SKIN, *words])
     assert done.exit_code == 2
     assert message in done.stderr
+    # A client that couldn't connect isn't there for what comes next.
+    assert current_client() is None
 
 
 @pytest.mark.usefixtures("folder")

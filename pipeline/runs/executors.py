@@ -46,10 +46,10 @@ def current_client() -> Client | None:
     """Return the current Dask client, if there is one."""
     if "distributed" not in sys.modules:
         return None
-    from distributed import default_client  # noqa: PLC0415  costs half a second where no cluster is used
+    from distributed import Client  # noqa: PLC0415  costs half a second where no cluster is used
 
     try:
-        client: Client = default_client()
+        client: Client = Client.current()
     except ValueError:
         return None
     return client

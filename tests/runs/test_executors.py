@@ -31,3 +31,6 @@ def test_a_client_is_used_where_there_is_one(processes: Client) -> None:
         assert current_client() is client
         assert isinstance(choose_executor(None), Cluster)
     assert current_client() is None
+    with processes.as_current():
+        assert current_client() is processes
+    assert current_client() is None
