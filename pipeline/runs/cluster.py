@@ -13,12 +13,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dask
-from dask.utils import format_bytes
 
 from pipeline.runs.batches import Batch, BatchSize, Shared, group
 from pipeline.runs.dispatch import LostError
-from pipeline.runs.executor import Capacity, Executor
-from pipeline.runs.limits import available_memory
+from pipeline.runs.executor import Executor
+from pipeline.runs.known_workers import KnownWorkers
 from pipeline.runs.worker import (
     PACKAGE,
     WINDOW,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from distributed import Future as RemoteFuture
 
-    from pipeline.runs.executor import Task
+    from pipeline.runs.executor import Capacity, Task
 
 R = TypeVar("R")
 
@@ -50,8 +49,8 @@ _QUEUE = 2
 _BACKLOG = 128
 # They aren't submitted while so many bytes are in flight, as where tasks carry the pixels of an array.
 _HEAVY = 2**26
-# Seconds between two questions for the workers that there are, and between two reports that there are none.
-_LOOK, _EVERY = 1.0, 10.0
+# Seconds between two looks for the first worker, and between two reports that there is none.
+_GLANCE, _EVERY = 0.25, 10.0
 # Seconds in which results are gathered, to be fetched with one message.
 _GATHERING = 0.01
 # Seconds after which a worker that doesn't send a result is taken to hang.
@@ -81,42 +80,22 @@ class Cluster(Executor):
         self._ended: SimpleQueue[Batch | None] = SimpleQueue()
         self._collecting: list[threading.Thread] = []
         self._fetching = float("inf")
-        self._n_threads, self._looked = 0, float("-inf")
+        self._workers = KnownWorkers(client)
         # Without the scheduler the client forgets where it was.
         self._address = client.scheduler.address if client.scheduler else "which is closed"
 
     @property
     def capacities(self) -> tuple[Capacity, ...]:
-        """That of each worker, with its memory up to where Dask pauses it.
-
-        While there is none, a worker of one thread is assumed, with the memory that is free here.
-        """
-        share = float(dask.config.get("distributed.worker.memory.pause", 0.8) or 1)
-        workers: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        capacities = tuple(
-            Capacity(
-                int(worker["nthreads"]),
-                int(worker["memory_limit"] * share) or available_memory(int(worker["nthreads"])),
-            )
-            for worker in workers.values()
-        )
-        return capacities or (Capacity(1, available_memory(1)),)
+        """That of each worker, or of one that is assumed while there is none."""
+        return self._workers.capacities
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The number of workers with their threads and memory, and the address of the dashboard."""
-        if not self.is_ready:
-            workers = "none yet"
-        else:
-            capacities = self.capacities
-            threads = _range([capacity.threads for capacity in capacities], str)
-            memory = _range([capacity.memory for capacity in capacities], format_bytes)
-            noun = "thread" if threads == "1" else "threads"
-            workers = f"{len(capacities)}, with {threads} {noun} and {memory} each"
         link = self._client.dashboard_link
         # Without bokeh a cluster on this machine has no pages.
         has_pages = link and (find_spec("bokeh") or "//127.0.0.1:" not in link)
-        return (("workers", workers), *([("dashboard", link)] if has_pages else []))
+        return (("workers", str(self._workers)), *([("dashboard", link)] if has_pages else []))
 
     @property
     def slots(self) -> int:
@@ -126,19 +105,17 @@ class Cluster(Executor):
             # A worker that hangs keeps the results that were asked of it, and not those of others.
             self._fetching = float("inf")
             self._start_collecting()
-        if now - self._looked > _LOOK:
-            try:
-                self._n_threads = sum(self._client.nthreads().values())
-            except Exception as error:
-                if self._client.status == "closed":
-                    raise ConnectionError(self._disconnected) from error
-                # The client may find the scheduler again; if not, the tasks in flight will tell.
-            self._looked = now
+        try:
+            self._workers.look()
+        except Exception as error:
+            if self._client.status == "closed":
+                raise ConnectionError(self._disconnected) from error
+            # The client may find the scheduler again; if not, the tasks in flight will tell.
         in_flight = list(self._batches.values())
         n_bytes = sum(batch.n_bytes for batch in set(in_flight))
         # It grows with what is in flight, so that few tasks are made before their size is known.
         backlog = min(_BACKLOG, 2 * len(in_flight)) if n_bytes < _HEAVY else 0
-        return max(1, _QUEUE * self._n_threads * self.step + backlog)
+        return max(1, _QUEUE * self._workers.n_threads * self.step + backlog)
 
     @property
     def step(self) -> int:
@@ -158,7 +135,7 @@ class Cluster(Executor):
             if time.monotonic() >= due:
                 tell(f"waiting for the first worker of {self._address}")
                 due = time.monotonic() + _EVERY
-            time.sleep(_LOOK / 4)
+            time.sleep(_GLANCE)
         request.release()
 
     def share(self, value: Any) -> Shared:  # noqa: ANN401  a value of any kind
@@ -167,9 +144,12 @@ class Cluster(Executor):
 
         return Shared(dumps(value))
 
-    def renew(self, shared: Shared) -> Shared:
-        """Send the value again, since all workers that have it may hang."""
-        return Shared(shared.content)
+    def renew(self, shared: Shared) -> None:
+        """Send the value again, from now on to workers that don't seem to hang."""
+        # The client may find the scheduler again; if not, the tasks in flight will tell.
+        with suppress(Exception):
+            self._workers.find_silent()
+        shared.basis = None
 
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them
         """Start tasks on any workers, with one message to the scheduler."""
@@ -196,13 +176,14 @@ class Cluster(Executor):
 
     def _send(self, shared: Shared, contents: list[bytes]) -> list[RemoteFuture[Any]]:
         """Send a task for each content, and before the first of them what they have in common."""
+        preference = self._workers.preference
         if shared.basis is None:
             parts, key = (shared.content, shared.sample, current_version()), f"basis-{uuid.uuid4().hex}"
-            shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False)
+            shared.basis = self._client.submit(make_basis, *parts, key=key, pure=False, **preference)
         keys = [(self._group, self._n_submitted + number) for number in range(len(contents))]
         self._n_submitted += len(contents)
         bases = [shared.basis] * len(contents)
-        return list(self._client.map(complete, bases, contents, key=keys, pure=False))
+        return list(self._client.map(complete, bases, contents, key=keys, pure=False, **preference))
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
         """Cancel tasks that wait at the scheduler, or that nobody needs."""
@@ -230,8 +211,11 @@ class Cluster(Executor):
         """Check that the workers have this package in this version."""
         if self._client.status != "running":
             raise RuntimeError(f"the client is {self._client.status}. Connect a new one: Client(address).")
+        # One that hangs would never answer.
+        self._workers.find_silent()
+        answering = self._workers.answering
         # Not a function of this package, which a worker may lack.
-        check_versions(self._client.run(installed_version, PACKAGE, on_error="return"))
+        check_versions(self._client.run(installed_version, PACKAGE, workers=answering, on_error="return"))
         self._start_collecting()
         return self
 
@@ -320,11 +304,6 @@ class Cluster(Executor):
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "pipeline":
             return RuntimeError(f"a worker has no {PACKAGE}. {remedy()}")
         return error
-
-
-def _range(numbers: Sequence[int], show: Callable[[int], str]) -> str:
-    low, high = show(min(numbers)), show(max(numbers))
-    return low if low == high else f"{low} to {high}"
 
 
 def _large_graphs() -> Any:  # noqa: ANN401  Dask's context

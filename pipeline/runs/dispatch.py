@@ -2,8 +2,8 @@
 
 A call that fails to read or write is tried again after a pause. A call during which processes ended is tried
 once more while nothing else is at work, since the processes may have ended because of another one. A call
-that is far behind all others is started a second time, if the executor allows that, and the first of the two
-that ends counts.
+that is far behind all others is started again, if the executor allows that, and the first attempt that ends
+counts.
 """
 
 from __future__ import annotations
@@ -212,19 +212,18 @@ class Dispatch(Generic[K, R]):
         return True
 
     def _repeat_late(self) -> None:
-        """Start calls a second time that are far behind: their process may hang, or be paused."""
+        """Start calls again that are far behind: their process may hang, or be paused."""
         silence = time.monotonic() - self._heard
         if not self._executor.repeats or silence < _PATIENCE:
             return
         known = _TIMES * statistics.median(self._durations) if self._durations else _UNKNOWN * _PATIENCE
-        if silence > known:
-            late = [
-                call
-                for call in self._in_flight.values()
-                if len(call.futures) == 1 and not call.is_alone and call.n_started < _MOST
-            ]
-            if late:
-                self._shared = self._executor.renew(self._shared)
-            for call in late:
-                # One that hangs mustn't keep the others.
-                self._submit([call])
+        late = [
+            call
+            for call in dict.fromkeys(self._in_flight.values())
+            if silence > known * len(call.futures) and call.n_started < _MOST
+        ]
+        if late:
+            self._executor.renew(self._shared)
+        for call in late:
+            # One that hangs mustn't keep the others.
+            self._submit([call])

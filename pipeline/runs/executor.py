@@ -70,7 +70,7 @@ class Executor(ABC):
     is_local : bool
         Whether tasks are computed in this process.
     repeats : bool
-        Whether a task that takes far longer than others may be started a second time, elsewhere.
+        Whether a task that takes far longer than others may be started again, elsewhere.
     """
 
     is_local: bool
@@ -129,9 +129,8 @@ class Executor(ABC):
     def share(self, value: Any) -> Any:  # noqa: ANN401  a value of any kind, or a handle to it
         """Send a value to every process once, and return the handle that :meth:`submit` takes."""
 
-    def renew(self, shared: Any) -> Any:  # noqa: ANN401  as `share` returned it
-        """Return a handle to the same value, for tasks that mustn't wait for processes that hang."""
-        return shared
+    def renew(self, shared: Any) -> None:  # noqa: ANN401, B027  as `share` returned it; most send nothing
+        """Send a value again, for tasks that mustn't wait for processes that hang."""
 
     @abstractmethod
     def submit(self, task: Task[R], shared: Any, calls: Sequence[tuple[Any, ...]]) -> list[Future[R]]:  # noqa: ANN401  as `task` takes them

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import h5py
-import psutil
 import pytest
 from distributed import Client
 from references import random_mixture
@@ -151,37 +150,6 @@ def test_clusters_that_cant_take_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             assert cluster.facts == (("workers", "none yet"),)
     with pytest.raises(RuntimeError, match=r"the client is closed. Connect a new one"), Cluster(client):
         pass
-
-
-class _Client:
-    """What the memory of a cluster is known from."""
-
-    scheduler = None
-
-    def __init__(self, *limits: int) -> None:
-        self._limits = limits
-
-    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
-        """Return the limits of the workers; by default of the first few alone, as distributed does."""
-        limits = self._limits if n_workers < 0 else self._limits[:n_workers]
-        facts = ({"memory_limit": limit, "nthreads": 1} for limit in limits)
-        return {"workers": {str(number): fact for number, fact in enumerate(facts)}}
-
-
-def cluster_with(*limits: int) -> Cluster:
-    """Make a cluster whose workers have these limits."""
-    client: Any = _Client(*limits)
-    return Cluster(client)
-
-
-def test_available_memory() -> None:
-    """The smallest limit of a worker counts, up to where Dask pauses it; without any, this machine's."""
-    for pause, share in ((0.8, 0.8), (0.5, 0.5), (False, 1)):
-        with dask.config.set({"distributed.worker.memory.pause": pause}):
-            assert cluster_with(*[2**30] * 9, 2**28).available_memory == int(2**28 * share)
-            assert cluster_with(0, 2**29).available_memory == int(2**29 * share)
-    for nothing in (cluster_with(0), cluster_with()):
-        assert 2**20 < nothing.available_memory <= psutil.virtual_memory().total
 
 
 def test_a_plan_for_a_cluster(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:

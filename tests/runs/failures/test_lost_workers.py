@@ -31,7 +31,7 @@ from runs.disturbed import (
 
 from pipeline import Density, LogDensity, Progress, resume, stream, verify
 from pipeline.runs import cluster as cluster_module
-from pipeline.runs import dispatch
+from pipeline.runs import dispatch, known_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,28 +158,39 @@ def test_a_block_that_ends_every_worker_is_named(tmp_path: Path) -> None:
     assert "mixture-pipeline resume" in caught.value.__notes__[0]
 
 
+@pytest.mark.parametrize("other_joins_late", [False, True])
 def test_a_worker_that_hangs_is_passed_over(
-    tmp_path: Path, wanted: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wanted: Path, other_joins_late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks of a worker that doesn't answer any more are computed by another one."""
-    monkeypatch.setattr(dispatch, "_PATIENCE", 1.0)
+    """Blocks of a worker that doesn't answer any more are computed by another one, in a later run, too."""
+    monkeypatch.setattr(dispatch, "_PATIENCE", 2.0)
     monkeypatch.setattr(dispatch, "_TIMES", 0.5)
+    monkeypatch.setattr(known_workers, "_SILENT", 1.0)
     # A block takes the longer, the more of them wait before it.
     monkeypatch.setattr(cluster_module, "_BACKLOG", 0)
-    store, stopped = tmp_path / "out.zarr", []
-    with cluster_of(2) as (cluster, client):
+    stopped: list[int] = []
+    with cluster_of(1 if other_joins_late else 2) as (cluster, client):
 
         def stop(event: Progress) -> None:
-            if event.blocks == 20:
-                stopped.append(next(iter(living(cluster, 2).values())))
+            if event.blocks == 20 and not stopped:
+                pids = list(living(cluster, len(cluster.workers)).values())
+                if other_joins_late:
+                    # It has to get from the one that hangs what tasks share.
+                    cluster.scale(2)
+                    living(cluster, 2)
+                stopped.append(pids[0])
                 os.kill(stopped[0], signal.SIGSTOP)
 
         try:
-            stream(noting(tmp_path / "log"), DENSITY, store, progress=stop, client=client, **OPTIONS)
+            for name in ("out.zarr", "again.zarr"):
+                image = noting(tmp_path / name.replace("zarr", "log"))
+                stream(image, DENSITY, tmp_path / name, progress=stop, client=client, **OPTIONS)
         finally:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, IndexError):
                 os.kill(stopped[0], signal.SIGKILL)
-    assert_same(store, wanted)
+    for name in ("out.zarr", "again.zarr"):
+        assert_same(tmp_path / name, wanted)
+    assert stopped[0] not in processes_in(tmp_path / "again.log")
 
 
 def test_blocks_that_cant_be_read_at_first(tmp_path: Path, wanted: Path) -> None:
