@@ -131,7 +131,7 @@ def value_layer(
         values = 10.0 ** values.astype(np.float64)
     scale = choose_scale(output, distribution, values)
     limits = [math.log10(end) if is_logarithmic else end for end in (scale.low, scale.high)]
-    colormap: Any = "magma" if output.quantity.value_range is None else "viridis"
+    colormap: Any = scale.color_map
     if color is not None:
         ends = [[0.0, 0.0, 0.0, 1.0], [*(part / _BRIGHTEST for part in color), 1.0]]
         colormap = {"name": f"#{hex_color(color)}", "colors": ends}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,8 +17,9 @@ import numpy as np
 from pipeline.results.color_maps import COLOR_MAPS, color_table
 from pipeline.results.image_tiles import ImageTiles
 from pipeline.results.page_facts import describe
+from pipeline.results.painting import paint_labels, paint_values
 from pipeline.results.planes import Planes, plane_colors
-from pipeline.results.tiles import Place, encode_png, paint_labels
+from pipeline.results.tiles import Place, encode_png
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,13 +127,8 @@ class PageContent:
             return encode_png(paint_labels(values, plane_colors(chosen), hidden))
         asked = _parse(query, {"low": float, "high": float, "map": str, "fade": int})
         scale = self._planes.scale(int(plane))
-        scale = scale._replace(
-            low=asked.get("low", scale.low),
-            high=asked.get("high", scale.high),
-            color_map=asked.get("map", scale.color_map),
-            is_faded=bool(asked.get("fade", 0)),
-        )
-        return encode_png(scale.paint(values))
+        scale = replace(scale, low=asked.get("low", scale.low), high=asked.get("high", scale.high))
+        return encode_png(paint_values(values, scale, asked.get("map"), is_faded=bool(asked.get("fade", 0))))
 
 
 def _parse(query: str, kinds: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.images.grid import Block
 from pipeline.models.palette import class_color
 from pipeline.models.summary import result_names
-from pipeline.results.color_maps import DIVERGING
-from pipeline.results.tiles import Place, Scale, n_levels
+from pipeline.results.scale import choose_scale
+from pipeline.results.tiles import Place, n_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
     from pipeline.models.output import Output
     from pipeline.results.result import Result
+    from pipeline.results.scale import Scale
 
 # Tiles whose values are kept, so that another range or color map is painted without reading: 2 MB each.
 _KEPT_TILES = 48
-# The share of pixels at either end of a distribution that the automatic range leaves out.
-_LEFT_OUT = 0.005
-# The automatic range of a logarithmic scale spans at most so many powers of ten.
-_MOST_POWERS = 6
 
 
 class Plane(NamedTuple):
@@ -45,11 +42,6 @@ class Plane(NamedTuple):
     name: str
     output: Output
     class_number: int | None
-
-    @property
-    def is_logarithmic(self) -> bool:
-        """Whether values span many powers of ten."""
-        return self.output.quantity.error_is_relative
 
 
 def list_planes(outputs: Iterable[Output]) -> list[Plane]:
@@ -113,36 +105,12 @@ class Planes:
         return found
 
     def scale(self, number: int) -> Scale:
-        """Return the color map and the range that suit a plane: its possible values, or most of its values.
-
-        The scale of log-ratios and other values of both signs is symmetric around 0.
-        """
-        plane = self.planes[number]
-        bounds = plane.output.quantity.value_range
-        if bounds is not None:
-            return Scale(*bounds, "viridis")
-        low, high = self._quantiles(number)
-        if plane.is_logarithmic:
-            high = high if high > 0 else 1.0
-            least = high * 10.0**-_MOST_POWERS
-            return Scale(min(max(low, least), high / 10) or high / 10, high, "magma", is_logarithmic=True)
-        if plane.output.quantity.operands == "pair":
-            reach = max(-low, high, 1e-30)
-            return Scale(-reach, reach, DIVERGING)
-        return Scale(low, high if low < high else low + 1, "magma")
-
-    def _quantiles(self, number: int) -> tuple[float, float]:
-        """Return the finite values between which nearly all pixels lie, 0 and 1 if none has a value."""
-        if self._summary is not None:
-            distribution = self._summary.distributions[self.planes[number].name]
-            ends = [distribution.quantile(share) for share in (_LEFT_OUT, 1 - _LEFT_OUT)]
-        else:
+        """Return the scale that suits a plane; without a summary, its coarsest tile stands for all values."""
+        plane, values = self.planes[number], np.zeros(0)
+        distribution = None if self._summary is None else self._summary.distributions[plane.name]
+        if distribution is None:
             values = self.read(number, Place(n_levels(self.extent) - 1, 0, 0))
-            values = values[np.isfinite(values)].astype(np.float64)
-            ends = np.quantile(values, [_LEFT_OUT, 1 - _LEFT_OUT]).tolist() if len(values) else [math.nan] * 2
-        if not all(map(math.isfinite, ends)):
-            return 0.0, 1.0
-        return ends[0], ends[1]
+        return choose_scale(plane.output, distribution, values)
 
     def _read(self, number: int, place: Place) -> NDArray[Any]:
         plane, stored = self.planes[number], min(place.level, len(self._levels) - 1)

@@ -13,6 +13,8 @@ from pipeline.images.reopening import reopen
 from pipeline.models.palette import class_color
 from pipeline.results.coarse import choose_planes, read_coarse
 from pipeline.results.figure import new_panels
+from pipeline.results.painting import paint_labels
+from pipeline.results.planes import plane_colors
 from pipeline.results.result import Result, open_result
 from pipeline.results.scale import choose_scale
 from pipeline.results.scale_bar import choose_bar
@@ -179,10 +181,8 @@ def _draw(plane: Plane, result: Result, panel: Axes, size: int, background: NDAr
     opacity = None if background is None else _OPACITY
     handles: list[Patch] = []
     if output.label_names is not None:
-        colors = np.array([class_color(number) for number in range(len(output.label_names))], np.uint8)
-        rgba = np.zeros((*values.shape, 4), np.uint8)
-        rgba[~missing, :3], rgba[~missing, 3] = colors[values[~missing]], 255
-        panel.imshow(rgba, extent=extent, interpolation="nearest", alpha=opacity)
+        colors = paint_labels(values, plane_colors(plane))
+        panel.imshow(colors, extent=extent, interpolation="nearest", alpha=opacity)
         handles = _class_handles(output, result)
     else:
         _draw_values(plane, result, panel, values, {"extent": extent, "alpha": opacity})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dask.utils import format_bytes
@@ -12,7 +12,8 @@ from pipeline.images.thumbnail import LARGEST, thumbnail_html
 from pipeline.models.palette import class_color, hex_color
 from pipeline.models.summary import result_names
 from pipeline.results.coarse import choose_planes, read_coarse
-from pipeline.results.color_maps import DIVERGING, color_table
+from pipeline.results.painting import paint_labels, paint_values
+from pipeline.results.planes import plane_colors
 from pipeline.results.scale import choose_scale
 
 if TYPE_CHECKING:
@@ -91,20 +92,11 @@ def _colors(result: Result, plane: Plane) -> NDArray[np.uint8]:
     """Return the colors of a result, or of a class of it, shape (h, w, 3)."""
     values, _ = read_coarse(result, plane, LARGEST // 2)
     if plane.output.label_names is not None:
-        return _label_colors(values, plane.output)
-    distribution = None if result.summary is None else result.summary.distributions[plane.name]
-    scale = choose_scale(plane.output, distribution, values)
-    missing = np.isnan(values)
-    table = color_table("viridis" if scale.neutral is None else DIVERGING)
-    places = np.where(missing, 0, scale.spread(values))
-    colors = table[np.round(places * (len(table) - 1)).astype(np.intp), :3]
-    return np.where(missing[..., np.newaxis], _NO_DATA, colors).astype(np.uint8)
-
-
-def _label_colors(labels: NDArray[Any], output: Output) -> NDArray[np.uint8]:
-    colors = [class_color(number) for number in range(len(output.label_names or ()))]
-    table = np.array([*colors, _NO_DATA], np.uint8)
-    return np.asarray(table[np.minimum(labels, len(colors))])
+        colors = paint_labels(values, plane_colors(plane))
+    else:
+        distribution = None if result.summary is None else result.summary.distributions[plane.name]
+        colors = paint_values(values, choose_scale(plane.output, distribution, values))
+    return np.where(colors[..., 3:] == 0, _NO_DATA, colors[..., :3]).astype(np.uint8)
 
 
 def _legend(result: Result, output: Output) -> str:

@@ -1,11 +1,14 @@
-"""Scales of color: how the values of a result are spread over a color map, in every picture alike."""
+"""Scales of color: how the values of a result are spread over a color map, wherever they are shown."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pipeline.results.color_maps import DIVERGING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 _QUANTILES = (0.01, 0.99)
 # A logarithmic scale spans so many powers of ten at most.
 _DECADES = 12
+# Densities that are lower everywhere have the lowest color, since twelve powers of ten below them is 0.
+_LEAST = 1e-290
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,15 @@ class Scale:
     low, high : float
         The values that have the first and the last color; those beyond have these colors too.
     is_logarithmic : bool
+        Whether equal ratios of values are equally far apart; values that aren't positive have the first color
+        then.
     neutral : float or None
         The value that has the middle color, or None if no value is special.
+
+    Raises
+    ------
+    ValueError
+        If low isn't less than high, or not positive where the scale is logarithmic.
     """
 
     low: float
@@ -37,12 +49,37 @@ class Scale:
     is_logarithmic: bool = False
     neutral: float | None = None
 
-    def spread(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the places of values in the color map, from 0 to 1; NaN where there is no value."""
-        low, high, shown = self.low, self.high, values.astype(np.float64)
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"the range is {low:g} to {high:g}; wanted two finite numbers, the lower first")
+        if self.is_logarithmic and low <= 0:
+            raise ValueError(f"the range begins at {low:g}; wanted a positive number for a logarithm")
+
+    @property
+    def color_map(self) -> str:
+        """The color map that suits: one whose middle is nearly white if there is a neutral value."""
+        return "viridis" if self.neutral is None else DIVERGING
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """The ends, or their logarithms to base 10."""
+        return (math.log10(self.low), math.log10(self.high)) if self.is_logarithmic else (self.low, self.high)
+
+    def shares(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far values are on the way from low to high, from 0 to 1; NaN where there is no value."""
+        low, high = self._ends
+        shown = values.astype(np.float64)
         if self.is_logarithmic:
-            low, high, shown = np.log(low), np.log(high), np.log(np.maximum(shown, low))
-        return np.clip((shown - low) / (high - low), 0, 1).astype(np.float32)
+            shown = np.log10(np.maximum(shown, self.low))
+        # Half of each may differ by more than a float64 can hold.
+        return np.clip((shown / 2 - low / 2) / (high / 2 - low / 2), 0, 1)
+
+    def edges(self, count: int) -> list[float]:
+        """Return the ends of so many intervals that are equally wide in the color map."""
+        places = np.linspace(*self._ends, count + 1)
+        edges: list[float] = (10.0**places if self.is_logarithmic else places).tolist()
+        return edges
 
 
 def choose_scale(output: Output, distribution: Distribution | None, values: NDArray[Any]) -> Scale:
@@ -70,10 +107,10 @@ def choose_scale(output: Output, distribution: Distribution | None, values: NDAr
         reach = max(abs(low - quantity.neutral), abs(high - quantity.neutral)) or 1.0
         return Scale(quantity.neutral - reach, quantity.neutral + reach, neutral=quantity.neutral)
     if quantity.error_is_relative:
-        high = high if high > 0 else 1.0
+        high = high if high > _LEAST else 1.0
         low = max(low, high / 10.0**_DECADES)
         return Scale(low if low < high else high / 10, high, is_logarithmic=True)
-    return Scale(low, high if high > low else low + 1)
+    return Scale(low, high if high > low else low + max(1.0, abs(low) * 1e-6))
 
 
 def _quantiles(distribution: Distribution | None, values: NDArray[Any]) -> tuple[float, float]:

@@ -165,7 +165,7 @@ def test_colors_are_those_of_classes(layers: dict[str, Any]) -> None:
         np.testing.assert_allclose(full, [*color, 255])
     middle = layers["ratio"][1]["colormap"]["colors"][127]
     np.testing.assert_allclose(middle[:3], [0.97] * 3, atol=0.01)
-    assert layers["log10 packed"][1]["colormap"] == "magma"
+    assert layers["log10 packed"][1]["colormap"] == "viridis"
 
 
 def test_what_is_unknown_is_left_out(tmp_path: Path, photo: NDArray[np.uint8]) -> None:

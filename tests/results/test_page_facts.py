@@ -35,7 +35,7 @@ def test_the_facts_of_a_result(scene: Path) -> None:
     pixels = [one["pixels"] for one in kind["classes"]]
     assert sum(pixels) == 900 * 1350 - 100 * 200
     assert [one["area"] for one in kind["classes"]] == pytest.approx([count / 16 for count in pixels])
-    assert (density["map"], density["logarithmic"], density["unit"]) == ("magma", True, None)
+    assert (density["map"], density["logarithmic"], density["unit"]) == ("viridis", True, None)
     assert (ratio["map"], ratio["logarithmic"], ratio["unit"]) == ("blue-red", False, "nats")
 
 

@@ -57,7 +57,7 @@ def test_thumbnails_have_the_colors_of_pictures(result: Result) -> None:
         values = np.asarray(result[name])
         assert result.summary is not None
         scale = choose_scale(result.outputs[name], result.summary.distributions[name], values)
-        expected = mpl.colormaps[colors](scale.spread(values)[~missing])[:, :3] * 255
+        expected = mpl.colormaps[colors](scale.shares(values)[~missing])[:, :3] * 255
         assert np.abs(shown[~missing] - expected).max() < 4
         assert (shown[missing] == 220).all()
     assert len(posteriors) == 2

@@ -54,7 +54,8 @@ def test_ratios_diverge_from_zero() -> None:
     """Both sides of 0 have the same reach, that of the wider one; it is never empty."""
     output = output_of(LogRatio(ONE, TWO))
     values = np.linspace(-8, 2, 10001)
-    assert choose_scale(output, None, values) == Scale(pytest.approx(-7.9), pytest.approx(7.9), neutral=0.0)
+    found = choose_scale(output, None, values)
+    assert (found.low, found.high, found.neutral) == (pytest.approx(-7.9), pytest.approx(7.9), 0.0)
     assert choose_scale(output, None, np.zeros(3)) == Scale(-1, 1, neutral=0.0)
     with_summary = choose_scale(output, distribution_of(output, [-4.0, 16.0]), values)
     assert with_summary.high == pytest.approx(16, rel=1 / 16)
@@ -76,6 +77,37 @@ def test_places_are_those_of_matplotlib(values: list[float], is_logarithmic: boo
     array = np.array(values)
     norm = (LogNorm if is_logarithmic else Normalize)(0.25, 1000, clip=True)
     expected = norm(np.maximum(array, 0.25))
-    found = Scale(0.25, 1000, is_logarithmic).spread(array)
+    found = Scale(0.25, 1000, is_logarithmic).shares(array)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert np.isnan(Scale(0, 1).spread(np.array([np.nan]))).all()
+    assert np.isnan(Scale(0, 1).shares(np.array([np.nan]))).all()
+
+
+def test_edges_are_even_in_the_map() -> None:
+    """Edges have equal distances, or equal ratios."""
+    assert Scale(-1.0, 1.0).edges(4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert Scale(1e-4, 1.0, is_logarithmic=True).edges(2) == pytest.approx([1e-4, 1e-2, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_logarithmic", "message"),
+    [
+        (1.0, 1.0, False, "the range is 1 to 1; wanted two finite numbers, the lower first"),
+        (np.nan, 1.0, False, "the range is nan to 1; wanted two finite numbers"),
+        (0.0, np.inf, False, "the range is 0 to inf; wanted two finite numbers"),
+        (0.0, 1.0, True, "begins at 0; wanted a positive number"),
+    ],
+)
+def test_scales_that_are_none(low: float, high: float, is_logarithmic: bool, message: str) -> None:
+    """A range that is empty, infinite or not positive is refused."""
+    with pytest.raises(ValueError, match=message):
+        Scale(low, high, is_logarithmic)
+
+
+@given(st.lists(st.floats(allow_nan=True), min_size=1), st.sampled_from([Density, LogDensity]))
+def test_whatever_the_values_are_there_is_a_scale(values: list[float], quantity: type[Density]) -> None:
+    """Equal, huge, tiny and missing values have a scale, whose shares lie between 0 and 1."""
+    for one in (quantity(ONE), LogRatio(ONE, TWO)):
+        array = np.abs(values) if quantity is Density and one.error_is_relative else np.array(values)
+        shares = choose_scale(output_of(one), None, array).shares(array)
+        np.testing.assert_array_equal(np.isnan(shares), np.isnan(array))
+        assert ((shares >= 0) & (shares <= 1))[~np.isnan(shares)].all()
