@@ -8,11 +8,14 @@ import re
 import socket
 from contextlib import ExitStack
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import dask
 from dask.utils import parse_timedelta
+
+from pipeline.stores.disk import check_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +78,8 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int | None, repor
         if report is not None:
             raise click.UsageError("--performance-report goes with a cluster: give --scheduler or --workers.")
         return
-    if report is not None and find_spec("bokeh") is None:
-        raise click.UsageError("--performance-report needs bokeh: pip install bokeh.")
+    if report is not None:
+        _check_report(report)
     from distributed import LocalCluster, performance_report  # noqa: PLC0415  takes half a second
 
     # What Dask logs about workers that end would look as if the run had failed.
@@ -93,6 +96,13 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int | None, repor
             raise click.UsageError(f"no scheduler of Dask answers at {scheduler}: {error}") from None
     if report is not None:
         stack.enter_context(performance_report(report))
+
+
+def _check_report(path: str) -> None:
+    """Raise an error unless a performance report can be written when the run, which may take hours, ends."""
+    if find_spec("bokeh") is None:
+        raise click.UsageError("--performance-report needs bokeh: pip install bokeh.")
+    check_new_file(Path(path), overwrite=True)
 
 
 def _use(cluster: LocalCluster | str, stack: ExitStack) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,9 @@ from pipeline.compute.moments import COVARIANCE_TYPES
 from pipeline.fitting import fit_mixture
 from pipeline.models.classes import Classes
 from pipeline.models.published import load_model_or_classes
+from pipeline.results.figure import check_picture, save_figure
 from pipeline.runs.counting import count_colors
+from pipeline.stores.disk import check_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def _labels(*, required: bool) -> Callable[..., Any]:
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="A picture of the kernels, as PNG, SVG or PDF."
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing model.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing model and picture.")
 @cluster_options(reports=False)
 def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of the options above
     """Fit a mixture to the colors of IMAGE, or with --labels one to the pixels of each class.
@@ -84,13 +85,13 @@ def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of 
       mixture-pipeline fit slide.tif tissue.json -k 8 --mask tissue.png --picture tissue.png
       mixture-pipeline fit slide.tif classes.json -k 4 --labels annotations.geojson --held-out 0.25
     """  # noqa: D301  click reads the backspace
-    if model.exists() and not arguments["overwrite"]:
-        raise FileExistsError(f"{model} exists. Choose another name, or pass --overwrite.")
-    _check_directories(model, arguments["picture"])
+    check_new_file(model, overwrite=arguments["overwrite"])
     if arguments["labels"] is None and (arguments["names"] or arguments["held_out"]):
         raise click.UsageError("--name and --held-out go with --labels.")
     if arguments["labels"] is not None and arguments["picture"] is not None:
         raise click.UsageError("--picture shows one mixture. Leave out --picture or --labels.")
+    if arguments["picture"] is not None:
+        check_picture(arguments["picture"], overwrite=arguments["overwrite"])
     opened = opened_image(image, arguments)
     options: dict[str, Any] = {
         "covariance_type": arguments["covariance_type"],
@@ -107,7 +108,7 @@ def fit(image: str, model: Path, **arguments: Any) -> None:  # noqa: ANN401  of 
         if arguments["picture"] is not None:
             from pipeline.pictures import plot_mixture  # noqa: PLC0415  only here
 
-            plot_mixture(mixture, histogram).savefig(arguments["picture"])
+            save_figure(plot_mixture(mixture, histogram), arguments["picture"])
             click.echo(f"picture: {arguments['picture']}")
         return
     labeled: dict[str, Any] = {
@@ -173,16 +174,6 @@ def score(model: str, image: str, **arguments: Any) -> None:  # noqa: ANN401  of
     click.echo(scores)
     for name, limit in limits.items():
         click.echo(f"{name}: at most {rate:g} false alarms where its log-ratio is at least {limit:.6g}")
-
-
-def _check_directories(*paths: Path | None) -> None:
-    """Raise FileNotFoundError unless the files can be written when a fit, which may take hours, has ended."""
-    for path in paths:
-        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise FileNotFoundError(
-                f"{path} can't be written; wanted a directory {path.parent} that may be written to. Make it, "
-                "or choose another one."
-            )
 
 
 def _report_fit(what: object, mixture: Mixture) -> None:

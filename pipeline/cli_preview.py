@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import click
 
+from pipeline.results.figure import check_picture, save_figure
 from pipeline.results.result import open_result
-from pipeline.stores.disk import write_file
 
 
 @click.command(short_help="Draw results with color bars, legends and a scale bar.")
@@ -30,14 +29,6 @@ def preview(
       mixture-pipeline preview out.zarr out.png
       mixture-pipeline preview out.zarr skin.pdf --result skin --overlay
     """  # noqa: D301  click reads the backspace
-    if picture.exists() and not overwrite:
-        raise FileExistsError(f"{picture} exists. Choose another name, or pass --overwrite.")
-    if not picture.suffix:
-        raise ValueError(f"{picture} has no ending that says its format; wanted for example {picture}.png")
-    if not picture.parent.is_dir():
-        raise FileNotFoundError(f"{picture.parent} isn't a directory. Make it, or choose another one.")
-    figure = open_result(store).preview(results or None, size=size, overlay=overlay)
-    content = BytesIO()
-    figure.savefig(content, format=picture.suffix[1:].lower())
-    write_file(picture, content.getbuffer())
+    check_picture(picture, overwrite=overwrite)
+    save_figure(open_result(store).preview(results or None, size=size, overlay=overlay), picture)
     click.echo(f"picture: {picture}")

@@ -95,7 +95,12 @@ def test_classes_are_fitted_and_scored(folder: Path) -> None:
             "each label once",
         ),
         (("fit", "none.png", "no/m.json"), "no/m.json can't be written; wanted a directory no"),
+        (("fit", "none.png", "s3://bucket/m.json"), "s3://bucket/m.json is a URL, and only runs write there"),
         (("fit", "none.png", "m.json", "--picture", "no/p.png"), "no/p.png can't be written"),
+        (
+            ("fit", "none.png", "m.json", "--picture", "p.xyz"),
+            "p.xyz doesn't end with a format; wanted one of",
+        ),
         (("fit", "photo.png", "m.json", "--labels", "labels.png", "--picture", "p.png"), "Leave out"),
         (("fit", "none.png", "m.json"), "none.png is not there"),
         (("score", "jones-rehg-skin", "photo.png", "--labels", "labels.png"), "is one mixture"),
@@ -117,3 +122,10 @@ def test_overwrite_replaces_a_model(folder: Path) -> None:
     assert (folder / "model.json").read_text() == "mine"
     assert command("fit", "photo.png", "model.json", "-k", "1", "--overwrite").exit_code == 0
     assert Mixture.load(folder / "model.json").n_kernels == 1
+    (folder / "p.png").write_text("mine")
+    for model in ("model.json", "other.json"):
+        refused = command("fit", "photo.png", model, "-k", "1", "--picture", "p.png")
+        assert refused.exit_code == 2
+        assert "exists. Choose another name, or overwrite it" in refused.output
+    assert (folder / "p.png").read_text() == "mine"
+    assert not (folder / "other.json").exists()

@@ -45,7 +45,9 @@ def test_results_are_drawn(store: Path) -> None:
     assert (store / "one.svg").read_bytes().startswith(b"<?xml")
     refused = command("out.zarr", "out.png")
     assert refused.exit_code == 2
-    assert "out.png exists. Choose another name, or pass --overwrite." in refused.stderr
+    assert (
+        "out.png exists. Choose another name, or overwrite it (overwrite=True, --overwrite)" in refused.stderr
+    )
     assert command("out.zarr", "out.png", "--overwrite", "--size", "100").exit_code == 0
     assert cv2.imread("out.png").size < whole.size
     assert not list(store.glob("*.partial"))
@@ -54,9 +56,10 @@ def test_results_are_drawn(store: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["out.zarr", "out"], "out has no ending that says its format"),
-        (["out.zarr", "out.xyz"], "Format 'xyz' is not supported"),
-        (["out.zarr", "none/out.png"], "none isn't a directory"),
+        (["out.zarr", "out"], "out doesn't end with a format; wanted one of"),
+        (["out.zarr", "out.xyz"], "out.xyz doesn't end with a format; wanted one of ."),
+        (["out.zarr", "none/out.png"], "none/out.png can't be written; wanted a directory none that may"),
+        (["out.zarr", "s3://b/out.png"], "s3://b/out.png is a URL, and only runs write there"),
         (["out.zarr", "out.png", "--result", "x"], "out.zarr has no result 'x'; it has density, kinds"),
         (["none.zarr", "out.png"], "none.zarr doesn't exist"),
     ],

@@ -28,8 +28,12 @@ LARGEST_COPY = 5 * 2**30
 
 
 def locate(url: str) -> tuple[ObjectFolder, str]:
-    """Return the folder of an object, and its name there."""
+    """Return the folder of an object, and its name there; raises ValueError if the URL names none."""
     folder, _, name = url.rpartition("/")
+    if folder.endswith(":/"):
+        raise ValueError(
+            f"{ObjectFolder(url).url} is a bucket; wanted a URL like s3://bucket/folder/slide.tif"
+        )
     return ObjectFolder(folder), name
 
 

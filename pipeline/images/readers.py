@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +19,7 @@ from pipeline.images.npy import open_npy
 from pipeline.images.numpy_array import open_numpy
 from pipeline.images.photo import open_photo
 from pipeline.images.raster import open_jpeg2000, open_raster
-from pipeline.images.remote import RemotePath, as_local, is_url, open_remote_zarr, without_secrets
+from pipeline.images.remote import RemotePath, as_local, is_url, open_remote_zarr, url_of_path
 from pipeline.images.sliceable import open_sliceable
 from pipeline.images.slide import open_slide
 from pipeline.images.source import Source
@@ -79,8 +78,6 @@ ARRAY_READERS: tuple[Callable[[object, str, int | None], Source | None], ...] = 
 )
 # The same for what is open already but holds several images, of which one is chosen.
 STORE_READERS: tuple[Callable[[object, str, int | None, Choice], Source | None], ...] = (open_zarr,)
-# A scheme has two letters or more: one letter is a drive. A Path has a single slash where the URL had two.
-_CUT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 _ZARR = ".zarr"
 # The readers that read remote files by ranges: the first one refuses slides that the other reads wrong.
 REMOTE_READERS: tuple[FileReader, ...] = (open_slide, open_tiff)
@@ -157,8 +154,7 @@ def _open_path(path: str | os.PathLike[str], role: str, channel_axis: int | None
     if absolute.is_dir():
         return _open_directory(path, str(absolute), role, channel_axis, choice)
     if not absolute.is_file():
-        if _CUT_URL.match(given):
-            url = without_secrets(given.replace(":/", "://", 1))
+        if url := url_of_path(given):
             raise ValueError(f"{role} is the URL {url} as a Path; wanted text")
         raise FileNotFoundError(f"{path} is not there; wanted an image file or the directory of a Zarr array")
     if not absolute.stat().st_size:

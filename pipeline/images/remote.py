@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _ZARR = re.compile(r"\.zarr(?=/|\Z)")
 # A scheme has two letters or more: one letter is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# A Path has a single slash where the URL had two.
+_CUT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 # Parameters that sign a URL, or hold a key; a shared access signature of Azure consists of short names.
 _SECRET = re.compile(
     r"sig\Z|x-(?:amz|goog)-|.*(?:auth|credential|key|password|secret|signature|token)", re.IGNORECASE
@@ -74,6 +76,11 @@ class RemotePath(str):
 def is_url(path: object) -> bool:
     """Return whether a path is a URL."""
     return isinstance(path, str) and _URL.match(path) is not None
+
+
+def url_of_path(path: str) -> str | None:
+    """Return the URL that a path was, which has lost a slash, without its secrets; None if it was none."""
+    return without_secrets(path.replace(":/", "://", 1)) if _CUT_URL.match(path) else None
 
 
 def as_local(url: str) -> str | None:

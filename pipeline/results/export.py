@@ -11,6 +11,7 @@ from uuid import uuid4
 from pipeline.images.remote import is_url
 from pipeline.results.result import open_result
 from pipeline.runs.progress import reporting
+from pipeline.stores.disk import check_new_file
 
 if TYPE_CHECKING:
     import os
@@ -160,12 +161,7 @@ def _check_target(target: Path, store: Path | None, *, overwrite: bool) -> None:
         resolved, source = target.resolve(), store.resolve()
         if resolved == source or source in resolved.parents or resolved in source.parents:
             raise ValueError(f"{target} and {store} lie inside one another; choose another file")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent} is no directory; create it, or choose another place")
-    if target.exists() and not overwrite:
-        raise FileExistsError(
-            f"{target} exists. Choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
+    check_new_file(target, overwrite=overwrite)
 
 
 def _replace(temporary: Path, target: Path) -> None:

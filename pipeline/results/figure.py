@@ -5,7 +5,11 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from pipeline.stores.disk import check_new_file, write_file
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -51,3 +55,27 @@ def new_panels(
 
     figure = Picture(figsize=(width * n_columns, height * n_rows), dpi=dpi, layout="constrained")
     return figure, list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+
+
+def check_picture(path: Path, *, overwrite: bool) -> None:
+    """Raise an error unless a figure can be saved there: a check before long work.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, ValueError
+        As :func:`check_new_file` does; ValueError also if the name doesn't end with a format of Matplotlib.
+    ModuleNotFoundError
+        If Matplotlib isn't installed.
+    """
+    check_new_file(path, overwrite=overwrite)
+    figure, _ = new_panels(1)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(f"{path} doesn't end with a format; wanted one of .{', .'.join(sorted(known))}")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the file's name ends with."""
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower())
+    write_file(path, content.getbuffer())

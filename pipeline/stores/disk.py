@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from pipeline.images.remote import url_of_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -111,6 +113,31 @@ class Draft(AbstractContextManager["Draft"]):
             if isinstance(error, OSError) and error.errno is not None and error.filename is None:
                 raise OSError(error.errno, error.strerror, os.fspath(self._path)) from error
             raise
+
+
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Raise an error unless a file or a directory can be written there: a check before long work.
+
+    Raises
+    ------
+    ValueError
+        If the path was a URL.
+    FileNotFoundError
+        If the directory that it would be in isn't there, or may not be written to.
+    FileExistsError
+        If it exists and may not be overwritten.
+    """
+    if url := url_of_path(os.fspath(path)):
+        raise ValueError(f"{url} is a URL, and only runs write there; wanted a path of this machine")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise FileNotFoundError(
+            f"{path} can't be written; wanted a directory {path.parent} that may be written to. Make it, or "
+            "choose another one"
+        )
+    if os.path.lexists(path) and not overwrite:
+        raise FileExistsError(
+            f"{path} exists. Choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:

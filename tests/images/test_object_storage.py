@@ -105,6 +105,8 @@ def test_what_a_url_is() -> None:
     assert (folder.url, name) == ("s3://b/a", "x.tif")
     assert locate("s3://b/x.tif")[0].url == ObjectFolder("S3://b/").url == "s3://b"
     assert repr(folder) == "ObjectFolder('s3://b/a')"
+    with pytest.raises(ValueError, match=r"^s3://b is a bucket; wanted a URL like s3://bucket/folder/slide"):
+        locate("s3://b")
     with pytest.raises(ValueError, match=r"s3:///x names no bucket; wanted a URL like s3://bucket/"):
         ObjectFolder("s3:///x")
     for url in ("s3://b/a/../x", "s3://b/./x", "s3://b/a//x", "s3://b/.."):

@@ -43,7 +43,12 @@ def test_the_name_tells_the_format(results: Path, tmp_path: Path) -> None:
         ),
         ("out.tif", {"result": "none"}, ValueError, "result is 'none', but .*out.zarr has ratio, chances"),
         ("out.geojson", {"result": "ratio"}, ValueError, "ratio isn't a label.*wanted one of label"),
-        ("none/out.tif", {"result": "ratio"}, FileNotFoundError, "none is no directory; create it"),
+        (
+            "none/out.tif",
+            {"result": "ratio"},
+            FileNotFoundError,
+            "none/out.tif can't be written; wanted a dir",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -27,6 +27,21 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
+def test_a_new_file_is_checked_beforehand(tmp_path: Path) -> None:
+    """Whatever is there stays, even a link that leads nowhere; URLs and missing directories are refused."""
+    disk.check_new_file(tmp_path / "new", overwrite=False)
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "old").mkdir()
+    for name in ("link", "old"):
+        with pytest.raises(FileExistsError, match=f"{name} exists. Choose another name, or overwrite it"):
+            disk.check_new_file(tmp_path / name, overwrite=False)
+        disk.check_new_file(tmp_path / name, overwrite=True)
+    with pytest.raises(FileNotFoundError, match=r"no/new can't be written; wanted a directory .*no that may"):
+        disk.check_new_file(tmp_path / "no" / "new", overwrite=False)
+    with pytest.raises(ValueError, match=r"^s3://b/x.png is a URL, and only runs write there; wanted a path"):
+        disk.check_new_file(Path("s3://b/x.png"), overwrite=True)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"one\r\ntwo\n", np.arange(100, dtype=np.uint8).data, np.zeros(0, np.uint8).data],
