@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.images.display import Brightness, shown_channels
 from pipeline.images.remote import is_url
 from pipeline.images.reopening import innermost, reopen
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 # So many pixels are read for an overview at most.
 _MOST_PIXELS = 2**25
-_QUANTILES = (0.01, 0.99)
-_COLORS = ("red", "green", "blue")
 # Parts of a place that are the same at each level of a pyramid, beside those of a choice.
 _SAME_AT_LEVELS = {"image", "rows", "columns", "channels", "channel_axis"}
 _CHOICE = {"level", "series", "pages", "z", "t", "magnification"}
@@ -59,7 +58,9 @@ def read_overview(image: Image, side: int) -> NDArray[np.uint8]:
     if math.prod(image.extent) > _MOST_PIXELS:
         raise ValueError("the image has no coarser levels, and reading all of it takes long")
     step = max(1, round(max(image.extent) / side))
-    return _as_colors(np.asarray(image[::step, ::step]), image.channels)
+    pixels = np.asarray(image[::step, ::step])
+    shown = pixels.reshape(*pixels.shape[:2], -1)[..., shown_channels(image.channels, image.n_channels)]
+    return Brightness.of(shown).colors(shown)
 
 
 def _coarser(image: Image, place: dict[str, Any], side: int) -> Image:
@@ -104,21 +105,3 @@ def _at_level(place: dict[str, Any], level: int, ratio: float, extent: tuple[int
             first, last = (min(length - 1, int(end / ratio)) for end in (places[0], places[-1]))
             moved[axis] = [first, last + (1 if step > 0 else -1), int(step)]
     return moved
-
-
-def _as_colors(pixels: NDArray[Any], names: tuple[str, ...] | None) -> NDArray[np.uint8]:
-    """Return pixels as red, green and blue."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    n_channels = pixels.shape[2]
-    if names is not None and set(_COLORS) <= set(names):
-        chosen = [names.index(color) for color in _COLORS]
-    else:
-        chosen = [0, 1, 2] if n_channels >= len(_COLORS) else [0, 0, 0]
-    shown = pixels[..., chosen]
-    if shown.dtype == np.uint8:
-        return np.ascontiguousarray(shown)
-    shown = shown.astype(np.float64)
-    finite = shown[np.isfinite(shown)]
-    low, high = np.quantile(finite, _QUANTILES, method="nearest") if finite.size else (0.0, 1.0)
-    spread = np.clip((shown - low) / (high - low if high > low else 1), 0, 1)
-    return np.asarray(np.nan_to_num(spread) * 255, np.uint8)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.images.display import Brightness, shown_channels
 from pipeline.images.remote import is_url
 from pipeline.images.reopening import innermost, reopen
 from pipeline.images.view import view
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from pipeline.images.image import Image
     from pipeline.images.source import Source
 
-_RGB = ("red", "green", "blue")
-_BRIGHTEST = 255
-# The share of samples at either end that the shown range of an image of other than 8 bits leaves out.
-_LEFT_OUT = 0.01
 _MOST_LEVELS = 32
 # A tile isn't read from pixels that lie farther apart, since that takes long: it is made of finer tiles.
 _MOST_STEP = 16
@@ -96,10 +93,7 @@ class ImageTiles:
             raise ValueError(f"{image.name} has changed since the results were computed")
         self.name, self.extent = image.name, image.extent
         names = image.channels or tuple(f"channel {number}" for number in range(image.n_channels))
-        if set(_RGB) <= set(names):
-            shown = tuple(names.index(name) for name in _RGB)
-        else:
-            shown = tuple(range(len(_RGB) if len(names) >= len(_RGB) else 1))
+        shown = shown_channels(names, len(names))
         self.channels = tuple(names[channel] for channel in shown)
         self._levels = _open_levels(place, image, shown)
         last = self._levels[-1]
@@ -146,13 +140,7 @@ class ImageTiles:
 
     def _paint(self, place: Place) -> NDArray[np.uint8]:
         """Return the colors of a tile that is read."""
-        pixels = self._read(place)
-        if pixels.dtype != np.uint8:
-            low, high = self._range
-            share = (pixels.astype(np.float64) - low) / (high - low)
-            shown = np.nan_to_num(np.clip(share, 0, 1)) * _BRIGHTEST + 0.5
-            pixels = shown.astype(np.uint8)
-        return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        return self._brightness.colors(self._read(place))
 
     def values(self, row: int, column: int) -> list[float | int | None]:
         """Return the samples of a pixel at full resolution in the shown channels; None isn't finite."""
@@ -161,16 +149,13 @@ class ImageTiles:
         return [sample if math.isfinite(sample) else None for sample in pixel[0, 0].tolist()]
 
     @cached_property
-    def _range(self) -> tuple[float, float]:
-        """The samples that are shown black and white."""
+    def _brightness(self) -> Brightness:
+        """That of the middle of the coarsest level, which isn't read if samples have 8 bits."""
+        if self._levels[0].source.dtype == np.uint8:
+            return Brightness.of(np.zeros(0, np.uint8))
         middle = (max(0, (-(-length // 2**self.coarsest) - 1) // SIDE // 2) for length in self.extent)
         row, column = middle
-        samples = self._read(Place(self.coarsest, column, row)).astype(np.float64)
-        samples = samples[np.isfinite(samples)]
-        if not len(samples):
-            return 0.0, 1.0
-        low, high = np.quantile(samples, [_LEFT_OUT, 1 - _LEFT_OUT]).tolist()
-        return low, max(high, low + max(abs(low), 1e-30) * 1e-6)
+        return Brightness.of(self._read(Place(self.coarsest, column, row)))
 
     def _read(self, place: Place) -> NDArray[Any]:
         """Return the shown samples of a tile, shape (h, w, C)."""
