@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "stores": {
         "models",
         *("images.grid", "images.description", "images.geometry", "images.no_data"),
-        *("images.object_storage", "images.remote"),
+        *("images.object_storage", "images.remote", "images.zarr_chunks"),
     },
     "runs": {"models", "compute", "images", "stores"},
     "results": {"models", "images", "stores", "runs.progress"},

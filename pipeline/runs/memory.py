@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 # An interpreter that has imported all that a run uses: 130 MiB with the decoders of TIFF and with Dask.
 _INTERPRETER = 140 * 2**20
-# What a thread keeps besides its block: memory that the allocator doesn't give back.
-_THREAD = 32 * 2**20
+# What a thread keeps besides its block, and what is kept of decoding a whole image: memory that the allocator
+# doesn't give back.
+_THREAD, _DECODED = 32 * 2**20, 64 * 2**20
 
 
 class Need(NamedTuple):
@@ -158,7 +159,8 @@ def project_memory(
     Returns
     -------
     int
-        The memory in bytes, which a run doesn't exceed. Measured peaks are at least 0.6 of it
+        The memory in bytes, which a run doesn't exceed. Making the levels beyond the first two takes no more
+        than a block does. Measured peaks are at least 0.55 of it
         (``python tests/benchmarks/memory.py``).
     """
     n_pixels = math.prod(grid.largest)
@@ -179,7 +181,8 @@ def project_memory(
             shared += engine.process_bytes([], dtype)
     present = psutil.Process().memory_info().rss - footprint.present if is_local else 0
     # Images are decoded before anything is computed.
-    work = max(footprint.opening, shared + blocks * (block + own + _THREAD))
+    kept = min(footprint.opening, _DECODED)
+    work = max(footprint.opening, kept + shared + blocks * (block + own + _THREAD))
     return int(max(_INTERPRETER, present) + footprint.held + work)
 
 

@@ -132,8 +132,10 @@ def run_task(
                 shards.add(job.store.write_block(layer, block, planes, error=lossy.get(layer.name)))
         for layer in layers:
             if layer not in missing:
-                stored |= _read_outputs(job.store, layer, block)
-            _write_coarser(job.store, layer, coarser, shards, stored.copy)
+                read = _reader(job.store, layer, block)
+                stored |= {output.name: read(output) for output in layer.outputs}
+            if lacking := _lacking(job.store, layer, coarser):
+                _write_coarser(job.store, layer, coarser, shards, _given(stored), lacking=lacking)
         summary = _summarize(job, block, stored, None if zones is None else zones.read())
         after = high_water()
         memory = after if after > before + _GRAIN else resident()
@@ -162,8 +164,9 @@ def coarsen_task(job: Job, level: int, block: Block, coarser: Mapping[int, Block
     """
     with _Shards() as shards:
         for layer in job.layers:
-            read = partial(_read_outputs, job.store, layer, block, level)
-            _write_coarser(job.store, layer, coarser, shards, read)
+            if lacking := _lacking(job.store, layer, coarser):
+                read = _reader(job.store, layer, block, level)
+                _write_coarser(job.store, layer, coarser, shards, read, lacking=lacking)
         return partial(_publish, shards.keep(), shards.n_bytes)
 
 
@@ -193,10 +196,27 @@ def _planes(layer: Layer, stored: Mapping[str, NDArray[Any]]) -> list[NDArray[An
     return [plane for output in layer.outputs for plane in stored[output.name]]
 
 
-def _read_outputs(store: Store, layer: Layer, block: Block, level: int = 0) -> dict[str, NDArray[Any]]:
-    """Read the stored numbers of each output of a layer."""
-    planes = store.read_block(layer, block, level=level)
-    return {output.name: planes[layer.planes_of(output)] for output in layer.outputs}
+def _reader(store: Store, layer: Layer, block: Block, level: int = 0) -> Callable[[Output], NDArray[Any]]:
+    """Return a function that gives the stored numbers of an output of a layer.
+
+    Outputs are read one after the other, in arrays of the size that the run has used before: the allocator
+    keeps that memory for the next ones, and would not make a larger array of it.
+    """
+    if store.holds_whole_shards:
+        # A shard takes one request, and its parts would take many.
+        planes = store.read_block(layer, block, level=level)
+        return lambda output: planes[layer.planes_of(output)]
+    return lambda output: store.read_block(layer, block, level=level, planes=layer.planes_of(output))
+
+
+def _given(stored: Mapping[str, NDArray[Any]]) -> Callable[[Output], NDArray[Any]]:
+    """Return a function that gives the stored numbers of an output, which are in memory."""
+    return lambda output: stored[output.name]
+
+
+def _lacking(store: Store, layer: Layer, coarser: Mapping[int, Block]) -> list[int]:
+    """Return the coarser levels of which a layer lacks the shard."""
+    return [n for n, block in coarser.items() if store.check_block([layer], block.index, level=n)]
 
 
 def _write_coarser(
@@ -204,19 +224,15 @@ def _write_coarser(
     layer: Layer,
     coarser: Mapping[int, Block],
     shards: _Shards,
-    read: Callable[[], Mapping[str, NDArray[Any]]],
+    read: Callable[[Output], NDArray[Any]],
+    *,
+    lacking: Sequence[int],
 ) -> None:
-    """Write the shards of coarser levels that a layer lacks, each level made of the one below.
-
-    The numbers of the finest level are read only if a shard is lacking.
-    """
-    lacking = [n for n, block in coarser.items() if store.check_block([layer], block.index, level=n)]
-    if not lacking:
-        return
-    finer = read()
+    """Write the shards of coarser levels that a layer lacks, each level made of the one below."""
     for level, block in coarser.items():
         if level <= max(lacking):
-            finer = {output.name: coarsen(output, finer[output.name]) for output in layer.outputs}
+            finer = {output.name: coarsen(output, read(output)) for output in layer.outputs}
+            read = _given(finer)
         if level in lacking:
             shards.add(store.write_block(layer, block, _planes(layer, finer), level=level))
 

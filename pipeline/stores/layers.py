@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.images.zarr_chunks import chunk_reader
 from pipeline.models.summary import result_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import zarr
     from numpy.typing import NDArray
@@ -97,12 +99,24 @@ class Layer:
         return slice(first, first + output.n_results)
 
     def read(
-        self, array: zarr.Array[Any], region: tuple[slice, slice], planes: slice = slice(None)
+        self,
+        array: zarr.Array[Any],
+        region: tuple[slice, slice],
+        planes: slice = slice(None),
+        *,
+        directory: Path | None = None,
     ) -> NDArray[Any]:
-        """Read the stored numbers of a region of an array of the layer, shape (J, h, w), or some planes."""
-        if self.is_label:
-            return np.asarray(array[region])[None]
-        return np.asarray(array[(planes, *region)])
+        """Read the stored numbers of a region of an array of the layer, shape (J, h, w), or some planes.
+
+        If the array is in a directory of this machine, it is read in this thread, which takes no more memory
+        than the numbers and a chunk.
+        """
+        wanted = region if self.is_label else (planes, *region)
+        if reader := chunk_reader(array, directory):
+            stored = reader.read(tuple(range(n)[one] for n, one in zip(array.shape, wanted, strict=True)))
+        else:
+            stored = np.asarray(array[wanted])
+        return stored[None] if self.is_label else stored
 
     def level_path(self, level: int) -> str:
         """Return the path of the group of a level."""

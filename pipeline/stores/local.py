@@ -174,7 +174,8 @@ class LocalStore(Store):
         self, layer: Layer, block: Block, *, level: int = 0, planes: slice = slice(None)
     ) -> NDArray[Any]:
         """Read the stored numbers of a block of a layer, shape (J, h, w), or some planes of them."""
-        return layer.read(self.open_level(layer, level), block.region, planes)
+        directory = self.directory / layer.array_path(level)
+        return layer.read(self.open_level(layer, level), block.region, planes, directory=directory)
 
     def find_fault(self, layer: Layer, index: Index, level: int) -> Literal["missing", "damaged"] | None:
         """Return the fault of a shard, by the checksums that it holds, or None if it has none."""

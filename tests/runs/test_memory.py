@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -16,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from references import random_mixture
 
-from pipeline import Density, Image, Label, Packed, Posterior, open_image
+from pipeline import Density, Image, Label, LogDensity, Packed, Posterior, open_image, stream
 from pipeline.images.grid import Grid
 from pipeline.models.output import make_outputs
-from pipeline.runs import memory
+from pipeline.runs import execution, memory
 from pipeline.runs.memory import project_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.models.quantity import Quantity
@@ -142,7 +145,11 @@ def test_a_photo_is_decoded_whole(tmp_path: Path) -> None:
     needed = [
         project(open_image(tmp_path / name), (64, 64), 1, DENSITY) for name in ("photo.png", "photo.tif")
     ]
-    assert needed[0] - project(open_image(pixels), (64, 64), 1, DENSITY) == pixels.nbytes
+    photo = open_image(tmp_path / "photo.png").footprint((64, 64))
+    # What decoding takes is kept by the allocator, if it isn't much.
+    held = photo.held + photo.opening
+    assert photo.held == pixels.nbytes
+    assert needed[0] - project(open_image(pixels), (64, 64), 1, DENSITY) == held
     assert needed[0] > needed[1]
 
 
@@ -236,3 +243,38 @@ def test_shards_that_are_held_until_they_are_sent() -> None:
     plain = project(ENDLESS, (256, 256), 2, DENSITY)
     held = project(ENDLESS, (256, 256), 2, DENSITY, holds_shards=True)
     assert held - plain == 2 * 2 * (256 * 256 * 4 * 21 // 16)
+
+
+def test_making_further_levels_takes_less_than_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs that share a shard are read one after the other, in the task's own thread."""
+    peaks: dict[str, list[int]] = {"run_task": [], "coarsen_task": []}
+
+    def measured(name: str) -> Callable[..., Any]:
+        task = getattr(execution, name)
+
+        def measure(*arguments: Any) -> Any:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            finish = task(*arguments)
+            peaks[name].append(tracemalloc.get_traced_memory()[1] - before)
+            return finish
+
+        return measure
+
+    for name in peaks:
+        monkeypatch.setattr(execution, name, measured(name))
+    pixels = np.random.default_rng(0).integers(0, 256, (2048, 2048, 1), dtype=np.uint8)
+    quantities = {f"q{seed}": LogDensity(random_mixture(1, 1, seed=seed)) for seed in range(16)}
+    tracemalloc.start()
+    try:
+        with dask.config.set(scheduler="synchronous"):
+            stream(pixels, quantities, tmp_path / "out.zarr", block=256, progress="none")
+    finally:
+        tracemalloc.stop()
+    assert (len(peaks["run_task"]), len(peaks["coarsen_task"])) == (64, 4)
+    # The results of a block are in memory together, and those of a block of a coarser level aren't.
+    n_bytes = len(quantities) * 256 * 256 * 4
+    assert min(peaks["run_task"]) > n_bytes
+    assert max(peaks["coarsen_task"]) < 0.75 * n_bytes
