@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.models.encoding import Encoding
     from pipeline.models.output import Output
+    from pipeline.stores.store import Index
 
 LABELS, PACKED = "labels", "packed"
 # The groups of the largest errors of packed outputs, which aren't images.
@@ -117,6 +118,17 @@ class Layer:
         else:
             stored = np.asarray(array[wanted])
         return stored[None] if self.is_label else stored
+
+    def is_whole(self, array: zarr.Array[Any], index: Index, *, directory: Path | None = None) -> bool:
+        """Return whether a shard of an array of the layer can be decoded: all that it holds has checksums."""
+        try:
+            sides = (array.shards or ())[-2:]
+            rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, sides, strict=True))
+            for plane in range(1 if self.is_label else array.shape[0]):
+                self.read(array, (rows, columns), slice(plane, plane + 1), directory=directory)
+        except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
+            return False
+        return True
 
     def level_path(self, level: int) -> str:
         """Return the path of the group of a level."""

@@ -243,18 +243,6 @@ def encode_files(
     return [*files, (shard_path(layer, block.index, level), shard)]
 
 
-def is_whole(array: zarr.Array[Any], index: Index) -> bool:
-    """Return whether a shard of an array can be decoded: its index and its chunks have checksums."""
-    try:
-        lengths = (array.shards or ())[-2:]
-        rows, columns = (slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
-        for plane in range(array.shape[0]) if array.ndim > len(index) else [...]:
-            array[plane, rows, columns]
-    except Exception:  # noqa: BLE001  damaged bytes make decoders raise any exception
-        return False
-    return True
-
-
 def encode_error(metadata: bytes, index: Index, error: float) -> bytes:
     """Return the content of the file that holds the largest error of a block.
 

@@ -267,7 +267,7 @@ class LocalStore(Store):
             array = self.open_level(layer, level)
         except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
             return False
-        return layout.is_whole(array, index)
+        return layer.is_whole(array, index, directory=self.directory / layer.array_path(level))
 
     def _has_error(self, layer: Layer, index: Index, level: int) -> bool:
         """Return whether the largest error of a block is recorded, if the encoding of its layer is lossy."""

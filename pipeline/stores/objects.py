@@ -292,7 +292,7 @@ class ObjectStore(Store):
             array = self._of_shard(layer, index, level, shard)
         except Exception:  # noqa: BLE001  damaged metadata make zarr raise any exception
             return False
-        return layout.is_whole(array, index)
+        return layer.is_whole(array, index)
 
     def _has_error(self, layer: Layer, index: Index, level: int) -> bool:
         """Return whether the largest error of a block is recorded, if the encoding of its layer is lossy."""

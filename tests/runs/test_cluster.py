@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -23,7 +24,6 @@ from pipeline.testing.executors import ExecutorContract, add, name_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -37,10 +37,13 @@ def wait_a_moment(shared: int, content: bytes) -> Callable[[], int]:
     return lambda: shared + len(content)
 
 
-def wait_longer(shared: int, number: int) -> Callable[[], int]:
-    """Take so long that what is submitted afterwards waits at the scheduler."""
-    time.sleep(0.3)
-    return lambda: shared + number
+def wait_for_file(shared: int, path: str) -> Callable[[], int]:
+    """Take so long that what is submitted afterwards waits at the scheduler: until a file is there."""
+    for _ in range(3000):
+        if Path(path).exists():
+            break
+        time.sleep(0.02)
+    return lambda: shared
 
 
 class TestCluster(ExecutorContract):
@@ -106,16 +109,20 @@ def test_short_calls_are_sent_together(processes: Client, monkeypatch: pytest.Mo
     assert [future.result() for future in futures[11:]] == list(range(1, 11))
 
 
-def test_a_part_of_a_batch_is_canceled(processes: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_batch_is_canceled(
+    tmp_path: Path, processes: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The calls of a batch that others await are computed; one that nobody awaits is canceled."""
     with Cluster(processes) as cluster:
         shared = cluster.share(1)
-        ahead = cluster.submit(wait_longer, shared, [(number,) for number in range(8)])
+        ahead = cluster.submit(wait_for_file, shared, [(os.fspath(tmp_path / "go"),)] * 8)
         monkeypatch.setattr(BatchSize, "n_calls", 4)
         first, second = (cluster.submit(add, shared, [(number,) for number in range(4)]) for _ in range(2))
         cluster.cancel([*first[:2], *second])
-        assert [future.cancelled() for future in (*first, *second)] == [True, True, False, False, *[True] * 4]
+        canceled = [future.cancelled() for future in (*first, *second)]
+        (tmp_path / "go").touch()
         wait([*ahead, *first])
+    assert canceled == [True, True, False, False, *[True] * 4]
     assert [future.result() for future in first[2:]] == [3, 4]
 
 
