@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=600)
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder, "source.zarr"), Path(folder, "out.zarr")
         image = make_source(source, options.megapixels)
         floats = zarr.create_array(
