@@ -225,6 +225,17 @@ def test_a_run_waits_for_its_first_worker(tmp_path: Path, wanted: Path) -> None:
     assert_same(store, wanted)
 
 
+def wait_for_port(port: int) -> None:
+    """Wait until something listens on a port of this machine."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+        else:
+            return
+
+
 @contextmanager
 def dask_processes(folder: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a scheduler and a worker in processes of their own, and give the address and the scheduler."""
@@ -237,6 +248,7 @@ def dask_processes(folder: Path, port: int) -> Iterator[tuple[str, subprocess.Po
             for arguments in (["scheduler", "--port", str(port), *common], ["worker", *worker])
         ]
         try:
+            wait_for_port(port)
             yield address, started[0]
         finally:
             for process in reversed(started):
@@ -250,7 +262,8 @@ def test_the_scheduler_is_lost(tmp_path: Path, wanted: Path, unused_port: int) -
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
         dask_processes(tmp_path, unused_port) as (address, scheduler),
-        Client(address, set_as_default=False, timeout=30) as client,
+        # As long as it takes to find out that the scheduler doesn't come back.
+        Client(address, set_as_default=False, timeout=8) as client,
     ):
 
         def kill(event: Progress) -> None:
