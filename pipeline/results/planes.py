@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.output import Output
+    from pipeline.models.summary import Summary
     from pipeline.results.result import Result
     from pipeline.results.scale import Scale
 
@@ -106,11 +107,10 @@ class Planes:
 
     def scale(self, number: int) -> Scale:
         """Return the scale that suits a plane; without a summary, its coarsest tile stands for all values."""
-        plane, values = self.planes[number], np.zeros(0)
-        distribution = None if self._summary is None else self._summary.distributions[plane.name]
-        if distribution is None:
+        values = np.zeros(0)
+        if self._summary is None:
             values = self.read(number, Place(n_levels(self.extent) - 1, 0, 0))
-        return choose_scale(plane.output, distribution, values)
+        return plane_scale(self.planes[number], self._summary, values)
 
     def _read(self, number: int, place: Place) -> NDArray[Any]:
         plane, stored = self.planes[number], min(place.level, len(self._levels) - 1)
@@ -126,6 +126,12 @@ class Planes:
         values: NDArray[Any] = found[0, ::step, ::step].copy()
         values.flags.writeable = False
         return values
+
+
+def plane_scale(plane: Plane, summary: Summary | None, values: NDArray[Any]) -> Scale:
+    """Return the scale of a plane: that of all values if there is a summary, else of some of them."""
+    distribution = None if summary is None else summary.distributions[plane.name]
+    return choose_scale(plane.output, distribution, values)
 
 
 def plane_colors(plane: Plane) -> list[tuple[int, int, int]]:

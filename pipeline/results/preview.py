@@ -14,9 +14,8 @@ from pipeline.models.palette import class_color
 from pipeline.results.coarse import choose_planes, read_coarse
 from pipeline.results.figure import new_panels
 from pipeline.results.painting import paint_labels
-from pipeline.results.planes import plane_colors
+from pipeline.results.planes import plane_colors, plane_scale
 from pipeline.results.result import Result, open_result
-from pipeline.results.scale import choose_scale
 from pipeline.results.scale_bar import choose_bar
 
 if TYPE_CHECKING:
@@ -215,14 +214,12 @@ def _draw_values(
     """Draw values as a heat map with its color bar."""
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415  an extra
 
-    output, summary = plane.output, result.summary
-    distribution = None if summary is None else summary.distributions[plane.name]
-    scale = choose_scale(output, distribution, values)
+    scale = plane_scale(plane, result.summary, values)
     # The logarithm of 0 would count as no data.
     shown = np.maximum(values, scale.low) if scale.is_logarithmic else values
     norm = (LogNorm if scale.is_logarithmic else Normalize)(scale.low, scale.high)
     drawn = panel.imshow(shown, cmap="viridis" if scale.neutral is None else "RdBu_r", norm=norm, **options)
-    quantity = output.quantity
+    quantity = plane.output.quantity
     bar = panel.figure.colorbar(drawn, ax=panel, extend="neither" if quantity.value_range else "both")
     bar.set_label(quantity.name if quantity.unit is None else f"{quantity.name} ({quantity.unit})")
 

@@ -13,8 +13,7 @@ from pipeline.models.palette import class_color, hex_color
 from pipeline.models.summary import result_names
 from pipeline.results.coarse import choose_planes, read_coarse
 from pipeline.results.painting import paint_labels, paint_values
-from pipeline.results.planes import plane_colors
-from pipeline.results.scale import choose_scale
+from pipeline.results.planes import plane_colors, plane_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,8 +93,7 @@ def _colors(result: Result, plane: Plane) -> NDArray[np.uint8]:
     if plane.output.label_names is not None:
         colors = paint_labels(values, plane_colors(plane))
     else:
-        distribution = None if result.summary is None else result.summary.distributions[plane.name]
-        colors = paint_values(values, choose_scale(plane.output, distribution, values))
+        colors = paint_values(values, plane_scale(plane, result.summary, values))
     return np.where(colors[..., 3:] == 0, _NO_DATA, colors[..., :3]).astype(np.uint8)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What measured peaks are of projected ones, at least and at most.
-LEAST, MOST = 0.55, 1.0
+LEAST, MOST = 0.6, 1.0
 _LIMITED = 1536 * 2**20
 
 

@@ -20,6 +20,8 @@ from pipeline import Density, open_image, plan, stream
 from pipeline.runs import cluster as cluster_module
 from pipeline.runs.batches import BatchSize
 from pipeline.runs.cluster import Cluster
+from pipeline.runs.executor import Capacity
+from pipeline.runs.known_workers import KnownWorkers
 from pipeline.testing.executors import ExecutorContract, add, name_process
 
 if TYPE_CHECKING:
@@ -157,6 +159,14 @@ def test_clusters_that_cant_take_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             assert cluster.facts == (("workers", "none yet"),)
     with pytest.raises(RuntimeError, match=r"the client is closed. Connect a new one"), Cluster(client):
         pass
+
+
+def test_available_memory(processes: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker with the least memory counts, and the one with the most threads."""
+    capacities = (Capacity(1, 2**30), Capacity(2, 2**28), Capacity(4, 2**29))
+    monkeypatch.setattr(KnownWorkers, "capacities", capacities)
+    cluster = Cluster(processes)
+    assert (cluster.available_memory, cluster.threads, cluster.total_threads) == (2**28, 4, 7)
 
 
 def test_a_plan_for_a_cluster(tmp_path: Path, photo: NDArray[np.uint8], processes: Client) -> None:
